@@ -1,0 +1,98 @@
+//! apt drops to the user `_apt` and verifies that it did, which no filter can satisfy. Its sandbox is switched off by configuration that
+//! the command inherits: `APT_CONFIG` names a file in memory. No file in the image, no rewriting of command lines.
+//!
+//! The name is `/proc/PID/fd/N`, with PID the command's own, and not `/proc/self/fd/N`: whoever runs apt may have closed the descriptor
+//! (Python's subprocess does, and apt itself before maintainer scripts), but the command that zroot became still holds it.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl, readlink};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::namespace::scratch;
+
+/// The variable that apt reads its extra configuration file's name from.
+pub const VARIABLE: &str = "APT_CONFIG";
+
+/// The first line is how a nested zroot knows its parent's file.
+const SETTINGS: &str = "// zroot: one id only, so apt cannot drop to another\nAPT::Sandbox::User \"root\";\n";
+
+/// The descriptor's lowest number: above those that scripts choose (0-9, and dash's and bash's own from 10), below 64, where every process's
+/// descriptor table would have to grow (include/linux/fdtable.h, `NR_OPEN_DEFAULT`), and what bash counts down from for `<(...)` is skipped
+/// by bash when taken.
+const LOWEST_FD: i32 = 50;
+
+/// The configuration could not be made.
+#[derive(Debug)]
+pub struct ConfigError(io::Error);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot hold apt's configuration in memory: {}", self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl<E: Into<io::Error>> From<E> for ConfigError {
+    fn from(error: E) -> ConfigError {
+        ConfigError(error.into())
+    }
+}
+
+/// Makes the configuration and returns the value for [`VARIABLE`], or `None` where there is no `/proc` to name it by. `inherited` is the
+/// variable's present value: that file's contents come last, so that the user's own settings win. If it cannot be read it counts as empty, as
+/// for apt, which only warns.
+///
+/// # Errors
+/// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
+pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
+    // The process's number in this /proc, which may belong to another pid namespace: getpid(2) would be wrong there.
+    let pid = match readlink("/proc/self") {
+        Ok(pid) => pid,
+        Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOTDIR | Errno::EACCES) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
+    };
+    let memfd = memfd_create(c"apt.conf", MFdFlags::empty())?;
+    let fd = fcntl(&memfd, FcntlArg::F_DUPFD(LOWEST_FD)).or_else(|errno| match errno {
+        Errno::EINVAL => fcntl(&memfd, FcntlArg::F_DUPFD(0)), // RLIMIT_NOFILE is lower than that
+        _ => Err(errno),
+    })?;
+    File::from(memfd).write_all(&contents(inherited))?;
+    let mut path = b"/proc/".to_vec();
+    path.extend_from_slice(&pid.into_vec());
+    path.extend_from_slice(format!("/fd/{fd}").as_bytes());
+    Ok(Some(CString::new(path)?))
+}
+
+/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`.
+/// Returns `None` if `inherited` names such a file already, a parent zroot's.
+///
+/// # Errors
+/// [`scratch::file`]'s.
+pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>> {
+    let contents = contents(inherited);
+    if inherited.is_some_and(|path| read(path).is_some_and(|old| old == contents)) {
+        return Ok(None);
+    }
+    let path = scratch::file(Path::new("/proc"), "apt.conf", &contents)?;
+    Ok(Some(CString::new(path.into_os_string().into_vec())?))
+}
+
+fn contents(inherited: Option<&CStr>) -> Vec<u8> {
+    let own = inherited.and_then(read).unwrap_or_default();
+    if own.starts_with(SETTINGS.as_bytes()) { own } else { [SETTINGS.as_bytes(), &own].concat() }
+}
+
+/// The contents of a regular file; a FIFO would make us wait.
+fn read(path: &CStr) -> Option<Vec<u8>> {
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    path.metadata().ok().filter(fs::Metadata::is_file)?;
+    fs::read(path).ok()
+}

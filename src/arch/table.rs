@@ -1,0 +1,153 @@
+//! The matrix: one row per system call that any policy names, one column per ABI, `-` where the ABI lacks the call.
+//!
+//! The only place with system call numbers. They are written as the kernel's `asm/unistd*.h` has them, but for x32,
+//! whose numbers stand here without `__X32_SYSCALL_BIT` ([`Abi::nr_bit`](super::Abi::nr_bit) adds it). Checked, cell by cell, against
+//! two independent sources by `tests/table.rs`.
+//!
+//! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm and 31-bit s390 have
+//! both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have no chown, lchown, mknod; arm's
+//! `sync_file_range2` is called `arm_sync_file_range` in its header; from 424 on the numbers agree everywhere, the mips offset aside.
+
+/// A cell that holds no number.
+const NONE: u16 = u16::MAX;
+
+macro_rules! cell {
+    (-) => {
+        NONE
+    };
+    ($nr:literal) => {
+        $nr
+    };
+}
+
+macro_rules! table {
+    ($([$name:ident $($cell:tt)+])+) => {
+        /// A system call by name; [`Sysno::nr`] gives its number on an ABI.
+        #[allow(non_camel_case_types)] // the kernel's own spelling
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Sysno { $($name,)+ }
+
+        impl Sysno {
+            /// Every call of the matrix, in the matrix's order.
+            pub const ALL: &[Sysno] = &[$(Sysno::$name,)+];
+
+            /// The call's name, as in `asm/unistd.h` without `__NR_`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                const NAMES: &[&str] = &[$(stringify!($name),)+];
+                NAMES[self as usize]
+            }
+        }
+
+        const MATRIX: &[[u16; super::Abi::ALL.len()]] = &[$([$(cell!($cell),)+],)+];
+    };
+}
+
+impl Sysno {
+    /// The call's number on `abi` as `seccomp_data.nr` shows it (for x32 with the bit), or `None` where the ABI lacks the call.
+    #[must_use]
+    pub const fn nr(self, abi: super::Abi) -> Option<u32> {
+        match MATRIX[self as usize][abi as usize] {
+            NONE => None,
+            nr => Some(nr as u32 | abi.nr_bit()),
+        }
+    }
+}
+
+#[rustfmt::skip]
+table! {
+    //                 x86_64   x32  i386 arm64   arm ppc64 s390x  s390  rv64  rv32 loong mips64   n32 mipsel
+    [chown                 92    92   182     -   182   181   212   182     -     -     -  5090  6090  4202]
+    [fchown                93    93    95    55    95    95   207    95    55    55    55  5091  6091  4095]
+    [lchown                94    94    16     -    16    16   198    16     -     -     -  5092  6092  4016]
+    [fchownat             260   260   298    54   325   289   291   291    54    54    54  5250  6254  4291]
+    [chown32                -     -   212     -   212     -     -   212     -     -     -     -     -     -]
+    [fchown32               -     -   207     -   207     -     -   207     -     -     -     -     -     -]
+    [lchown32               -     -   198     -   198     -     -   198     -     -     -     -     -     -]
+
+    [setuid               105   105    23   146    23    23   213    23   146   146   146  5103  6103  4023]
+    [setgid               106   106    46   144    46    46   214    46   144   144   144  5104  6104  4046]
+    [setreuid             113   113    70   145    70    70   203    70   145   145   145  5111  6111  4070]
+    [setregid             114   114    71   143    71    71   204    71   143   143   143  5112  6112  4071]
+    [setresuid            117   117   164   147   164   164   208   164   147   147   147  5115  6115  4185]
+    [setresgid            119   119   170   149   170   169   210   170   149   149   149  5117  6117  4190]
+    [setfsuid             122   122   138   151   138   138   215   138   151   151   151  5120  6120  4138]
+    [setfsgid             123   123   139   152   139   139   216   139   152   152   152  5121  6121  4139]
+    [setgroups            116   116    81   159    81    81   206    81   159   159   159  5114  6114  4081]
+
+    [setuid32               -     -   213     -   213     -     -   213     -     -     -     -     -     -]
+    [setgid32               -     -   214     -   214     -     -   214     -     -     -     -     -     -]
+    [setreuid32             -     -   203     -   203     -     -   203     -     -     -     -     -     -]
+    [setregid32             -     -   204     -   204     -     -   204     -     -     -     -     -     -]
+    [setresuid32            -     -   208     -   208     -     -   208     -     -     -     -     -     -]
+    [setresgid32            -     -   210     -   210     -     -   210     -     -     -     -     -     -]
+    [setfsuid32             -     -   215     -   215     -     -   215     -     -     -     -     -     -]
+    [setfsgid32             -     -   216     -   216     -     -   216     -     -     -     -     -     -]
+    [setgroups32            -     -   206     -   206     -     -   206     -     -     -     -     -     -]
+
+    [capset               126   126   185    91   185   184   185   185    91    91    91  5124  6124  4205]
+
+    [mknod                133   133    14     -    14    14    14    14     -     -     -  5131  6131  4014]
+    [mknodat              259   259   297    33   324   288   290   290    33    33    33  5249  6253  4290]
+
+    [kexec_load           246   528   283   104   347   268   277   277   104   104   104  5270  6274  4311]
+
+    [getuid               102   102    24   174    24    24   199    24   174   174   174  5100  6100  4024]
+    [geteuid              107   107    49   175    49    49   201    49   175   175   175  5105  6105  4049]
+    [getgid               104   104    47   176    47    47   200    47   176   176   176  5102  6102  4047]
+    [getegid              108   108    50   177    50    50   202    50   177   177   177  5106  6106  4050]
+    [getuid32               -     -   199     -   199     -     -   199     -     -     -     -     -     -]
+    [geteuid32              -     -   201     -   201     -     -   201     -     -     -     -     -     -]
+    [getgid32               -     -   200     -   200     -     -   200     -     -     -     -     -     -]
+    [getegid32              -     -   202     -   202     -     -   202     -     -     -     -     -     -]
+
+    [sync                 162   162    36    81    36    36    36    36    81    81    81  5157  6157  4036]
+    [syncfs               306   306   344   267   373   348   338   338   267   267   267  5301  6306  4342]
+    [fsync                 74    74   118    82   118   118   118   118    82    82    82  5072  6072  4118]
+    [fdatasync             75    75   148    83   148   148   148   148    83    83    83  5073  6073  4152]
+    [msync                 26    26   144   227   144   144   144   144   227   227   227  5025  6025  4144]
+    [sync_file_range      277   277   314    84     -     -   307   307    84    84    84  5264  6268  4305]
+    [sync_file_range2       -     -     -     -   341   308     -     -     -     -     -     -     -     -]
+
+    [setxattr             188   188   226     5   226   209   224   224     5     5     5  5180  6180  4224]
+    [lsetxattr            189   189   227     6   227   210   225   225     6     6     6  5181  6181  4225]
+    [fsetxattr            190   190   228     7   228   211   226   226     7     7     7  5182  6182  4226]
+    [setxattrat           463   463   463   463   463   463   463   463   463   463   463  5463  6463  4463]
+    [removexattr          197   197   235    14   235   218   233   233    14    14    14  5189  6189  4233]
+    [lremovexattr         198   198   236    15   236   219   234   234    15    15    15  5190  6190  4234]
+    [fremovexattr         199   199   237    16   237   220   235   235    16    16    16  5191  6191  4235]
+    [removexattrat        466   466   466   466   466   466   466   466   466   466   466  5466  6466  4466]
+
+    [ioctl                 16   514    54    29    54    54    54    54    29    29    29  5015  6015  4054]
+    [file_setattr         469   469   469   469   469   469   469   469   469   469   469  5469  6469  4469]
+
+    [sethostname          170   170    74   161    74    74    74    74   161   161   161  5165  6165  4074]
+    [setdomainname        171   171   121   162   121   121   121   121   162   162   162  5166  6166  4121]
+    [settimeofday         164   164    79   170    79    79    79    79   170     -   170  5159  6159  4079]
+    [clock_settime        227   227   264   112   262   245   259   259   112     -   112  5221  6225  4262]
+    [clock_settime64        -     -   404     -   404     -     -   404     -   404     -     -  6404  4404]
+    [adjtimex             159   159   124   171   124   124   124   124   171     -   171  5154  6154  4124]
+    [clock_adjtime        305   305   343   266   372   347   337   337   266     -   266  5300  6305  4341]
+    [clock_adjtime64        -     -   405     -   405     -     -   405     -   405     -     -  6405  4405]
+    [stime                  -     -    25     -     -    25     -    25     -     -     -     -     -  4025]
+
+    [setpriority          141   141    97   140    97    97    97    97   140   140   140  5138  6138  4097]
+    [sched_setscheduler   144   144   156   119   156   156   156   156   119   119   119  5141  6141  4160]
+    [sched_setparam       142   142   154   118   154   154   154   154   118   118   118  5139  6139  4158]
+    [sched_setattr        314   314   351   274   380   355   345   345   274   274   274  5309  6313  4349]
+    [ioprio_set           251   251   289    30   314   273   282   282    30    30    30  5273  6277  4314]
+    [setrlimit            160   160    75   164    75    75    75    75   164     -     -  5155  6155  4075]
+    [prlimit64            302   302   340   261   369   325   334   334   261   261   261  5297  6302  4338]
+
+    [mount                165   165    21    40    21    21    21    21    40    40    40  5160  6160  4021]
+    [umount                 -     -    22     -     -    22    22    22     -     -     -     -     -  4022]
+    [umount2              166   166    52    39    52    52    52    52    39    39    39  5161  6161  4052]
+    [fsopen               430   430   430   430   430   430   430   430   430   430   430  5430  6430  4430]
+    [fsconfig             431   431   431   431   431   431   431   431   431   431   431  5431  6431  4431]
+    [fsmount              432   432   432   432   432   432   432   432   432   432   432  5432  6432  4432]
+    [fspick               433   433   433   433   433   433   433   433   433   433   433  5433  6433  4433]
+    [move_mount           429   429   429   429   429   429   429   429   429   429   429  5429  6429  4429]
+    [open_tree            428   428   428   428   428   428   428   428   428   428   428  5428  6428  4428]
+    [open_tree_attr       467   467   467   467   467   467   467   467   467   467   467  5467  6467  4467]
+    [mount_setattr        442   442   442   442   442   442   442   442   442   442   442  5442  6442  4442]
+}

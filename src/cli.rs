@@ -1,0 +1,381 @@
+//! The command line: Args (what was typed, clap's definition) -> [`Plan`] (what will be done).
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr, OsString};
+use std::fmt;
+use std::io::{IsTerminal, stdin};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+
+use crate::filter::policy::{Class, ClassSet, UnknownClass};
+
+/// Whether to enter a user namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Userns {
+    /// Enter one; as uid 0 where the kernel refuses, go on without
+    #[default]
+    Auto,
+    /// Enter none; the filter answers getuid and its like with 0
+    Never,
+}
+
+const AFTER_HELP: &str = "\
+Options end at the first argument that is not one. Without COMMAND, on a terminal, $SHELL is started.
+
+Classes on by default: owner identity capability device probe. Others: getid sync xattr inode-flags host limits mount.
+
+Exit status: 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
+
+/// What was typed.
+#[derive(Parser, Debug)]
+#[command(
+    name = "zroot",
+    version,
+    about = "Run COMMAND as apparent root, without privileges",
+    override_usage = "zroot [OPTIONS] [--] COMMAND [ARG...]",
+    after_help = AFTER_HELP,
+    args_override_self = true
+)]
+pub struct Args {
+    /// Change to DIR first
+    #[arg(short = 'C', long, value_name = "DIR")]
+    chdir: Option<PathBuf>,
+
+    /// Whether to enter a user namespace
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    userns: Userns,
+
+    /// Run COMMAND plainly if already root over more than one id
+    #[arg(long)]
+    if_needed: bool,
+
+    /// Leave no_new_privs off
+    #[arg(long)]
+    allow_new_privs: bool,
+
+    /// Also pretend the calls of these classes, or 'all'
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
+    fake: Vec<ClassSet>,
+
+    /// Do not pretend the calls of these classes, or 'all' but the probe; beats --fake
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
+    no_fake: Vec<ClassSet>,
+
+    /// Pretend to write to disk: the same as --fake=sync
+    #[arg(long)]
+    no_sync: bool,
+
+    /// Do not set APT_CONFIG
+    #[arg(long)]
+    no_apt_config: bool,
+
+    /// Split STRING into arguments, as env(1) does; only as the first argument, for #! lines
+    #[arg(short = 'S', long, value_name = "STRING")]
+    split_string: Option<OsString>,
+
+    /// Say each step on standard error
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// What will be done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan<'a> {
+    /// The command and its arguments; never empty.
+    pub command: Vec<Cow<'a, CStr>>,
+    /// Where to change to first.
+    pub chdir: Option<PathBuf>,
+    /// Whether to enter a user namespace.
+    pub userns: Userns,
+    /// Whether to run the command plainly for real root.
+    pub if_needed: bool,
+    /// Whether to leave `no_new_privs` off.
+    pub allow_new_privs: bool,
+    /// What the filter fakes.
+    pub classes: ClassSet,
+    /// Whether to export `APT_CONFIG`.
+    pub apt_config: bool,
+    /// Whether to say each step.
+    pub verbose: bool,
+}
+
+/// What the command line asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Request<'a> {
+    /// To run a command.
+    Run(Plan<'a>),
+    /// To print this, for `--help` and `--version`.
+    Print(String),
+}
+
+/// The command line makes no sense.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UsageError {
+    /// What is wrong, on one line.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+impl UsageError {
+    fn new(message: impl Into<String>) -> UsageError {
+        UsageError { message: message.into(), hint: "try 'zroot --help'".into() }
+    }
+}
+
+/// clap's definition of the command line, for documents and their tests.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Args::command()
+}
+
+/// Reads the command line `args`, whose first element is zroot's own name. `variable` looks up an environment variable.
+///
+/// # Errors
+/// [`UsageError`].
+pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Request<'a>, UsageError> {
+    let args: Vec<Cow<'a, CStr>> = match split_string_argument(args)? {
+        Some((verbose, string, rest)) => {
+            let words = split_string(string, &variable)?.into_iter().map(Cow::Owned);
+            let verbose = verbose.then_some(Cow::Borrowed(c"-v"));
+            args[..1]
+                .iter()
+                .map(|arg| Cow::Borrowed(*arg))
+                .chain(verbose)
+                .chain(words)
+                .chain(rest.iter().map(|arg| Cow::Borrowed(*arg)))
+                .collect()
+        }
+        None => args.iter().map(|arg| Cow::Borrowed(*arg)).collect(),
+    };
+    // The plain case does without clap: its definition alone costs more time than the whole filter.
+    let first = args.get(1).map_or(&b""[..], |arg| arg.to_bytes());
+    let (options, command) = if args.len() > 1 && !first.starts_with(b"-") { (1, 1) } else { end_of_options(&definition(), &args) };
+    let typed = if options == 1 {
+        Args::default()
+    } else {
+        match parse_options(&args[..options])? {
+            Ok(typed) => typed,
+            Err(text) => return Ok(Request::Print(text)),
+        }
+    };
+    plan(typed, args.get(command..).unwrap_or_default().to_vec(), variable).map(Request::Run)
+}
+
+impl Default for Args {
+    fn default() -> Args {
+        Args {
+            chdir: None,
+            userns: Userns::Auto,
+            if_needed: false,
+            allow_new_privs: false,
+            fake: Vec::new(),
+            no_fake: Vec::new(),
+            no_sync: false,
+            no_apt_config: false,
+            split_string: None,
+            verbose: false,
+        }
+    }
+}
+
+/// Where the options end and where COMMAND begins: at the first argument that is neither an option nor an option's value, or after `--`.
+fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize, usize) {
+    let takes_value =
+        |matches: &dyn Fn(&clap::Arg) -> bool| definition.get_arguments().any(|arg| arg.get_action().takes_values() && matches(arg));
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        let arg = arg.to_bytes();
+        let value_follows = match arg {
+            b"--" => return (at, at + 1),
+            b"-" => return (at, at),
+            [b'-', b'-', long @ ..] => takes_value(&|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long)),
+            [b'-', shorts @ ..] => {
+                // Of a cluster, the first option that takes a value takes what is left of it, or the next argument.
+                let is = |short: u8| takes_value(&|arg| arg.get_short() == Some(short.into()));
+                shorts.iter().position(|short| is(*short)).is_some_and(|with_value| with_value + 1 == shorts.len())
+            }
+            _ => return (at, at),
+        };
+        at += if value_follows { 2 } else { 1 };
+    }
+    (args.len(), args.len())
+}
+
+/// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
+fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageError> {
+    let args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
+    let error = match definition().try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches)) {
+        Ok(typed) => return Ok(Ok(typed)),
+        Err(error) => error,
+    };
+    let text = error.render().to_string();
+    if matches!(error.kind(), clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion) {
+        return Ok(Err(text));
+    }
+    // "error: WHAT" and perhaps "  tip: ADVICE" or "  [possible values: ...]", among usage that does not fit one line.
+    let mut lines = text.lines();
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let advice = lines.map(str::trim).find(|line| line.starts_with("tip: ") || line.starts_with("[possible values"));
+    let usage = UsageError::new(message);
+    Err(match advice {
+        Some(advice) => UsageError { hint: advice.trim_start_matches("tip: ").trim_matches(['[', ']']).to_owned(), ..usage },
+        None => usage,
+    })
+}
+
+fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Plan<'a>, UsageError> {
+    if typed.split_string.is_some() {
+        return Err(UsageError::new("-S must be the first argument"));
+    }
+    let mut classes = typed.fake.into_iter().fold(ClassSet::DEFAULT, ClassSet::union);
+    if typed.no_sync {
+        classes = classes.with(Class::Sync);
+    }
+    if typed.userns == Userns::Never {
+        classes = classes.with(Class::Getid);
+    }
+    for removed in typed.no_fake {
+        if removed.contains(Class::Probe) && removed != ClassSet::ALL {
+            return Err(UsageError {
+                message: "--no-fake=probe: the self-test cannot be left out".into(),
+                hint: "without it zroot could not tell whether the emulation is on".into(),
+            });
+        }
+        classes = classes.minus(removed).with(Class::Probe);
+    }
+    if command.is_empty() {
+        if !stdin().is_terminal() {
+            return Err(UsageError {
+                message: "no command given, and standard input is not a terminal".into(),
+                hint: "usage: zroot [OPTIONS] [--] COMMAND [ARG...]; try 'zroot --help'".into(),
+            });
+        }
+        let shell = variable("SHELL").filter(|shell| !shell.is_empty()).unwrap_or(c"/bin/sh");
+        command.push(Cow::Borrowed(shell));
+    }
+    Ok(Plan {
+        command,
+        chdir: typed.chdir,
+        userns: typed.userns,
+        if_needed: typed.if_needed,
+        allow_new_privs: typed.allow_new_privs,
+        classes,
+        apt_config: !typed.no_apt_config,
+        verbose: typed.verbose,
+    })
+}
+
+fn parse_classes(name: &str) -> Result<ClassSet, UnknownClass> {
+    if name == "all" { Ok(ClassSet::ALL) } else { name.parse().map(|class| ClassSet::EMPTY.with(class)) }
+}
+
+/// Whether `-v` stands before `-S`, the string to split, and the arguments after it.
+type Split<'s, 'a> = (bool, &'a CStr, &'s [&'a CStr]);
+
+/// Finds `-S STRING`, `-SSTRING`, `-vS STRING`, `--split-string=STRING` or `--split-string STRING` where a `#!` line puts it: first.
+fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s, 'a>>, UsageError> {
+    let Some(first) = args.get(1) else { return Ok(None) };
+    let (verbose, attached) = match first.to_bytes() {
+        [b'-', b'S', ..] => (false, 2),
+        [b'-', b'v', b'S', ..] => (true, 3),
+        bytes if bytes.starts_with(b"--split-string=") => (false, b"--split-string=".len()),
+        b"--split-string" => (false, b"--split-string".len()),
+        _ => return Ok(None),
+    };
+    // What follows a prefix of a C string is a C string.
+    let attached = CStr::from_bytes_with_nul(&first.to_bytes_with_nul()[attached..]).unwrap_or_default();
+    if !attached.is_empty() || first.to_bytes().ends_with(b"=") {
+        return Ok(Some((verbose, attached, &args[2..])));
+    }
+    match args.get(2) {
+        Some(string) => Ok(Some((verbose, string, &args[3..]))),
+        None => Err(UsageError::new("-S needs a string to split")),
+    }
+}
+
+/// Splits `string` into arguments by env(1)'s rules for `-S`: blanks separate; single and double quotes; `#` starts a comment at the start of
+/// an argument; `${NAME}` is replaced outside single quotes; backslash escapes.
+fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Vec<CString>, UsageError> {
+    let error = |what: &str| UsageError {
+        message: format!("-S: {what} in '{}'", string.to_string_lossy().escape_debug()),
+        hint: "the rules are env(1)'s for -S".into(),
+    };
+    let mut words: Vec<Vec<u8>> = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut quote = None;
+    let mut bytes = string.to_bytes().iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, quote) {
+            (b'\'' | b'"', None) => {
+                quote = Some(byte);
+                word.get_or_insert_default();
+            }
+            (_, Some(open)) if byte == open => quote = None,
+            (b' ' | b'\t' | b'\n' | 0x0b | 0x0c | b'\r', None) => words.extend(word.take()),
+            (b'#', None) if word.is_none() => break,
+            (b'\\', Some(b'\'')) => {
+                // Between single quotes only \\ and \' are escapes.
+                let escaped = bytes.next_if(|next| matches!(next, b'\\' | b'\''));
+                word.get_or_insert_default().push(escaped.unwrap_or(b'\\'));
+            }
+            (b'\\', _) => {
+                let escaped = match bytes.next().ok_or_else(|| error("a backslash at the end"))? {
+                    b'c' if quote.is_some() => return Err(error("\\c inside double quotes")),
+                    b'c' => break,
+                    b'_' if quote.is_none() => {
+                        words.extend(word.take());
+                        continue;
+                    }
+                    b'_' => b' ',
+                    b'f' => 0x0c,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'v' => 0x0b,
+                    escaped @ (b'#' | b'$' | b'"' | b'\'' | b'\\') => escaped,
+                    _ => return Err(error("an unknown escape")),
+                };
+                word.get_or_insert_default().push(escaped);
+            }
+            (b'$', None | Some(b'"')) => {
+                let mut name = Vec::new();
+                let closed = bytes.next() == Some(b'{') && {
+                    name.extend(std::iter::from_fn(|| bytes.next_if(|next| next.is_ascii_alphanumeric() || *next == b'_')));
+                    bytes.next() == Some(b'}')
+                };
+                if !closed || name.is_empty() || name[0].is_ascii_digit() {
+                    return Err(error("a $ that does not begin ${NAME}"));
+                }
+                let value = std::str::from_utf8(&name).ok().and_then(&variable);
+                if let Some(value) = value {
+                    word.get_or_insert_default().extend_from_slice(value.to_bytes());
+                }
+            }
+            _ => word.get_or_insert_default().push(byte),
+        }
+    }
+    if quote.is_some() {
+        return Err(error("a quote without its end"));
+    }
+    words.extend(word);
+    words.into_iter().map(|word| CString::new(word).map_err(|_| error("a NUL"))).collect()
+}
+
+/// The C string of an OS string.
+///
+/// # Errors
+/// [`UsageError`] if it has a NUL inside, which no argument of a program can have.
+pub fn c_string(string: OsString) -> Result<CString, UsageError> {
+    CString::new(string.into_vec()).map_err(|_| UsageError::new("an argument contains a NUL byte"))
+}

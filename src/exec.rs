@@ -1,0 +1,271 @@
+//! Finding COMMAND and becoming it: execvp(3)'s rules, with errors that say what is wrong.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::sys::stat::{SFlag, stat};
+use nix::unistd::execve;
+
+/// Where commands are looked for when PATH is not set (glibc's `confstr(_CS_PATH)`).
+const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
+
+/// The command could not be found or run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExecError {
+    /// 127: not found; 126: found, but it cannot be run.
+    pub status: u8,
+    /// What and why, on one line.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl fmt::Display for ExecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ExecError {}
+
+impl ExecError {
+    fn not_found(name: &CStr, why: &str, hint: Option<String>) -> ExecError {
+        ExecError { status: 127, message: format!("{}: {why}", shown(name)), hint }
+    }
+
+    fn cannot_run(path: &CStr, why: &str, hint: Option<String>) -> ExecError {
+        ExecError { status: 126, message: format!("cannot run {}: {why}", shown(path)), hint }
+    }
+}
+
+/// A name for a message: on one line, whatever bytes it has.
+fn shown(name: &CStr) -> String {
+    format!("'{}'", name.to_string_lossy().escape_debug())
+}
+
+/// Looks for `name` as execvp(3) does, without running anything: the paths to try, in order, the first of which looks runnable or could not be
+/// looked at yet. `path` is the value of PATH.
+///
+/// # Errors
+/// [`ExecError`] if it is certain already that no path can be run.
+pub fn find(name: &CStr, path: Option<&[u8]>) -> Result<Vec<CString>, ExecError> {
+    let bytes = name.to_bytes();
+    if bytes.is_empty() {
+        return Err(ExecError::not_found(name, "the command is an empty string", None));
+    }
+    if bytes.contains(&b'/') {
+        return match look(name) {
+            Look::Runnable | Look::Unknown => Ok(vec![name.to_owned()]),
+            Look::Missing(errno) => Err(ExecError::not_found(name, errno.desc(), None)),
+            Look::Unfit(why, hint) => Err(ExecError::cannot_run(name, why, hint)),
+        };
+    }
+    let mut unfit = None;
+    let mut candidates: Vec<CString> = Vec::new();
+    for dir in path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
+        let dir = if dir.is_empty() { b"." } else { dir };
+        let Ok(candidate) = CString::new([dir, b"/", bytes].concat()) else { continue };
+        if candidates.is_empty() {
+            match look(&candidate) {
+                Look::Runnable | Look::Unknown => candidates.push(candidate),
+                Look::Missing(_) => {}
+                Look::Unfit(why, hint) => {
+                    unfit.get_or_insert_with(|| ExecError::cannot_run(&candidate, why, hint));
+                }
+            }
+        } else {
+            candidates.push(candidate);
+        }
+    }
+    if candidates.is_empty() {
+        return Err(unfit.unwrap_or_else(|| ExecError::not_found(name, "command not found", None)));
+    }
+    Ok(candidates)
+}
+
+/// What can be said of a path before it is executed.
+enum Look {
+    Runnable,
+    /// A directory on the way cannot be searched now, but perhaps by apparent root.
+    Unknown,
+    Missing(Errno),
+    Unfit(&'static str, Option<String>),
+}
+
+fn look(path: &CStr) -> Look {
+    match stat(path) {
+        Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => Look::Missing(errno),
+        Err(Errno::ENAMETOOLONG) => Look::Unfit("the name is too long", None),
+        Err(Errno::ELOOP) => Look::Unfit("too many symbolic links", None),
+        Err(_) => Look::Unknown,
+        Ok(status) => match SFlag::from_bits_truncate(status.st_mode & SFlag::S_IFMT.bits()) {
+            SFlag::S_IFDIR => Look::Unfit("it is a directory", None),
+            SFlag::S_IFREG if status.st_mode & 0o111 != 0 => Look::Runnable,
+            SFlag::S_IFREG => {
+                let hint = format!("no execute permission (mode {:04o}): chmod +x it", status.st_mode & 0o7777);
+                Look::Unfit(Errno::EACCES.desc(), Some(hint))
+            }
+            _ => Look::Unfit("it is not a regular file", None),
+        },
+    }
+}
+
+/// Becomes the first of `candidates` (from [`find`]) that the kernel runs, with `args` (its own name first) and `env` (`NAME=value`).
+/// Returns only if none can be run.
+#[must_use]
+pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> ExecError {
+    let mut failure = None;
+    for path in candidates {
+        let Err(errno) = execve(path, args, env);
+        let error = match errno {
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => match missing_interpreter(path) {
+                Some(error) => error,
+                None => continue,
+            },
+            // Behind a directory that cannot be searched there is nothing to be found.
+            Errno::EACCES if candidates.len() > 1 && stat(path).is_err() => continue,
+            Errno::EACCES => ExecError::cannot_run(path, errno.desc(), denied_hint(path)),
+            Errno::ENOEXEC => return not_executable_format(path, args, env),
+            Errno::E2BIG => {
+                let hint =
+                    "the arguments and the environment together are larger than the kernel takes: pass fewer, or through a file".into();
+                return ExecError::cannot_run(path, errno.desc(), Some(hint));
+            }
+            _ => return ExecError::cannot_run(path, errno.desc(), None),
+        };
+        failure.get_or_insert(error);
+    }
+    failure.unwrap_or_else(|| match candidates {
+        [only] => ExecError::not_found(only, Errno::ENOENT.desc(), None),
+        _ => ExecError::not_found(args.first().copied().unwrap_or_default(), "command not found", None),
+    })
+}
+
+/// ENOEXEC: a script without `#!` goes to the shell, as execvp(3) has it; a binary is another machine's, or broken.
+fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> ExecError {
+    let head = head(path);
+    if !head.contains(&0) {
+        let shell = c"/bin/sh";
+        let shell_args: Vec<&CStr> = [shell, path].into_iter().chain(args.iter().copied().skip(1)).collect();
+        let Err(errno) = execve(shell, &shell_args, env);
+        let hint = "it has no #! line, so /bin/sh would run it, but that failed".into();
+        return ExecError::cannot_run(path, errno.desc(), Some(hint));
+    }
+    let hint = match Elf::parse(&head) {
+        Some(elf) => format!(
+            "it is an executable for {}, which this kernel does not run: use one built for this machine, or have qemu-user registered with binfmt_misc",
+            elf.machine()
+        ),
+        None => "it is neither a program for this machine nor a script".into(),
+    };
+    ExecError::cannot_run(path, Errno::ENOEXEC.desc(), Some(hint))
+}
+
+/// ENOENT for a path that is there: the kernel means the interpreter.
+fn missing_interpreter(path: &CStr) -> Option<ExecError> {
+    stat(path).ok()?;
+    let interpreter = interpreter(path)?;
+    let hint = format!("its interpreter {} does not exist: install it, or correct the #! line", shown(&interpreter));
+    Some(ExecError::cannot_run(path, "its interpreter is missing", Some(hint)))
+}
+
+/// EACCES for a file with an execute bit.
+fn denied_hint(path: &CStr) -> Option<String> {
+    match interpreter(path).map(|interpreter| (look(&interpreter), interpreter)) {
+        Some((Look::Unfit(why, _), interpreter)) => Some(format!("its interpreter {} cannot be run: {why}", shown(&interpreter))),
+        _ => Some("its file system may be mounted noexec, or its mode or a directory on the way denies you".into()),
+    }
+}
+
+/// The first bytes of a file; none if it cannot be read.
+fn head(path: &CStr) -> Vec<u8> {
+    let mut head = Vec::new();
+    if let Ok(file) = File::open(Path::new(OsStr::from_bytes(path.to_bytes()))) {
+        // A short or failed read leaves less to say, no more.
+        let _ = file.take(4096).read_to_end(&mut head);
+    }
+    head
+}
+
+/// What a script's `#!` line or an executable's PT_INTERP names.
+fn interpreter(path: &CStr) -> Option<CString> {
+    let head = head(path);
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next()?.trim_ascii_start();
+        return CString::new(line.split(|byte| matches!(byte, b' ' | b'\t')).next()?).ok();
+    }
+    Elf::parse(&head)?.interpreter(path)
+}
+
+/// The little of an ELF header that messages need (elf(5)).
+struct Elf<'a> {
+    head: &'a [u8],
+    is_64bit: bool,
+    big_endian: bool,
+}
+
+impl<'a> Elf<'a> {
+    fn parse(head: &'a [u8]) -> Option<Elf<'a>> {
+        let ident = head.strip_prefix(b"\x7fELF")?;
+        Some(Elf { head, is_64bit: *ident.first()? == 2, big_endian: *ident.get(1)? == 2 })
+    }
+
+    /// The number of `size` bytes at `at`.
+    fn number(&self, at: usize, size: usize) -> Option<u64> {
+        let bytes = self.head.get(at..at.checked_add(size)?)?;
+        let fold = |number, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if self.big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) })
+    }
+
+    fn machine(&self) -> String {
+        let bits = if self.is_64bit { "64" } else { "32" };
+        let name = match self.number(18, 2).unwrap_or(0) {
+            3 => "i386",
+            62 if self.is_64bit => "x86-64",
+            62 => "x32",
+            40 => "arm",
+            183 => "aarch64",
+            21 => "ppc64",
+            22 => "s390x",
+            243 => return format!("riscv{bits}"),
+            258 => "loongarch64",
+            8 => "mips",
+            20 => "powerpc",
+            2 | 43 => "sparc",
+            machine => return format!("ELF machine {machine}"),
+        };
+        name.into()
+    }
+
+    /// PT_INTERP's string, wherever in the file it is.
+    fn interpreter(&self, path: &CStr) -> Option<CString> {
+        const PT_INTERP: u64 = 3;
+        let (phoff, phentsize, phnum) = if self.is_64bit {
+            (self.number(32, 8)?, self.number(54, 2)?, self.number(56, 2)?)
+        } else {
+            (self.number(28, 4)?, self.number(42, 2)?, self.number(44, 2)?)
+        };
+        for i in 0..phnum {
+            let header = usize::try_from(phoff.checked_add(i * phentsize)?).ok()?;
+            if self.number(header, 4)? == PT_INTERP {
+                let (offset, size) = if self.is_64bit {
+                    (self.number(header + 8, 8)?, self.number(header + 32, 8)?)
+                } else {
+                    (self.number(header + 4, 4)?, self.number(header + 16, 4)?)
+                };
+                let mut name = vec![0; usize::try_from(size.min(4096)).ok()?];
+                File::open(Path::new(OsStr::from_bytes(path.to_bytes()))).ok()?.read_exact_at(&mut name, offset).ok()?;
+                name.retain(|byte| *byte != 0);
+                return CString::new(name).ok();
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,282 @@
+//! Policy x table -> program. The only place that knows the layout of `struct seccomp_data` and the return values.
+//!
+//! Pure: no system call, no environment, no `cfg`; a program for any family can be built on any machine.
+//!
+//! ```text
+//! load arch
+//! first audit architecture? -> its block, else go on
+//!   load nr; [x32 bit? -> x32's tree;] search tree; argument checks; returns
+//! second audit architecture? ...
+//! allow
+//! ```
+//!
+//! Each block has returns of its own, so that conditional jumps (255 instructions at most) stay inside it. Arguments are loaded
+//! only after the number has matched: `seccomp_is_const_allow()` (kernel/seccomp.c, since 5.11) then marks every other number as always
+//! allowed, and the kernel does not run the program for it at all.
+
+use crate::arch::{Abi, Endian, Sysno};
+use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
+use crate::filter::policy::{Action, ClassSet, When};
+
+/// Offsets in `struct seccomp_data`, include/uapi/linux/seccomp.h: `int nr; u32 arch; u64 instruction_pointer; u64 args[6];`.
+const NR: u32 = 0;
+const ARCH: u32 = 4;
+const ARGS: u32 = 16;
+
+/// `SECCOMP_RET_ALLOW` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h. The errno is in the low 16 bits.
+const RET_ALLOW: u32 = 0x7fff_0000;
+const RET_ERRNO: u32 = 0x0005_0000;
+/// ENOSYS of the ABIs whose error numbers follow asm-generic, and that of mips.
+const ENOSYS: u32 = 38;
+const ENOSYS_MIPS: u32 = 89;
+
+/// `S_IFBLK` is 0x6000, `S_IFCHR` 0x2000 (include/uapi/linux/stat.h): of the type's four bits, they differ in `S_BLOCK` only.
+const S_IFCHR: u32 = 0x2000;
+const S_IFMT_BUT_BLOCK: u32 = 0xb000;
+const S_BLOCK: u32 = 0x4000;
+
+/// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `classes` say. Calls through other ABIs are allowed.
+///
+/// # Errors
+/// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every set of classes for every family.
+pub fn build(family: &[Abi], classes: ClassSet) -> Result<Program, AsmError> {
+    let mut asm = Assembler::default();
+    asm.load(ARCH);
+    for (i, abi) in family.iter().enumerate() {
+        let audit_arch = abi.audit_arch();
+        if family[..i].iter().any(|earlier| earlier.audit_arch() == audit_arch) {
+            continue; // its block is already there
+        }
+        let sharers: Vec<Abi> = family.iter().copied().filter(|other| other.audit_arch() == audit_arch).collect();
+        let (block, skip, next) = (asm.label(), asm.label(), asm.label());
+        asm.branch(Cond::Eq, audit_arch, block, skip);
+        asm.bind(skip);
+        asm.goto(next); // a conditional jump might not reach over the block
+        asm.bind(block);
+        emit_block(&mut asm, &sharers, classes);
+        asm.bind(next);
+    }
+    asm.ret(RET_ALLOW);
+    asm.finish()
+}
+
+/// The value that a program for `abi` returns for `action`.
+#[must_use]
+pub const fn ret_value(abi: Abi, action: Action) -> u32 {
+    match action {
+        Action::Allow => RET_ALLOW,
+        Action::FakeSuccess => RET_ERRNO,
+        Action::Absent => match abi {
+            Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => RET_ERRNO | ENOSYS_MIPS,
+            _ => RET_ERRNO | ENOSYS,
+        },
+    }
+}
+
+/// What is known once the number is: an answer, or arguments to look at first.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Leaf {
+    when: When,
+    action: Action,
+}
+
+impl Leaf {
+    const ALLOW: Leaf = Leaf { when: When::Always, action: Action::Allow };
+
+    /// 2 to the number of instructions from here to the end: what balances the search tree.
+    fn weight(self) -> u64 {
+        1 << match self.when {
+            When::Always => 1,
+            When::SetsInodeFlags { .. } => 4,
+            When::NonNull { .. } => 5,
+            When::DeviceNode { .. } => 8,
+        }
+    }
+}
+
+/// The numbers from `start` to the next segment's start, which all have the same leaf.
+#[derive(Clone, Copy)]
+struct Segment {
+    start: u32,
+    leaf: Leaf,
+}
+
+/// All numbers of `abi`, as segments in ascending order without gaps.
+fn segments(abi: Abi, classes: ClassSet) -> Vec<Segment> {
+    let mut special: Vec<Segment> = classes
+        .iter()
+        .flat_map(|class| class.rules())
+        .filter_map(|rule| {
+            let leaf = Leaf { when: rule.when, action: rule.action };
+            rule.call.nr(abi).map(|start| Segment { start, leaf })
+        })
+        .collect();
+    special.sort_unstable_by_key(|segment| segment.start);
+
+    let mut all = vec![Segment { start: 0, leaf: Leaf::ALLOW }];
+    for Segment { start, leaf } in special {
+        let last = all[all.len() - 1];
+        if last.start == start {
+            all.pop(); // the gap before this number is empty
+        }
+        if all.last().is_none_or(|last| last.leaf != leaf) {
+            all.push(Segment { start, leaf });
+        }
+        all.push(Segment { start: start + 1, leaf: Leaf::ALLOW });
+    }
+    all
+}
+
+/// One audit architecture's block, entered with the program's first branch. `sharers` are the ABIs that share it: one, or x86-64 and x32.
+fn emit_block(asm: &mut Assembler, sharers: &[Abi], classes: ClassSet) {
+    let mut leaves: Vec<(Leaf, Label)> = Vec::new();
+    asm.load(NR);
+    let (with_bit, without_bit) = (|abi: &&Abi| abi.nr_bit() != 0, |abi: &&Abi| abi.nr_bit() == 0);
+    let upper = sharers.iter().find(with_bit).map(|abi| segments(*abi, classes));
+    let lower = sharers.iter().find(without_bit).map(|abi| segments(*abi, classes));
+    let mut entry = |asm: &mut Assembler, segments: &[Segment]| match segments {
+        [only] => (leaf_label(asm, &mut leaves, only.leaf), false),
+        _ => (asm.label(), true),
+    };
+    let mut trees = Vec::new();
+    if let (Some(upper), Some(lower)) = (upper.as_ref(), lower.as_ref()) {
+        let bit = sharers.iter().map(|abi| abi.nr_bit()).max().unwrap_or(0);
+        let (yes, no) = (entry(asm, upper), entry(asm, lower));
+        asm.branch(Cond::Ge, bit, yes.0, no.0);
+        trees.push((no, lower));
+        trees.push((yes, upper));
+    } else if let Some(segments) = lower.as_ref().or(upper.as_ref()) {
+        let only = entry(asm, segments);
+        if !only.1 {
+            asm.goto(only.0);
+        }
+        trees.push((only, segments));
+    }
+    for ((label, is_tree), segments) in trees {
+        if is_tree {
+            asm.bind(label);
+            emit_tree(asm, segments, &mut leaves);
+        }
+    }
+    emit_leaves(asm, sharers[0], leaves);
+}
+
+/// The label of `leaf`'s code, which [`emit_leaves`] emits behind the trees.
+fn leaf_label(asm: &mut Assembler, leaves: &mut Vec<(Leaf, Label)>, leaf: Leaf) -> Label {
+    if let Some((_, label)) = leaves.iter().find(|(known, _)| *known == leaf) {
+        return *label;
+    }
+    let label = asm.label();
+    leaves.push((leaf, label));
+    label
+}
+
+/// Decides among two or more `segments` by comparisons with the accumulator, which holds the number.
+fn emit_tree(asm: &mut Assembler, segments: &[Segment], leaves: &mut Vec<(Leaf, Label)>) {
+    if let [below, one, above] = segments {
+        if below.leaf == above.leaf && above.start - one.start == 1 {
+            let (yes, no) = (leaf_label(asm, leaves, one.leaf), leaf_label(asm, leaves, below.leaf));
+            asm.branch(Cond::Eq, one.start, yes, no);
+            return;
+        }
+    }
+    let (left, right) = segments.split_at(balanced_split(segments));
+    let mut entry = |asm: &mut Assembler, half: &[Segment]| match half {
+        [only] => leaf_label(asm, leaves, only.leaf),
+        _ => asm.label(),
+    };
+    let (no, yes) = (entry(asm, left), entry(asm, right));
+    asm.branch(Cond::Ge, right[0].start, yes, no);
+    for (label, half) in [(no, left), (yes, right)] {
+        if half.len() > 1 {
+            asm.bind(label);
+            emit_tree(asm, half, leaves);
+        }
+    }
+}
+
+/// Where to split `segments` so that the heavier half is as light as can be.
+fn balanced_split(segments: &[Segment]) -> usize {
+    let total: u64 = segments.iter().map(|segment| segment.leaf.weight()).sum();
+    let mut left = 0;
+    (1..segments.len())
+        .min_by_key(|at| {
+            left += segments[at - 1].leaf.weight();
+            left.max(total - left)
+        })
+        .unwrap_or(1)
+}
+
+/// The argument checks, then the returns they lead to.
+fn emit_leaves(asm: &mut Assembler, abi: Abi, mut leaves: Vec<(Leaf, Label)>) {
+    let checks: Vec<(Leaf, Label)> = leaves.iter().copied().filter(|(leaf, _)| leaf.when != When::Always).collect();
+    leaves.retain(|(leaf, _)| leaf.when == When::Always);
+    for (leaf, label) in checks {
+        let allow = leaf_label(asm, &mut leaves, Leaf::ALLOW);
+        let hit = leaf_label(asm, &mut leaves, Leaf { when: When::Always, action: leaf.action });
+        asm.bind(label);
+        emit_check(asm, abi, leaf.when, hit, allow);
+    }
+    for (leaf, label) in leaves {
+        asm.bind(label);
+        asm.ret(ret_value(abi, leaf.action));
+    }
+}
+
+/// Goes to `hit` if the arguments meet `when`, else to `miss`.
+fn emit_check(asm: &mut Assembler, abi: Abi, when: When, hit: Label, miss: Label) {
+    match when {
+        When::Always => asm.goto(hit),
+        When::DeviceNode { mode, dev } => {
+            // umode_t and unsigned: the kernel looks at the low words only (fs/namei.c, mknodat).
+            let (device, zero) = (asm.label(), asm.label());
+            asm.load(low_word(abi, mode));
+            asm.and(S_IFMT_BUT_BLOCK);
+            asm.branch(Cond::Eq, S_IFCHR, device, miss);
+            asm.bind(device);
+            asm.load(low_word(abi, dev));
+            asm.branch(Cond::Eq, 0, zero, hit);
+            asm.bind(zero);
+            asm.load(low_word(abi, mode));
+            asm.branch(Cond::AnyBit, S_BLOCK, hit, miss);
+        }
+        When::NonNull { arg } => {
+            asm.load(low_word(abi, arg));
+            if abi.has_64bit_registers() {
+                let low_is_null = asm.label();
+                asm.branch(Cond::Eq, 0, low_is_null, hit);
+                asm.bind(low_is_null);
+                asm.load(high_word(abi, arg));
+            }
+            asm.branch(Cond::Eq, 0, miss, hit);
+        }
+        When::SetsInodeFlags { request } => {
+            // unsigned int cmd: low word only (fs/ioctl.c).
+            let other = asm.label();
+            asm.load(low_word(abi, request));
+            asm.branch(Cond::Eq, abi.fs_ioc_setflags(), hit, other);
+            asm.bind(other);
+            asm.branch(Cond::Eq, abi.fs_ioc_fssetxattr(), hit, miss);
+        }
+    }
+}
+
+/// Offset of the low 32 bits of argument `arg`.
+fn low_word(abi: Abi, arg: u8) -> u32 {
+    word(arg, abi.endian() == Endian::Big)
+}
+
+/// Offset of the high 32 bits of argument `arg`.
+fn high_word(abi: Abi, arg: u8) -> u32 {
+    word(arg, abi.endian() == Endian::Little)
+}
+
+fn word(arg: u8, second: bool) -> u32 {
+    ARGS + 8 * u32::from(arg) + if second { 4 } else { 0 }
+}
+
+/// Which call of the matrix has number `nr` on `abi`, if any.
+#[must_use]
+pub fn call_of(abi: Abi, nr: u32) -> Option<Sysno> {
+    Sysno::ALL.iter().copied().find(|call| call.nr(abi) == Some(nr))
+}

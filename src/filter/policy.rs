@@ -1,0 +1,336 @@
+//! What is faked, and why: classes of system calls, by name. No number, no opcode, no `cfg` here.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::arch::Sysno;
+
+/// What the filter answers a call with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Action {
+    /// The kernel executes the call.
+    Allow,
+    /// Nothing is done and 0 is returned (`SECCOMP_RET_ERRNO` with errno 0).
+    FakeSuccess,
+    /// Nothing is done and the call fails as if the kernel did not have it (ENOSYS), so that the caller takes its older way.
+    Absent,
+}
+
+/// When a rule applies; else the call is allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum When {
+    /// Always: the number alone decides, which keeps every other number cacheable.
+    Always,
+    /// The file type in argument `mode` is a character or block device, and it is not the overlay whiteout: a character device 0:0 in
+    /// argument `dev`, which the kernel lets anyone make (fs/namei.c, `vfs_mknod`).
+    DeviceNode { mode: u8, dev: u8 },
+    /// Pointer argument `arg` is not null.
+    NonNull { arg: u8 },
+    /// The ioctl request in argument `request` is `FS_IOC_SETFLAGS` or `FS_IOC_FSSETXATTR`.
+    SetsInodeFlags { request: u8 },
+}
+
+/// One call and what becomes of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rule {
+    /// The call.
+    pub call: Sysno,
+    /// When `action` applies.
+    pub when: When,
+    /// What is answered then.
+    pub action: Action,
+}
+
+const fn fake(call: Sysno) -> Rule {
+    Rule { call, when: When::Always, action: Action::FakeSuccess }
+}
+
+const fn fake_when(call: Sysno, when: When) -> Rule {
+    Rule { call, when, action: Action::FakeSuccess }
+}
+
+const fn absent(call: Sysno) -> Rule {
+    Rule { call, when: When::Always, action: Action::Absent }
+}
+
+/// A set of calls that is switched on and off as one.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Class {
+    /// Change of a file's owner or group.
+    Owner,
+    /// Change of the process's ids and groups.
+    Identity,
+    /// Change of the process's capabilities.
+    Capability,
+    /// Making a device node.
+    Device,
+    /// The self-test.
+    Probe,
+    /// The ids as the process sees them. Switched on by `--userns=never`.
+    Getid,
+    /// Writing to disk now rather than later.
+    Sync,
+    /// Extended attributes.
+    Xattr,
+    /// Inode flags (`chattr`).
+    InodeFlags,
+    /// Host name and clock.
+    Host,
+    /// Priorities and resource limits.
+    Limits,
+    /// Mounting.
+    Mount,
+}
+
+impl Class {
+    /// Every class, the ones that are on by default first.
+    pub const ALL: [Class; 12] = [
+        Class::Owner,
+        Class::Identity,
+        Class::Capability,
+        Class::Device,
+        Class::Probe,
+        Class::Getid,
+        Class::Sync,
+        Class::Xattr,
+        Class::InodeFlags,
+        Class::Host,
+        Class::Limits,
+        Class::Mount,
+    ];
+
+    /// The name used in options and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::Owner => "owner",
+            Class::Identity => "identity",
+            Class::Capability => "capability",
+            Class::Device => "device",
+            Class::Probe => "probe",
+            Class::Getid => "getid",
+            Class::Sync => "sync",
+            Class::Xattr => "xattr",
+            Class::InodeFlags => "inode-flags",
+            Class::Host => "host",
+            Class::Limits => "limits",
+            Class::Mount => "mount",
+        }
+    }
+
+    /// The class's rules. A call belongs to one class at most.
+    #[must_use]
+    #[allow(clippy::enum_glob_use)] // the system calls read as in the kernel's tables
+    pub const fn rules(self) -> &'static [Rule] {
+        use Sysno::*;
+        match self {
+            Class::Owner => {
+                const { &[fake(chown), fake(fchown), fake(lchown), fake(fchownat), fake(chown32), fake(fchown32), fake(lchown32)] }
+            }
+            // setfsuid and setfsgid return the previous id, which is 0: the same 0 as the others' success.
+            Class::Identity => {
+                const {
+                    &[
+                        fake(setuid),
+                        fake(setgid),
+                        fake(setreuid),
+                        fake(setregid),
+                        fake(setresuid),
+                        fake(setresgid),
+                        fake(setfsuid),
+                        fake(setfsgid),
+                        fake(setgroups),
+                        fake(setuid32),
+                        fake(setgid32),
+                        fake(setreuid32),
+                        fake(setregid32),
+                        fake(setresuid32),
+                        fake(setresgid32),
+                        fake(setfsuid32),
+                        fake(setfsgid32),
+                        fake(setgroups32),
+                    ]
+                }
+            }
+            Class::Capability => const { &[fake(capset)] },
+            // FIFOs, sockets and regular files stay real: make's jobserver is a FIFO.
+            Class::Device => {
+                const { &[fake_when(mknod, When::DeviceNode { mode: 1, dev: 2 }), fake_when(mknodat, When::DeviceNode { mode: 2, dev: 3 })] }
+            }
+            // No build needs it and no kernel grants it to a user, so its success proves that the filter answers.
+            Class::Probe => const { &[fake(kexec_load)] },
+            // getresuid and getresgid write to memory, which a filter cannot.
+            Class::Getid => {
+                const {
+                    &[
+                        fake(getuid),
+                        fake(geteuid),
+                        fake(getgid),
+                        fake(getegid),
+                        fake(getuid32),
+                        fake(geteuid32),
+                        fake(getgid32),
+                        fake(getegid32),
+                    ]
+                }
+            }
+            Class::Sync => {
+                const { &[fake(sync), fake(syncfs), fake(fsync), fake(fdatasync), fake(msync), fake(sync_file_range), fake(sync_file_range2)] }
+            }
+            Class::Xattr => {
+                const {
+                    &[
+                        fake(setxattr),
+                        fake(lsetxattr),
+                        fake(fsetxattr),
+                        fake(setxattrat),
+                        fake(removexattr),
+                        fake(lremovexattr),
+                        fake(fremovexattr),
+                        fake(removexattrat),
+                    ]
+                }
+            }
+            Class::InodeFlags => const { &[fake_when(ioctl, When::SetsInodeFlags { request: 1 }), fake(file_setattr)] },
+            Class::Host => {
+                const {
+                    &[
+                        fake(sethostname),
+                        fake(setdomainname),
+                        fake(settimeofday),
+                        fake(clock_settime),
+                        fake(clock_settime64),
+                        fake(adjtimex),
+                        fake(clock_adjtime),
+                        fake(clock_adjtime64),
+                        fake(stime),
+                    ]
+                }
+            }
+            // A filter cannot read the struct that says whether a limit is raised or lowered, so setting one is faked either way;
+            // prlimit64 without a new limit is a question and stays real.
+            Class::Limits => {
+                const {
+                    &[
+                        fake(setpriority),
+                        fake(sched_setscheduler),
+                        fake(sched_setparam),
+                        fake(sched_setattr),
+                        fake(ioprio_set),
+                        fake(setrlimit),
+                        fake_when(prlimit64, When::NonNull { arg: 2 }),
+                    ]
+                }
+            }
+            // A faked 0 from a call that returns a descriptor would be standard input. These are absent instead: libmount then
+            // falls back to mount(2), which is faked.
+            Class::Mount => {
+                const {
+                    &[
+                        fake(mount),
+                        fake(umount),
+                        fake(umount2),
+                        absent(fsopen),
+                        fake(fsconfig),
+                        absent(fsmount),
+                        absent(fspick),
+                        fake(move_mount),
+                        absent(open_tree),
+                        absent(open_tree_attr),
+                        fake(mount_setattr),
+                    ]
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The error of parsing a [`Class`]: no such name.
+#[derive(Debug)]
+pub struct UnknownClass;
+
+impl fmt::Display for UnknownClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the classes are")?;
+        for class in Class::ALL {
+            write!(f, " {class}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for UnknownClass {}
+
+impl FromStr for Class {
+    type Err = UnknownClass;
+
+    fn from_str(name: &str) -> Result<Class, UnknownClass> {
+        Class::ALL.into_iter().find(|class| class.name() == name).ok_or(UnknownClass)
+    }
+}
+
+/// A set of classes: the whole policy of one run at level zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ClassSet(u16);
+
+impl ClassSet {
+    /// The classes that are on unless removed.
+    pub const DEFAULT: ClassSet =
+        ClassSet(0).with(Class::Owner).with(Class::Identity).with(Class::Capability).with(Class::Device).with(Class::Probe);
+
+    /// Every class.
+    pub const ALL: ClassSet = ClassSet((1 << Class::ALL.len()) - 1);
+
+    /// No class.
+    pub const EMPTY: ClassSet = ClassSet(0);
+
+    /// The classes of either set.
+    #[must_use]
+    pub const fn union(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 | other.0)
+    }
+
+    /// The classes of this set that are not in `other`.
+    #[must_use]
+    pub const fn minus(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 & !other.0)
+    }
+
+    /// The set with `class`.
+    #[must_use]
+    pub const fn with(self, class: Class) -> ClassSet {
+        ClassSet(self.0 | 1 << class as u16)
+    }
+
+    /// The set without `class`.
+    #[must_use]
+    pub const fn without(self, class: Class) -> ClassSet {
+        ClassSet(self.0 & !(1 << class as u16))
+    }
+
+    /// Whether `class` is in the set.
+    #[must_use]
+    pub const fn contains(self, class: Class) -> bool {
+        self.0 & 1 << class as u16 != 0
+    }
+
+    /// The set's classes, in the order of [`Class::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Class> {
+        Class::ALL.into_iter().filter(move |class| self.contains(*class))
+    }
+}
+
+impl fmt::Display for ClassSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, class) in self.iter().enumerate() {
+            write!(f, "{}{class}", if i == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! (what failed, how, what `/proc` says) -> one sentence that names the knob to turn. Pure.
+
+use nix::errno::Errno;
+
+use crate::filter::install::InstallError;
+use crate::host::Facts;
+use crate::namespace::{Refused, Stage};
+
+/// What to do about a refused user namespace. The way that needs no administrator is named last in each.
+#[must_use]
+pub fn for_namespace(refused: Refused, facts: &Facts) -> String {
+    format!("{}; or run zroot --userns=never, which needs no namespace", cause(refused, facts))
+}
+
+fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
+    if facts.has_user_namespaces == Some(false) {
+        return "this kernel is built without user namespaces (CONFIG_USER_NS): use another".into();
+    }
+    match (stage, errno) {
+        (Stage::Unshare, Errno::EINVAL | Errno::ENOSYS) => {
+            "this kernel, or an emulator such as qemu-user, has no user namespaces: use another".into()
+        }
+        (Stage::Unshare, Errno::ENOSPC | Errno::EUSERS) if facts.max_user_namespaces == Some(0) => {
+            "user.max_user_namespaces is 0: have an administrator run 'sysctl user.max_user_namespaces=10000'".into()
+        }
+        (Stage::Unshare, Errno::ENOSPC | Errno::EUSERS) => {
+            let limit = facts.max_user_namespaces.map_or(String::new(), |limit| format!(" (here {limit})"));
+            format!("user namespaces are nested deeper than 32, or as many exist as user.max_user_namespaces{limit} or an outer namespace's allows: start zroot further out, or have the limit raised")
+        }
+        (Stage::Unshare, _) if facts.unprivileged_userns_clone == Some(0) => {
+            "kernel.unprivileged_userns_clone is 0: have an administrator run 'sysctl kernel.unprivileged_userns_clone=1'".into()
+        }
+        (_, Errno::EPERM | Errno::EACCES) if facts.apparmor_restrict.is_some_and(|value| value != 0) => {
+            "kernel.apparmor_restrict_unprivileged_userns is set: have an administrator install an AppArmor profile for zroot that allows 'userns', or run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0'".into()
+        }
+        (Stage::Unshare, _) if facts.uid_is_mapped == Some(false) => {
+            "the process's own uid or gid is not mapped in its present user namespace: start zroot with one that is".into()
+        }
+        (Stage::Unshare, Errno::EPERM) if facts.root_is_mount == Some(false) => {
+            "the process is in a chroot, where the kernel makes no user namespaces: enter it with 'unshare -r chroot DIR zroot ...' instead".into()
+        }
+        (Stage::Unshare, Errno::EPERM) if !facts.proc_mounted => {
+            "/proc is not mounted, and the process is most likely in a chroot, where the kernel makes no user namespaces: enter it with 'unshare -r chroot DIR zroot ...' instead".into()
+        }
+        (Stage::Unshare, _) if facts.seccomp_filters.is_some_and(|count| count > 0) => {
+            "an outer seccomp filter, such as a container runtime's, forbids user namespaces: have it allow unshare(2), or be uid 0 inside the container".into()
+        }
+        (_, Errno::EPERM | Errno::EACCES) if facts.security_context.is_some() => {
+            let context = facts.security_context.as_deref().unwrap_or_default();
+            format!("the security module confines this process ('{context}'): have that profile allow user namespaces")
+        }
+        (Stage::Unshare, _) => {
+            "the process is in a chroot, or a security module forbids user namespaces: start zroot outside of it".into()
+        }
+        (_, Errno::ENOENT) => "/proc is not mounted here: mount it".into(),
+        (_, Errno::EROFS) => "/proc is mounted read-only: mount it for writing".into(),
+        (_, Errno::EPERM | Errno::EACCES) => {
+            "the user namespace came without its rights: a security module, or a uid or gid that is not mapped outside".into()
+        }
+        _ => "the kernel did not accept the one-id map".into(),
+    }
+}
+
+/// What to do about a filter that is not on.
+#[must_use]
+pub fn for_filter(error: InstallError, facts: &Facts) -> String {
+    match error {
+        InstallError::Refused(Errno::EACCES) => {
+            "--allow-new-privs needs CAP_SYS_ADMIN, which --userns=auto brings where namespaces are allowed: leave it out".into()
+        }
+        InstallError::Refused(Errno::EINVAL | Errno::ENOSYS) => {
+            "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER, since Linux 3.17), or an emulator such as qemu-user runs zroot: use a real kernel".into()
+        }
+        InstallError::Refused(Errno::ENOMEM) => {
+            let count = facts.seccomp_filters.map_or(String::new(), |count| format!(" ({count} here)"));
+            format!("too many seccomp filters are stacked{count}: nest zroot less deeply")
+        }
+        InstallError::Refused(_) => "an outer seccomp filter or a security module forbids seccomp(2): have it allowed".into(),
+        InstallError::NoAnswer(_) => "another seccomp filter or a tracer answers in its place: run zroot outside of it".into(),
+    }
+}

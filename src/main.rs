@@ -1,0 +1,160 @@
+//! zroot's way from argv to execve, and the only file that prints an error or picks an exit status.
+//!
+//! There is no Rust `fn main`: the standard library's start-up sets SIGPIPE to ignored, which would survive execve and change the
+//! command (library/std/src/sys/pal/unix/mod.rs, `reset_sigpipe`).
+
+#![no_main]
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io::{Write, stdout};
+
+use anyhow::{Context, bail};
+use libc::{c_char, c_int};
+use nix::sys::prctl::set_no_new_privs;
+use nix::unistd::chdir;
+
+use zroot::arch::Abi;
+use zroot::cli::{Plan, Request, UsageError, Userns};
+use zroot::exec::ExecError;
+use zroot::filter::install::InstallError;
+use zroot::host::{self, Facts};
+use zroot::namespace::{Entered, Refused};
+use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
+
+/// The exit status of zroot's own failures.
+const FAILED: u8 = 125;
+
+/// What the kernel starts zroot with.
+struct Start {
+    args: Vec<&'static CStr>,
+    /// `NAME=value` each.
+    env: Vec<&'static CStr>,
+    /// `AT_SECURE`: the executable is installed setuid, setgid or with capabilities.
+    secure: bool,
+}
+
+impl Start {
+    fn variable(&self, name: &str) -> Option<&'static CStr> {
+        self.env.iter().find_map(|entry| {
+            let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            CStr::from_bytes_with_nul(value).ok()
+        })
+    }
+}
+
+/// The C library's entry point.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
+    let strings = |array: *const *const c_char, most: usize| -> Vec<&'static CStr> {
+        // SAFETY: the kernel lays out argv and envp as arrays of C strings that a null pointer ends (fs/binfmt_elf.c,
+        // create_elf_tables), argv with argc strings, and they stay in place until execve; nothing here writes to them.
+        unsafe { (0..most).map(|i| *array.add(i)).take_while(|entry| !entry.is_null()).map(|entry| CStr::from_ptr(entry)).collect() }
+    };
+    let start = Start {
+        args: strings(argv, usize::try_from(argc).unwrap_or(0)),
+        env: strings(envp, usize::MAX),
+        // SAFETY: getauxval(3) only reads the auxiliary vector.
+        secure: unsafe { libc::getauxval(libc::AT_SECURE) } != 0,
+    };
+    match run(&start) {
+        Ok(()) => 0,
+        Err(error) => report(&error).into(),
+    }
+}
+
+/// Reads the command line and does what it asks for; comes back only from `--help` and `--version`, or with an error.
+fn run(start: &Start) -> anyhow::Result<()> {
+    if start.secure {
+        bail!("refusing to run setuid, setgid or with file capabilities: zroot works without privileges and must not be given any");
+    }
+    match cli::parse(&start.args, |name| start.variable(name))? {
+        Request::Print(text) => stdout().write_all(text.as_bytes()).context("cannot write to standard output"),
+        Request::Run(plan) => become_command(&plan, start).map(|never| match never {}),
+    }
+}
+
+/// The whole of it: what can fail because of bad input first, then the namespace, the filter, the probe, and execve.
+fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
+    let say = |step: &str| {
+        if plan.verbose {
+            eprintln!("zroot: {step}");
+        }
+    };
+    if let Some(dir) = &plan.chdir {
+        chdir(dir).with_context(|| format!("cannot change to '{}'", dir.display()))?;
+    }
+    let args: Vec<&CStr> = plan.command.iter().map(AsRef::as_ref).collect();
+    let mut env: Vec<Cow<CStr>> = start.env.iter().map(|entry| Cow::Borrowed(*entry)).collect();
+    let candidates = exec::find(args[0], start.variable("PATH").map(CStr::to_bytes))?;
+    if plan.if_needed && host::is_real_root() {
+        say("not needed: already root over more than one id");
+        return Err(exec::become_command(&candidates, &args, &env).into());
+    }
+
+    let family = Abi::NATIVE.family();
+    let program = filter::build(family, plan.classes).context("cannot build the filter")?;
+    let inherited = start.variable(apt::VARIABLE);
+    let mut apt_config = if plan.apt_config { apt::config_in_memory(inherited)? } else { None };
+
+    match plan.userns {
+        Userns::Never => say("no user namespace"),
+        Userns::Auto => match namespace::become_root()? {
+            Entered::Namespace(uid, gid) => say(&format!("user namespace: uid {uid} and gid {gid} are 0")),
+            Entered::AlreadyRoot(errno) => {
+                say(&format!("already uid 0, and no user namespace is to be had ({}): filter alone", errno.desc()))
+            }
+        },
+    }
+    if plan.apt_config && apt_config.is_none() {
+        apt_config = apt::config_in_scratch(inherited).unwrap_or_else(|error| {
+            say(&format!("no {}: there is no /proc, and no private file in its place ({error})", apt::VARIABLE));
+            None
+        });
+    }
+    set(&mut env, "ZROOT", VERSION.as_bytes())?;
+    if let Some(path) = apt_config {
+        say(&format!("{}={}", apt::VARIABLE, path.to_string_lossy()));
+        set(&mut env, apt::VARIABLE, path.as_bytes())?;
+    }
+
+    if !plan.allow_new_privs {
+        set_no_new_privs().context("cannot set no_new_privs")?;
+    }
+    filter::install(&program)?;
+    filter::install::probe()?;
+    say(&format!("filter: {} instructions, fakes {}, answers", program.len(), plan.classes));
+    Err(exec::become_command(&candidates, &args, &env).into())
+}
+
+/// Sets the variable `name` in `env`, in place of any value it has.
+fn set(env: &mut Vec<Cow<CStr>>, name: &str, value: &[u8]) -> anyhow::Result<()> {
+    let prefix = [name.as_bytes(), b"="].concat();
+    env.retain(|entry| !entry.to_bytes().starts_with(&prefix));
+    env.push(CString::new([&prefix, value].concat())?.into());
+    Ok(())
+}
+
+/// Prints what went wrong and returns the exit status.
+fn report(error: &anyhow::Error) -> u8 {
+    let (mut status, mut advice) = (FAILED, None);
+    if let Some(error) = error.downcast_ref::<ExecError>() {
+        status = error.status;
+        advice.clone_from(&error.hint);
+    } else if let Some(error) = error.downcast_ref::<UsageError>() {
+        advice = Some(error.hint.clone());
+    } else if let Some(error) = error.downcast_ref::<Refused>() {
+        advice = Some(hint::for_namespace(*error, &Facts::read()));
+    } else if let Some(error) = error.downcast_ref::<InstallError>() {
+        advice = Some(hint::for_filter(*error, &Facts::read()));
+    } else if error.is::<apt::ConfigError>() {
+        advice = Some("--no-apt-config does without".into());
+    }
+    eprintln!("zroot: {error:#}");
+    if let Some(advice) = advice {
+        eprintln!("hint: {advice}");
+    }
+    status
+}

@@ -1,0 +1,85 @@
+//! Becoming apparent root: a user namespace in which the caller's own uid and gid are 0.
+
+pub mod scratch;
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
+
+/// The steps of entering a user namespace, in their order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// `unshare(CLONE_NEWUSER)`.
+    Unshare,
+    /// Writing `deny` to `/proc/self/setgroups`, without which no user may write `gid_map` (kernel/user_namespace.c, `new_idmap_permitted`).
+    Setgroups,
+    /// Writing `/proc/self/uid_map`.
+    UidMap,
+    /// Writing `/proc/self/gid_map`.
+    GidMap,
+}
+
+/// A user namespace could not be entered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refused {
+    /// The step that failed.
+    pub stage: Stage,
+    /// Its error.
+    pub errno: Errno,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.stage {
+            Stage::Unshare => "cannot make a user namespace",
+            Stage::Setgroups => "cannot deny setgroups in the user namespace",
+            Stage::UidMap => "cannot map user ids",
+            Stage::GidMap => "cannot map group ids",
+        })?;
+        write!(f, ": {}", self.errno.desc())
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// How the process came to be apparent root.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Entered {
+    /// A new user namespace maps these ids to 0.
+    Namespace(Uid, Gid),
+    /// The process was uid 0 before and the kernel refuses it a namespace: in a chroot(2), or under a container's filter.
+    AlreadyRoot(Errno),
+}
+
+/// Makes the process root of a new user namespace. Needs a single thread and `/proc`.
+///
+/// # Errors
+/// [`Refused`]. If the stage is [`Stage::Unshare`], nothing has changed; later stages leave a process without mapped ids, good for nothing
+/// but saying so.
+pub fn become_root() -> Result<Entered, Refused> {
+    let (uid, gid) = (geteuid(), getegid());
+    if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER) {
+        return if uid.is_root() { Ok(Entered::AlreadyRoot(errno)) } else { Err(Refused { stage: Stage::Unshare, errno }) };
+    }
+    write(Stage::Setgroups, "/proc/self/setgroups", "deny")?;
+    write(Stage::UidMap, "/proc/self/uid_map", &format!("0 {uid} 1"))?;
+    write(Stage::GidMap, "/proc/self/gid_map", &format!("0 {gid} 1"))?;
+    Ok(Entered::Namespace(uid, gid))
+}
+
+fn write(stage: Stage, path: &str, text: &str) -> Result<(), Refused> {
+    let attempt = || OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+    let result = match attempt() {
+        // The files in /proc/self belong to root while the process is not dumpable: its executable cannot be read by its user
+        // (mode 0711; fs/exec.c, would_dump).
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && nix::sys::prctl::get_dumpable() == Ok(false) => {
+            nix::sys::prctl::set_dumpable(true).map_err(io::Error::from).and_then(|()| attempt())
+        }
+        result => result,
+    };
+    result.map_err(|error| Refused { stage, errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) })
+}

@@ -1,0 +1,150 @@
+//! What the integration tests share: an unprivileged user, directories of its own, and the gate for what a machine lacks.
+#![allow(dead_code)] // each test program uses its part
+
+use std::ffi::OsStr;
+use std::fmt::Debug;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// The uid and gid that tests run under when they are started as root. Not in any file of the system: zroot needs no entry.
+pub const TEST_ID: u32 = 64711;
+
+/// The PATH that commands under test see.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Whether the tests themselves run as root.
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+/// The uid (and gid) that [`user`]'s commands run under.
+pub fn uid() -> u32 {
+    if is_root() { TEST_ID } else { nix::unistd::geteuid().as_raw() }
+}
+
+/// A directory of the unprivileged user's own, removed at the end. It lies where that user can reach it, whatever TMPDIR root has.
+pub fn dir() -> TempDir {
+    let dir = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+    give(dir.path());
+    dir
+}
+
+/// Makes `path` the unprivileged user's.
+pub fn give(path: &Path) {
+    if is_root() {
+        chown(path, Some(TEST_ID), Some(TEST_ID)).expect("chown to the test user");
+    }
+    if path.is_dir() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("chmod");
+    }
+}
+
+/// The zroot under test, at a path that the unprivileged user can reach.
+pub fn zroot() -> &'static Path {
+    static COPY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = COPY.get_or_init(|| {
+        let dir = dir();
+        let path = dir.path().join("zroot");
+        fs::copy(env!("CARGO_BIN_EXE_zroot"), &path).expect("copy of zroot");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        (dir, path)
+    });
+    path
+}
+
+/// A command that runs as the unprivileged user with a small, fixed environment and no standard input.
+pub fn user(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
+    command.stdin(Stdio::null()).current_dir("/tmp");
+    if is_root() {
+        command.uid(TEST_ID).gid(TEST_ID); // std also drops the supplementary groups then
+    }
+    command
+}
+
+/// `zroot ARGS...` as the unprivileged user.
+pub fn zroot_with<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = user(zroot());
+    command.args(args);
+    command
+}
+
+/// The `unshare -r` that is every test's control: apparent root without the filter.
+pub fn control<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = user("unshare");
+    command.arg("-r").arg("--").args(args);
+    command
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Ran {
+    /// The command, for messages.
+    pub command: String,
+    /// The exit status, or 128 + the signal that ended it.
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `command` to its end.
+pub fn run(command: &mut Command) -> Ran {
+    use std::os::unix::process::ExitStatusExt;
+    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let status = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
+    Ran {
+        command: format!("{command:?}"),
+        status: status.expect("an exit status or a signal"),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+impl Ran {
+    /// Asserts exit status 0.
+    #[track_caller]
+    pub fn succeeds(self) -> Ran {
+        assert_eq!(self.status, 0, "{self:#?}");
+        self
+    }
+
+    /// Asserts that it failed, with `part` somewhere on standard error or output: for controls, so that they fail for the right reason.
+    #[track_caller]
+    pub fn fails_with(self, part: &str) -> Ran {
+        assert_ne!(self.status, 0, "{self:#?}");
+        assert!(self.stderr.contains(part) || self.stdout.contains(part), "no '{part}' in {self:#?}");
+        self
+    }
+}
+
+/// The path of a program, if the machine has it.
+pub fn program(name: &str) -> Option<PathBuf> {
+    PATH.split(':').map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+}
+
+/// Whether to go on with the test `test` although `reason` says that something it needs is missing: never. Prints a SKIP line and returns,
+/// or fails if `ZROOT_MUST_RUN` is 1.
+pub fn skip(test: &str, reason: &str) {
+    assert!(std::env::var_os("ZROOT_MUST_RUN").is_none_or(|value| value != "1"), "{test} must run, but {reason}");
+    // Not println: the harness would swallow it when the test passes.
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
+}
+
+/// Leaves the test, by way of [`skip`], unless the machine has all of these programs.
+#[macro_export]
+macro_rules! need {
+    ($test:expr, $($program:expr),+) => {
+        $(if $crate::common::program($program).is_none() {
+            $crate::common::skip($test, concat!("there is no ", $program));
+            return;
+        })+
+    };
+}
