@@ -130,7 +130,7 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
                 None => continue,
             },
             // Behind a directory that cannot be searched there is nothing to be found.
-            Errno::EACCES if candidates.len() > 1 && stat(path).is_err() => continue,
+            Errno::EACCES if candidates.len() > 1 && stat(path.as_c_str()).is_err() => continue,
             Errno::EACCES => ExecError::cannot_run(path, errno.desc(), denied_hint(path)),
             Errno::ENOEXEC => return not_executable_format(path, args, env),
             Errno::E2BIG => {
