@@ -69,20 +69,23 @@ pub fn find(name: &CStr, path: Option<&[u8]>) -> Result<Vec<CString>, ExecError>
     }
     let mut unfit = None;
     let mut candidates: Vec<CString> = Vec::new();
+    let mut seen_runnable = false;
     for dir in path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
         let Ok(candidate) = CString::new([dir, b"/", bytes].concat()) else { continue };
-        if candidates.is_empty() {
+        // Behind a runnable one the rest need no look: they are tried only if the kernel refuses it.
+        if !seen_runnable {
             match look(&candidate) {
-                Look::Runnable | Look::Unknown => candidates.push(candidate),
-                Look::Missing(_) => {}
+                Look::Runnable => seen_runnable = true,
+                Look::Unknown => {}
+                Look::Missing(_) => continue,
                 Look::Unfit(why, hint) => {
                     unfit.get_or_insert_with(|| ExecError::cannot_run(&candidate, why, hint));
+                    continue;
                 }
             }
-        } else {
-            candidates.push(candidate);
         }
+        candidates.push(candidate);
     }
     if candidates.is_empty() {
         return Err(unfit.unwrap_or_else(|| ExecError::not_found(name, "command not found", None)));
