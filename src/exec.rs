@@ -134,7 +134,7 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
             },
             // Behind a directory that cannot be searched there is nothing to be found.
             Errno::EACCES if candidates.len() > 1 && stat(path.as_c_str()).is_err() => continue,
-            Errno::EACCES => ExecError::cannot_run(path, errno.desc(), denied_hint(path)),
+            Errno::EACCES => ExecError::cannot_run(path, errno.desc(), Some(denied_hint(path))),
             Errno::ENOEXEC => return not_executable_format(path, args, env),
             Errno::E2BIG => {
                 let hint =
@@ -180,10 +180,10 @@ fn missing_interpreter(path: &CStr) -> Option<ExecError> {
 }
 
 /// EACCES for a file with an execute bit.
-fn denied_hint(path: &CStr) -> Option<String> {
+fn denied_hint(path: &CStr) -> String {
     match interpreter(path).map(|interpreter| (look(&interpreter), interpreter)) {
-        Some((Look::Unfit(why, _), interpreter)) => Some(format!("its interpreter {} cannot be run: {why}", shown(&interpreter))),
-        _ => Some("its file system may be mounted noexec, or its mode or a directory on the way denies you".into()),
+        Some((Look::Unfit(why, _), interpreter)) => format!("its interpreter {} cannot be run: {why}", shown(&interpreter)),
+        _ => "its file system may be mounted noexec, or its mode or a directory on the way denies you".into(),
     }
 }
 

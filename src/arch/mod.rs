@@ -62,6 +62,19 @@ const AUDIT_64BIT: u32 = 0x8000_0000;
 const AUDIT_LE: u32 = 0x4000_0000;
 const AUDIT_N32: u32 = 0x2000_0000;
 
+/// ELF machine numbers, include/uapi/linux/elf-em.h.
+mod em {
+    pub const I386: u32 = 3;
+    pub const MIPS: u32 = 8;
+    pub const PPC64: u32 = 21;
+    pub const S390: u32 = 22;
+    pub const ARM: u32 = 40;
+    pub const X86_64: u32 = 62;
+    pub const AARCH64: u32 = 183;
+    pub const RISCV: u32 = 243;
+    pub const LOONGARCH: u32 = 258;
+}
+
 impl Abi {
     /// Every ABI of the matrix, in the order of its columns.
     pub const ALL: [Abi; 14] =
@@ -95,19 +108,19 @@ impl Abi {
     #[must_use]
     pub const fn audit_arch(self) -> u32 {
         match self {
-            X86_64 | X32 => 62 | AUDIT_64BIT | AUDIT_LE,
-            I386 => 3 | AUDIT_LE,
-            Aarch64 => 183 | AUDIT_64BIT | AUDIT_LE,
-            Arm => 40 | AUDIT_LE,
-            Ppc64le => 21 | AUDIT_64BIT | AUDIT_LE,
-            S390x => 22 | AUDIT_64BIT,
-            S390 => 22,
-            Riscv64 => 243 | AUDIT_64BIT | AUDIT_LE,
-            Riscv32 => 243 | AUDIT_LE,
-            Loongarch64 => 258 | AUDIT_64BIT | AUDIT_LE,
-            Mips64el => 8 | AUDIT_64BIT | AUDIT_LE,
-            Mipsn32el => 8 | AUDIT_64BIT | AUDIT_LE | AUDIT_N32,
-            Mipsel => 8 | AUDIT_LE,
+            X86_64 | X32 => em::X86_64 | AUDIT_64BIT | AUDIT_LE,
+            I386 => em::I386 | AUDIT_LE,
+            Aarch64 => em::AARCH64 | AUDIT_64BIT | AUDIT_LE,
+            Arm => em::ARM | AUDIT_LE,
+            Ppc64le => em::PPC64 | AUDIT_64BIT | AUDIT_LE,
+            S390x => em::S390 | AUDIT_64BIT,
+            S390 => em::S390,
+            Riscv64 => em::RISCV | AUDIT_64BIT | AUDIT_LE,
+            Riscv32 => em::RISCV | AUDIT_LE,
+            Loongarch64 => em::LOONGARCH | AUDIT_64BIT | AUDIT_LE,
+            Mips64el => em::MIPS | AUDIT_64BIT | AUDIT_LE,
+            Mipsn32el => em::MIPS | AUDIT_64BIT | AUDIT_LE | AUDIT_N32,
+            Mipsel => em::MIPS | AUDIT_LE,
         }
     }
 

@@ -6,7 +6,6 @@ use std::fmt;
 
 use nix::errno::Errno;
 
-use crate::arch::{Abi, Sysno};
 use crate::filter::asm::sock_filter;
 
 /// Why the emulation is not on.
@@ -65,11 +64,8 @@ pub fn install(program: &[sock_filter]) -> Result<(), InstallError> {
 /// # Errors
 /// [`InstallError::NoAnswer`] if the kernel, or another filter, answered instead.
 pub fn probe() -> Result<(), InstallError> {
-    let Some(nr) = Sysno::kexec_load.nr(Abi::NATIVE) else {
-        return Err(InstallError::NoAnswer(Errno::ENOSYS));
-    };
     let (entry, segments, flags) = (usize::MAX, usize::MAX, usize::MAX);
     // SAFETY: the segment pointer is null and the count out of range, so that no memory is touched, whoever answers.
-    let ret = unsafe { libc::syscall(libc::c_long::from(nr), entry, segments, std::ptr::null::<libc::c_void>(), flags) };
+    let ret = unsafe { libc::syscall(libc::SYS_kexec_load, entry, segments, std::ptr::null::<libc::c_void>(), flags) };
     Errno::result(ret).map(drop).map_err(InstallError::NoAnswer)
 }

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_dumpable;
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 /// The steps of entering a user namespace, in their order.
@@ -75,9 +76,9 @@ fn write(stage: Stage, path: &str, text: &str) -> Result<(), Refused> {
     let attempt = || OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
     let result = match attempt() {
         // The files in /proc/self belong to root while the process is not dumpable: its executable cannot be read by its user
-        // (mode 0711; fs/exec.c, would_dump).
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && nix::sys::prctl::get_dumpable() == Ok(false) => {
-            nix::sys::prctl::set_dumpable(true).map_err(io::Error::from).and_then(|()| attempt())
+        // (mode 0711; fs/exec.c, would_dump). execve sets that anew.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            set_dumpable(true).map_err(io::Error::from).and_then(|()| attempt())
         }
         result => result,
     };
