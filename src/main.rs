@@ -104,7 +104,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Userns::Auto => match namespace::become_root()? {
             Entered::Namespace(uid, gid) => say(&format!("user namespace: uid {uid} and gid {gid} are 0")),
             Entered::AlreadyRoot(errno) => {
-                say(&format!("already uid 0, and no user namespace is to be had ({}): filter alone", errno.desc()))
+                say(&format!("already uid 0, and no user namespace is to be had ({}): filter alone", errno.desc()));
             }
         },
     }

@@ -23,7 +23,7 @@ macro_rules! cell {
 macro_rules! table {
     ($([$name:ident $($cell:tt)+])+) => {
         /// A system call by name; [`Sysno::nr`] gives its number on an ABI.
-        #[allow(non_camel_case_types)] // the kernel's own spelling
+        #[allow(non_camel_case_types, missing_docs)] // the kernel's own spelling, and its manual's documentation
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Sysno { $($name,)+ }
 

@@ -16,7 +16,7 @@
 
 use crate::arch::{Abi, Endian, Sysno};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
-use crate::filter::policy::{Action, ClassSet, When};
+use crate::filter::policy::{Action, Class, ClassSet, When};
 
 /// Offsets in `struct seccomp_data`, include/uapi/linux/seccomp.h: `int nr; u32 arch; u64 instruction_pointer; u64 args[6];`.
 const NR: u32 = 0;
@@ -105,7 +105,7 @@ struct Segment {
 fn segments(abi: Abi, classes: ClassSet) -> Vec<Segment> {
     let mut special: Vec<Segment> = classes
         .iter()
-        .flat_map(|class| class.rules())
+        .flat_map(Class::rules)
         .filter_map(|rule| {
             let leaf = Leaf { when: rule.when, action: rule.action };
             rule.call.nr(abi).map(|start| Segment { start, leaf })

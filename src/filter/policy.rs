@@ -22,12 +22,23 @@ pub enum When {
     /// Always: the number alone decides, which keeps every other number cacheable.
     Always,
     /// The file type in argument `mode` is a character or block device, and it is not the overlay whiteout: a character device 0:0 in
-    /// argument `dev`, which the kernel lets anyone make (fs/namei.c, `vfs_mknod`).
-    DeviceNode { mode: u8, dev: u8 },
+    /// argument `dev`, which the kernel lets anyone make (fs/namei.c, `vfs_mknod`, since 5.8).
+    DeviceNode {
+        /// Which argument is the mode, counted from 0.
+        mode: u8,
+        /// Which argument is the device number.
+        dev: u8,
+    },
     /// Pointer argument `arg` is not null.
-    NonNull { arg: u8 },
+    NonNull {
+        /// Which argument, counted from 0.
+        arg: u8,
+    },
     /// The ioctl request in argument `request` is `FS_IOC_SETFLAGS` or `FS_IOC_FSSETXATTR`.
-    SetsInodeFlags { request: u8 },
+    SetsInodeFlags {
+        /// Which argument is the request, counted from 0.
+        request: u8,
+    },
 }
 
 /// One call and what becomes of it.
@@ -41,16 +52,15 @@ pub struct Rule {
     pub action: Action,
 }
 
-const fn fake(call: Sysno) -> Rule {
-    Rule { call, when: When::Always, action: Action::FakeSuccess }
+/// Rules that answer calls with success: `CALL ...`, or `CALL if CONDITION`.
+macro_rules! fake {
+    ($($call:ident)+) => { &[$(Rule { call: Sysno::$call, when: When::Always, action: Action::FakeSuccess },)+] };
+    ($($call:ident if $when:expr;)+) => { &[$(Rule { call: Sysno::$call, when: $when, action: Action::FakeSuccess },)+] };
 }
 
-const fn fake_when(call: Sysno, when: When) -> Rule {
-    Rule { call, when, action: Action::FakeSuccess }
-}
-
-const fn absent(call: Sysno) -> Rule {
-    Rule { call, when: When::Always, action: Action::Absent }
+/// Rules that answer calls as a kernel does that lacks them.
+macro_rules! absent {
+    ($($call:ident)+) => { &[$(Rule { call: Sysno::$call, when: When::Always, action: Action::Absent },)+] };
 }
 
 /// A set of calls that is switched on and off as one.
@@ -119,128 +129,49 @@ impl Class {
     }
 
     /// The class's rules. A call belongs to one class at most.
-    #[must_use]
-    #[allow(clippy::enum_glob_use)] // the system calls read as in the kernel's tables
-    pub const fn rules(self) -> &'static [Rule] {
-        use Sysno::*;
+    pub fn rules(self) -> impl Iterator<Item = &'static Rule> {
+        self.groups().iter().copied().flatten()
+    }
+
+    #[rustfmt::skip]
+    const fn groups(self) -> &'static [&'static [Rule]] {
         match self {
-            Class::Owner => {
-                const { &[fake(chown), fake(fchown), fake(lchown), fake(fchownat), fake(chown32), fake(fchown32), fake(lchown32)] }
-            }
+            Class::Owner => &[fake![chown fchown lchown fchownat chown32 fchown32 lchown32]],
             // setfsuid and setfsgid return the previous id, which is 0: the same 0 as the others' success.
-            Class::Identity => {
-                const {
-                    &[
-                        fake(setuid),
-                        fake(setgid),
-                        fake(setreuid),
-                        fake(setregid),
-                        fake(setresuid),
-                        fake(setresgid),
-                        fake(setfsuid),
-                        fake(setfsgid),
-                        fake(setgroups),
-                        fake(setuid32),
-                        fake(setgid32),
-                        fake(setreuid32),
-                        fake(setregid32),
-                        fake(setresuid32),
-                        fake(setresgid32),
-                        fake(setfsuid32),
-                        fake(setfsgid32),
-                        fake(setgroups32),
-                    ]
-                }
-            }
-            Class::Capability => const { &[fake(capset)] },
+            Class::Identity => &[fake![
+                setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups
+                setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32
+            ]],
+            Class::Capability => &[fake![capset]],
             // FIFOs, sockets and regular files stay real: make's jobserver is a FIFO.
-            Class::Device => {
-                const { &[fake_when(mknod, When::DeviceNode { mode: 1, dev: 2 }), fake_when(mknodat, When::DeviceNode { mode: 2, dev: 3 })] }
-            }
+            Class::Device => &[fake![
+                mknod if When::DeviceNode { mode: 1, dev: 2 };
+                mknodat if When::DeviceNode { mode: 2, dev: 3 };
+            ]],
             // No build needs it and no kernel grants it to a user, so its success proves that the filter answers.
-            Class::Probe => const { &[fake(kexec_load)] },
+            Class::Probe => &[fake![kexec_load]],
             // getresuid and getresgid write to memory, which a filter cannot.
-            Class::Getid => {
-                const {
-                    &[
-                        fake(getuid),
-                        fake(geteuid),
-                        fake(getgid),
-                        fake(getegid),
-                        fake(getuid32),
-                        fake(geteuid32),
-                        fake(getgid32),
-                        fake(getegid32),
-                    ]
-                }
-            }
-            Class::Sync => {
-                const { &[fake(sync), fake(syncfs), fake(fsync), fake(fdatasync), fake(msync), fake(sync_file_range), fake(sync_file_range2)] }
-            }
-            Class::Xattr => {
-                const {
-                    &[
-                        fake(setxattr),
-                        fake(lsetxattr),
-                        fake(fsetxattr),
-                        fake(setxattrat),
-                        fake(removexattr),
-                        fake(lremovexattr),
-                        fake(fremovexattr),
-                        fake(removexattrat),
-                    ]
-                }
-            }
-            Class::InodeFlags => const { &[fake_when(ioctl, When::SetsInodeFlags { request: 1 }), fake(file_setattr)] },
-            Class::Host => {
-                const {
-                    &[
-                        fake(sethostname),
-                        fake(setdomainname),
-                        fake(settimeofday),
-                        fake(clock_settime),
-                        fake(clock_settime64),
-                        fake(adjtimex),
-                        fake(clock_adjtime),
-                        fake(clock_adjtime64),
-                        fake(stime),
-                    ]
-                }
-            }
+            Class::Getid => &[fake![getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32]],
+            Class::Sync => &[fake![sync syncfs fsync fdatasync msync sync_file_range sync_file_range2]],
+            Class::Xattr => &[fake![
+                setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
+            ]],
+            Class::InodeFlags => &[fake![file_setattr], fake![ioctl if When::SetsInodeFlags { request: 1 };]],
+            Class::Host => &[fake![
+                sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
+            ]],
             // A filter cannot read the struct that says whether a limit is raised or lowered, so setting one is faked either way;
             // prlimit64 without a new limit is a question and stays real.
-            Class::Limits => {
-                const {
-                    &[
-                        fake(setpriority),
-                        fake(sched_setscheduler),
-                        fake(sched_setparam),
-                        fake(sched_setattr),
-                        fake(ioprio_set),
-                        fake(setrlimit),
-                        fake_when(prlimit64, When::NonNull { arg: 2 }),
-                    ]
-                }
-            }
+            Class::Limits => &[
+                fake![setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
+                fake![prlimit64 if When::NonNull { arg: 2 };],
+            ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are absent instead: libmount then
             // falls back to mount(2), which is faked.
-            Class::Mount => {
-                const {
-                    &[
-                        fake(mount),
-                        fake(umount),
-                        fake(umount2),
-                        absent(fsopen),
-                        fake(fsconfig),
-                        absent(fsmount),
-                        absent(fspick),
-                        fake(move_mount),
-                        absent(open_tree),
-                        absent(open_tree_attr),
-                        fake(mount_setattr),
-                    ]
-                }
-            }
+            Class::Mount => &[
+                fake![mount umount umount2 fsconfig move_mount mount_setattr],
+                absent![fsopen fsmount fspick open_tree open_tree_attr],
+            ],
         }
     }
 }
