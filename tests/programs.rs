@@ -1,4 +1,4 @@
-//! Real programs as apparent root. Each case that needs the filter is run without it too, and then fails for the reason the filter is there.
+//! Real programs as apparent root. Each case that needs the filter also runs without it, and then fails for the reason the filter is there.
 
 mod common;
 
@@ -228,7 +228,9 @@ fn new_make(bench: &Bench) -> Result<(), String> {
         "apt.conf",
         &format!(
             "Dir::State \"{dir}/apt\"; Dir::Cache \"{dir}/apt\"; Dir::State::status \"/dev/null\"; Dir::Etc::sourceparts \"-\";
-            Dir::Etc::sourcelist \"{dir}/sources.list\"; Acquire::Languages \"none\";\n#clear APT::Update::Post-Invoke;\n"
+            Dir::Etc::sourcelist \"{dir}/sources.list\"; Acquire::Languages \"none\";
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;\n"
         ),
     );
     bench.make("mkdir -p apt/lists/partial apt/archives/partial tree/tmp tree/work");
