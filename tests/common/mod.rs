@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -45,17 +45,32 @@ pub fn give(path: &Path) {
     }
 }
 
+/// Where things are kept from one run to the next: Debian trees, downloads, the copy of zroot. The unprivileged user's own.
+pub fn keep() -> PathBuf {
+    let path = std::env::var_os("ZROOT_TEST_DIR").map_or_else(|| format!("/var/tmp/zroot-tests-{}", uid()).into(), PathBuf::from);
+    if fs::create_dir(&path).is_ok() {
+        give(&path);
+    }
+    let owner = fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).uid();
+    assert_eq!(owner, uid(), "{} belongs to somebody else; ZROOT_TEST_DIR names another place", path.display());
+    path
+}
+
 /// The zroot under test, at a path that the unprivileged user can reach.
 pub fn zroot() -> &'static Path {
-    static COPY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = COPY.get_or_init(|| {
-        let dir = dir();
-        let path = dir.path().join("zroot");
-        fs::copy(env!("CARGO_BIN_EXE_zroot"), &path).expect("copy of zroot");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-        (dir, path)
-    });
-    path
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let built = Path::new(env!("CARGO_BIN_EXE_zroot"));
+        if !is_root() {
+            return built.to_owned(); // who can run cargo can reach what it built
+        }
+        let path = keep().join("zroot");
+        let new = path.with_extension(std::process::id().to_string());
+        fs::copy(built, &new).expect("copy of zroot");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("chmod");
+        fs::rename(&new, &path).expect("rename");
+        path
+    })
 }
 
 /// A command that runs as the unprivileged user with a small, fixed environment and no standard input.
