@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -149,7 +150,6 @@ pub fn program(name: &str) -> Option<PathBuf> {
 pub fn skip(test: &str, reason: &str) {
     assert!(std::env::var_os("ZROOT_MUST_RUN").is_none_or(|value| value != "1"), "{test} must run, but {reason}");
     // Not println: the harness would swallow it when the test passes.
-    use std::io::Write;
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
 }
 
