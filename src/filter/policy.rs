@@ -163,7 +163,7 @@ impl Class {
             // A filter cannot read the struct that says whether a limit is raised or lowered, so setting one is faked either way;
             // prlimit64 without a new limit is a question and stays real.
             Class::Limits => &[
-                fake![setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
+                fake![nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
                 fake![prlimit64 if When::NonNull { arg: 2 };],
             ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are absent instead: libmount then
