@@ -73,23 +73,43 @@ pub const fn ret_value(abi: Abi, action: Action) -> u32 {
     }
 }
 
+/// [`When`] as one ABI means it. ABIs that share a block share the code for what they mean alike.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Test {
+    Always,
+    DeviceNode { mode: u8, dev: u8 },
+    NonNull { arg: u8, both_words: bool },
+    OneOf { arg: u8, values: [u32; 2] },
+}
+
+impl Test {
+    fn new(abi: Abi, when: When) -> Test {
+        match when {
+            When::Always => Test::Always,
+            When::DeviceNode { mode, dev } => Test::DeviceNode { mode, dev },
+            When::NonNull { arg } => Test::NonNull { arg, both_words: abi.has_64bit_registers() },
+            When::SetsInodeFlags { request } => Test::OneOf { arg: request, values: [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()] },
+        }
+    }
+}
+
 /// What is known once the number is: an answer, or arguments to look at first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Leaf {
-    when: When,
+    test: Test,
     action: Action,
 }
 
 impl Leaf {
-    const ALLOW: Leaf = Leaf { when: When::Always, action: Action::Allow };
+    const ALLOW: Leaf = Leaf { test: Test::Always, action: Action::Allow };
 
     /// 2 to the number of instructions from here to the end: what balances the search tree.
     fn weight(self) -> u64 {
-        1 << match self.when {
-            When::Always => 1,
-            When::SetsInodeFlags { .. } => 4,
-            When::NonNull { .. } => 5,
-            When::DeviceNode { .. } => 8,
+        1 << match self.test {
+            Test::Always => 1,
+            Test::OneOf { .. } => 4,
+            Test::NonNull { .. } => 5,
+            Test::DeviceNode { .. } => 8,
         }
     }
 }
@@ -107,7 +127,7 @@ fn segments(abi: Abi, classes: ClassSet) -> Vec<Segment> {
         .iter()
         .flat_map(Class::rules)
         .filter_map(|rule| {
-            let leaf = Leaf { when: rule.when, action: rule.action };
+            let leaf = Leaf { test: Test::new(abi, rule.when), action: rule.action };
             rule.call.nr(abi).map(|start| Segment { start, leaf })
         })
         .collect();
@@ -209,13 +229,13 @@ fn balanced_split(segments: &[Segment]) -> usize {
 
 /// The argument checks, then the returns they lead to.
 fn emit_leaves(asm: &mut Assembler, abi: Abi, mut leaves: Vec<(Leaf, Label)>) {
-    let checks: Vec<(Leaf, Label)> = leaves.iter().copied().filter(|(leaf, _)| leaf.when != When::Always).collect();
-    leaves.retain(|(leaf, _)| leaf.when == When::Always);
+    let checks: Vec<(Leaf, Label)> = leaves.iter().copied().filter(|(leaf, _)| leaf.test != Test::Always).collect();
+    leaves.retain(|(leaf, _)| leaf.test == Test::Always);
     for (leaf, label) in checks {
         let allow = leaf_label(asm, &mut leaves, Leaf::ALLOW);
-        let hit = leaf_label(asm, &mut leaves, Leaf { when: When::Always, action: leaf.action });
+        let hit = leaf_label(asm, &mut leaves, Leaf { test: Test::Always, action: leaf.action });
         asm.bind(label);
-        emit_check(asm, abi, leaf.when, hit, allow);
+        emit_check(asm, abi, leaf.test, hit, allow);
     }
     for (leaf, label) in leaves {
         asm.bind(label);
@@ -223,11 +243,11 @@ fn emit_leaves(asm: &mut Assembler, abi: Abi, mut leaves: Vec<(Leaf, Label)>) {
     }
 }
 
-/// Goes to `hit` if the arguments meet `when`, else to `miss`.
-fn emit_check(asm: &mut Assembler, abi: Abi, when: When, hit: Label, miss: Label) {
-    match when {
-        When::Always => asm.goto(hit),
-        When::DeviceNode { mode, dev } => {
+/// Goes to `hit` if the arguments meet `test`, else to `miss`.
+fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label) {
+    match test {
+        Test::Always => asm.goto(hit),
+        Test::DeviceNode { mode, dev } => {
             // umode_t and unsigned: the kernel looks at the low words only (fs/namei.c, mknodat).
             let (device, zero) = (asm.label(), asm.label());
             asm.load(low_word(abi, mode));
@@ -240,9 +260,9 @@ fn emit_check(asm: &mut Assembler, abi: Abi, when: When, hit: Label, miss: Label
             asm.load(low_word(abi, mode));
             asm.branch(Cond::AnyBit, S_BLOCK, hit, miss);
         }
-        When::NonNull { arg } => {
+        Test::NonNull { arg, both_words } => {
             asm.load(low_word(abi, arg));
-            if abi.has_64bit_registers() {
+            if both_words {
                 let low_is_null = asm.label();
                 asm.branch(Cond::Eq, 0, low_is_null, hit);
                 asm.bind(low_is_null);
@@ -250,13 +270,13 @@ fn emit_check(asm: &mut Assembler, abi: Abi, when: When, hit: Label, miss: Label
             }
             asm.branch(Cond::Eq, 0, miss, hit);
         }
-        When::SetsInodeFlags { request } => {
-            // unsigned int cmd: low word only (fs/ioctl.c).
+        Test::OneOf { arg, values } => {
+            // Of an unsigned int, as ioctl's request is, the kernel looks at the low word only (fs/ioctl.c).
             let other = asm.label();
-            asm.load(low_word(abi, request));
-            asm.branch(Cond::Eq, abi.fs_ioc_setflags(), hit, other);
+            asm.load(low_word(abi, arg));
+            asm.branch(Cond::Eq, values[0], hit, other);
             asm.bind(other);
-            asm.branch(Cond::Eq, abi.fs_ioc_fssetxattr(), hit, miss);
+            asm.branch(Cond::Eq, values[1], hit, miss);
         }
     }
 }
