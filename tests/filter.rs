@@ -70,8 +70,8 @@ fn expected(rules: &Rules, call: &Call) -> u32 {
         (false, ..) | (true, Action::Allow, _) => ALLOW,
         (true, Action::FakeSuccess, _) => ERRNO,
         // ENOSYS: asm-generic/errno.h, arch/mips/include/uapi/asm/errno.h.
-        (true, Action::Absent, Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel) => ERRNO | 89,
-        (true, Action::Absent, _) => ERRNO | 38,
+        (true, Action::Absent, Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel) => ERRNO + 89,
+        (true, Action::Absent, _) => ERRNO + 38,
     }
 }
 
@@ -82,7 +82,9 @@ fn arguments(rule: Option<(Abi, &Rule)>) -> Vec<[u64; 6]> {
     let mut all = vec![[0; 6], [u64::MAX; 6], [JUNK; 6]];
     let mut put = |places: &[(u8, u64)]| {
         let mut args = [0x5a5a_5a5a_5a5a_5a5a; 6];
-        places.iter().for_each(|(at, value)| args[usize::from(*at)] = *value);
+        for (at, value) in places {
+            args[usize::from(*at)] = *value;
+        }
         all.push(args);
     };
     match rule.map(|(abi, rule)| (abi, rule.when)) {
