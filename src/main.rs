@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io::{Write, stdout};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use libc::{c_char, c_int};
 use nix::sys::prctl::set_no_new_privs;
 use nix::unistd::chdir;
@@ -84,7 +84,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         }
     };
     if let Some(dir) = &plan.chdir {
-        chdir(dir).with_context(|| format!("cannot change to '{}'", dir.display()))?;
+        chdir(dir).map_err(|errno| anyhow!("cannot change to '{}': {}", dir.to_string_lossy().escape_debug(), errno.desc()))?;
     }
     let args: Vec<&CStr> = plan.command.iter().map(AsRef::as_ref).collect();
     let mut env: Vec<Cow<CStr>> = start.env.iter().map(|entry| Cow::Borrowed(*entry)).collect();
