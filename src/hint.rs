@@ -33,7 +33,7 @@ fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
         (_, Errno::EPERM | Errno::EACCES) if facts.apparmor_restrict.is_some_and(|value| value != 0) => {
             "kernel.apparmor_restrict_unprivileged_userns is set: have an administrator install an AppArmor profile for zroot that allows 'userns', or run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0'".into()
         }
-        (Stage::Unshare, _) if facts.uid_is_mapped == Some(false) => {
+        (Stage::Unshare, _) if facts.ids_are_mapped == Some(false) => {
             "the process's own uid or gid is not mapped in its present user namespace: start zroot with one that is".into()
         }
         (Stage::Unshare, Errno::EPERM) if facts.root_is_mount == Some(false) => {
