@@ -121,7 +121,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     }
 
     if !plan.allow_new_privs {
-        set_no_new_privs().context("cannot set no_new_privs")?;
+        set_no_new_privs().map_err(|errno| anyhow!("cannot set no_new_privs: {}", errno.desc()))?;
     }
     filter::install(&program)?;
     filter::install::probe()?;
