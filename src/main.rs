@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::io::{Write, stdout};
+use std::fmt;
+use std::io::{Write, stderr, stdout};
 
 use anyhow::{Context, anyhow, bail};
 use libc::{c_char, c_int};
@@ -80,7 +81,7 @@ fn run(start: &Start) -> anyhow::Result<()> {
 fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     let say = |step: &str| {
         if plan.verbose {
-            eprintln!("zroot: {step}");
+            complain(format_args!("zroot: {step}"));
         }
     };
     if let Some(dir) = &plan.chdir {
@@ -152,9 +153,14 @@ fn report(error: &anyhow::Error) -> u8 {
     } else if error.is::<apt::ConfigError>() {
         advice = Some("--no-apt-config does without".into());
     }
-    eprintln!("zroot: {error:#}");
+    complain(format_args!("zroot: {error:#}"));
     if let Some(advice) = advice {
-        eprintln!("hint: {advice}");
+        complain(format_args!("hint: {advice}"));
     }
     status
+}
+
+/// A line on standard error. `eprintln` would panic where nothing can be written, on a full disk for one, and take the exit status with it.
+fn complain(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{line}");
 }
