@@ -5,9 +5,8 @@ mod common;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::Read;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,6 +15,7 @@ use common::{PATH, Ran, control, dir, executable, is_root, run, skip, uid, user,
 
 /// `sh -c SCRIPT sh ARGS...` as the unprivileged user.
 fn sh<A: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = A>) -> Command {
+    zroot(); // other tests find its copy busy if this one forks while it is written
     let mut command = user("sh");
     command.args(["-c", script, "sh"]).args(args);
     command
@@ -446,11 +446,15 @@ fn a_message_that_cannot_be_written_changes_nothing_else() {
 
 /// Runs `zroot ARGS` with a terminal as standard input, which ends at once, and SHELL as given.
 fn on_a_terminal(args: &[&str], shell: Option<&str>) -> Ran {
+    use nix::fcntl::OFlag;
     use std::io::Write;
-    let terminal = nix::pty::openpty(None, None).expect("a terminal");
-    let mut master = fs::File::from(terminal.master);
+    // Not openpty, whose descriptors other threads' children would inherit.
+    let mut master = nix::pty::posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).expect("a terminal");
+    nix::pty::grantpt(&master).expect("granted");
+    nix::pty::unlockpt(&master).expect("unlocked");
+    let name = nix::pty::ptsname_r(&master).expect("a name");
+    let slave = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(name).expect("opened");
     master.write_all(b"\x04").expect("end of input");
-    let slave: OwnedFd = terminal.slave;
     let mut command = zroot_with(args);
     command.env_remove("SHELL").stdin(slave);
     if let Some(shell) = shell {
@@ -579,17 +583,19 @@ fn an_unsearchable_path_directory_is_passed_over() {
     run(zroot_with(["nonexistent-command"]).env("PATH", &closed)).refused(127);
 }
 
-/// Another user's directory that the unprivileged one cannot search, if the machine has one.
-fn foreign_closed_directory() -> Option<&'static str> {
-    ["/root", "/lost+found", "/var/lib/private", "/etc/ssl/private"]
-        .into_iter()
-        .find(|path| run(user("stat").arg(format!("{path}/."))).stderr.contains("Permission denied"))
-}
+/// Directories that the unprivileged user may be unable to search.
+const CLOSED: [&str; 4] = ["/lost+found", "/var/lib/private", "/etc/ssl/private", "/root"];
 
 #[test]
 fn another_users_unsearchable_path_directory_is_passed_over() {
     let name = "another_users_unsearchable_path_directory_is_passed_over";
-    let Some(closed) = foreign_closed_directory() else { return skip(name, "every directory can be searched") };
+    let roots = tempfile::Builder::new().tempdir_in("/tmp").expect("a directory"); // mode 0700; root's own, if root makes it
+    let known = CLOSED.map(Path::new);
+    zroot();
+    let is_closed = |path: &&Path| run(user("stat").arg(path.join("."))).stderr.contains("Permission denied");
+    let Some(closed) = [roots.path()].into_iter().chain(known).find(is_closed).and_then(Path::to_str) else {
+        return skip(name, "every directory can be searched");
+    };
     run(zroot_with(["true"]).env("PATH", format!("{closed}:{PATH}"))).succeeds();
     for path in [closed.to_owned(), format!("{closed}:/bin"), format!("/bin:{closed}")] {
         let (what, _) = run(zroot_with(["nonexistent-command"]).env("PATH", path)).refused(127);
@@ -1125,6 +1131,7 @@ fn inode_flags_are_pretended_on_demand() {
     need!(name, "chattr", "lsattr");
     let dir = dir();
     let path = dir.path().to_str().expect("UTF-8");
+    zroot();
     if run(user("lsattr").args(["-d", path])).status != 0 {
         return skip(name, "the file system of /tmp has no inode flags");
     }

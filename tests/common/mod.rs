@@ -171,6 +171,7 @@ impl Ran {
 /// thread forks, it would be busy (ETXTBSY) until that thread's child has executed.
 pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
     use std::io::Write;
+    zroot(); // for the same reason its copy, which is written here, comes first
     let mut child = Command::new("sh")
         .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
         .arg(path)
