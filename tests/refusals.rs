@@ -113,9 +113,11 @@ fn in_chroot(options: &[&str], kind: &str, args: &[&str]) -> Ran {
 
 #[test]
 fn a_chroot_is_named_with_the_way_around_it() {
-    for (kind, advice) in
-        [("proc", "the process is in a chroot"), ("bare", "/proc is not mounted"), ("mount", "in a chroot, or a security module")]
-    {
+    for (kind, advice) in [
+        ("proc", "in a chroot, where the kernel makes no"),
+        ("bare", "/proc is not mounted"),
+        ("mount", "in a chroot, or a security module"),
+    ] {
         let (what, hint) = in_chroot(&AS_1000, kind, &["echo", "ran"]).refused(125);
         assert_eq!(what, NO_NAMESPACE);
         assert!(hint.contains(advice), "{kind}: {hint}");
