@@ -214,9 +214,16 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
 
 /// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
 fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageError> {
-    let args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
-    let error = match definition().try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches)) {
-        Ok(typed) => return Ok(Ok(typed)),
+    let clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
+        definition().try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches))
+    };
+    let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
+    if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
+        return Ok(Ok(typed));
+    }
+    // Once more for the message, which quotes arguments: line breaks in one must not break it.
+    let error = match clap(&mut args.by_ref().map(|arg| printable(&arg.to_string_lossy()).into())) {
+        Ok(_) => return Err(UsageError::new("invalid UTF-8 was detected in one or more arguments")),
         Err(error) => error,
     };
     let text = error.render().to_string();
@@ -231,6 +238,18 @@ fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageEr
     Err(match advice {
         Some(advice) => UsageError { hint: advice.trim_start_matches("tip: ").trim_matches(['[', ']']).to_owned(), ..usage },
         None => usage,
+    })
+}
+
+/// `text` with its control characters escaped.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        if c.is_control() {
+            out.extend(c.escape_debug())
+        } else {
+            out.push(c)
+        }
+        out
     })
 }
 

@@ -124,6 +124,7 @@ fn look(path: &CStr) -> Look {
 /// Returns only if none can be run.
 #[must_use]
 pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> ExecError {
+    let searched = args.first().is_some_and(|name| !name.to_bytes().contains(&b'/'));
     let mut failure = None;
     for path in candidates {
         let Err(errno) = execve(path, args, env);
@@ -133,7 +134,7 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
                 None => continue,
             },
             // Behind a directory that cannot be searched there is nothing to be found.
-            Errno::EACCES if candidates.len() > 1 && stat(path.as_c_str()).is_err() => continue,
+            Errno::EACCES if searched && stat(path.as_c_str()).is_err() => continue,
             Errno::EACCES => ExecError::cannot_run(path, errno.desc(), Some(denied_hint(path))),
             Errno::ENOEXEC => return not_executable_format(path, args, env),
             Errno::E2BIG => {
@@ -146,7 +147,7 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
         failure.get_or_insert(error);
     }
     failure.unwrap_or_else(|| match candidates {
-        [only] => ExecError::not_found(only, Errno::ENOENT.desc(), None),
+        [only] if !searched => ExecError::not_found(only, Errno::ENOENT.desc(), None),
         _ => ExecError::not_found(args.first().copied().unwrap_or_default(), "command not found", None),
     })
 }

@@ -12,11 +12,18 @@ pub fn for_namespace(refused: Refused, facts: &Facts) -> String {
     format!("{}; or run zroot --userns=never, which needs no namespace", cause(refused, facts))
 }
 
+const OUTER_FILTER: &str = "an outer seccomp filter, such as a container runtime's, forbids user namespaces: have it allow unshare(2), or be uid 0 inside the container";
+
+fn is_filtered(facts: &Facts) -> bool {
+    facts.seccomp_filters.is_some_and(|count| count > 0)
+}
+
 fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
     if facts.has_user_namespaces == Some(false) {
         return "this kernel is built without user namespaces (CONFIG_USER_NS): use another".into();
     }
     match (stage, errno) {
+        (Stage::Unshare, Errno::ENOSYS) if is_filtered(facts) => OUTER_FILTER.into(),
         (Stage::Unshare, Errno::EINVAL | Errno::ENOSYS) => {
             "this kernel, or an emulator such as qemu-user, has no user namespaces: use another".into()
         }
@@ -33,7 +40,7 @@ fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
         (_, Errno::EPERM | Errno::EACCES) if facts.apparmor_restrict.is_some_and(|value| value != 0) => {
             "kernel.apparmor_restrict_unprivileged_userns is set: have an administrator install an AppArmor profile for zroot that allows 'userns', or run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0'".into()
         }
-        (Stage::Unshare, _) if facts.uid_is_mapped == Some(false) => {
+        (Stage::Unshare, _) if facts.ids_are_mapped == Some(false) => {
             "the process's own uid or gid is not mapped in its present user namespace: start zroot with one that is".into()
         }
         (Stage::Unshare, Errno::EPERM) if facts.root_is_mount == Some(false) => {
@@ -42,9 +49,7 @@ fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
         (Stage::Unshare, Errno::EPERM) if !facts.proc_mounted => {
             "/proc is not mounted, and the process is most likely in a chroot, where the kernel makes no user namespaces: enter it with 'unshare -r chroot DIR zroot ...' instead".into()
         }
-        (Stage::Unshare, _) if facts.seccomp_filters.is_some_and(|count| count > 0) => {
-            "an outer seccomp filter, such as a container runtime's, forbids user namespaces: have it allow unshare(2), or be uid 0 inside the container".into()
-        }
+        (Stage::Unshare, _) if is_filtered(facts) => OUTER_FILTER.into(),
         (_, Errno::EPERM | Errno::EACCES) if facts.security_context.is_some() => {
             let context = facts.security_context.as_deref().unwrap_or_default();
             format!("the security module confines this process ('{context}'): have that profile allow user namespaces")
@@ -67,6 +72,9 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
     match error {
         InstallError::Refused(Errno::EACCES) => {
             "--allow-new-privs needs CAP_SYS_ADMIN, which --userns=auto brings where namespaces are allowed: leave it out".into()
+        }
+        InstallError::Refused(Errno::ENOSYS) if is_filtered(facts) => {
+            "an outer seccomp filter forbids seccomp(2), or an emulator such as qemu-user runs zroot: have it allowed, or use a real kernel".into()
         }
         InstallError::Refused(Errno::EINVAL | Errno::ENOSYS) => {
             "this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER, since Linux 3.17), or an emulator such as qemu-user runs zroot: use a real kernel".into()

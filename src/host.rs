@@ -21,8 +21,8 @@ pub struct Facts {
     pub root_is_mount: Option<bool>,
     /// The AppArmor or SELinux context, if it confines.
     pub security_context: Option<String>,
-    /// Whether the process's own uid is mapped in its user namespace.
-    pub uid_is_mapped: Option<bool>,
+    /// Whether the process's own uid and gid are mapped in its user namespace. An id that is not looks like the overflow id, 65534.
+    pub ids_are_mapped: Option<bool>,
 }
 
 impl Facts {
@@ -49,16 +49,23 @@ impl Facts {
                 .filter(|context| {
                     !context.is_empty() && context != "unconfined" && !context.contains("unconfined_t") && context != "kernel"
                 }),
-            uid_is_mapped: fs::read_to_string("/proc/self/uid_map").ok().map(|map| {
-                let uid = u64::from(nix::unistd::geteuid().as_raw());
-                id_ranges(&map).any(|(first, count)| (first..first + count).contains(&uid))
-            }),
+            ids_are_mapped: Option::zip(
+                maps("/proc/self/uid_map", nix::unistd::geteuid().as_raw()),
+                maps("/proc/self/gid_map", nix::unistd::getegid().as_raw()),
+            )
+            .map(|(uid, gid)| uid && gid),
         }
     }
 }
 
 fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// Whether the `uid_map` or `gid_map` at `path` has the inner id `id`.
+fn maps(path: &str, id: u32) -> Option<bool> {
+    let map = fs::read_to_string(path).ok()?;
+    Some(id_ranges(&map).any(|(first, count)| (first..first + count).contains(&u64::from(id))))
 }
 
 /// The first inner id and the length of each line of a `uid_map` or `gid_map`.

@@ -8,9 +8,10 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
-use std::io::{Write, stdout};
+use std::fmt;
+use std::io::{Write, stderr, stdout};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use libc::{c_char, c_int};
 use nix::sys::prctl::set_no_new_privs;
 use nix::unistd::chdir;
@@ -80,11 +81,11 @@ fn run(start: &Start) -> anyhow::Result<()> {
 fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     let say = |step: &str| {
         if plan.verbose {
-            eprintln!("zroot: {step}");
+            complain(format_args!("zroot: {step}"));
         }
     };
     if let Some(dir) = &plan.chdir {
-        chdir(dir).with_context(|| format!("cannot change to '{}'", dir.display()))?;
+        chdir(dir).map_err(|errno| anyhow!("cannot change to '{}': {}", dir.to_string_lossy().escape_debug(), errno.desc()))?;
     }
     let args: Vec<&CStr> = plan.command.iter().map(AsRef::as_ref).collect();
     let mut env: Vec<Cow<CStr>> = start.env.iter().map(|entry| Cow::Borrowed(*entry)).collect();
@@ -121,7 +122,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     }
 
     if !plan.allow_new_privs {
-        set_no_new_privs().context("cannot set no_new_privs")?;
+        set_no_new_privs().map_err(|errno| anyhow!("cannot set no_new_privs: {}", errno.desc()))?;
     }
     filter::install(&program)?;
     filter::install::probe()?;
@@ -152,9 +153,14 @@ fn report(error: &anyhow::Error) -> u8 {
     } else if error.is::<apt::ConfigError>() {
         advice = Some("--no-apt-config does without".into());
     }
-    eprintln!("zroot: {error:#}");
+    complain(format_args!("zroot: {error:#}"));
     if let Some(advice) = advice {
-        eprintln!("hint: {advice}");
+        complain(format_args!("hint: {advice}"));
     }
     status
+}
+
+/// A line on standard error. `eprintln` would panic where nothing can be written, on a full disk for one, and take the exit status with it.
+fn complain(line: fmt::Arguments<'_>) {
+    let _ = writeln!(stderr(), "{line}");
 }

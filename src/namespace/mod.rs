@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 
+use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_dumpable;
@@ -52,7 +53,8 @@ impl std::error::Error for Refused {}
 pub enum Entered {
     /// A new user namespace maps these ids to 0.
     Namespace(Uid, Gid),
-    /// The process was uid 0 before and the kernel refuses it a namespace: in a chroot(2), or under a container's filter.
+    /// The process was uid 0 before and the kernel refuses it a namespace: in a chroot(2), under a container's filter, or without the
+    /// capability that it takes.
     AlreadyRoot(Errno),
 }
 
@@ -63,6 +65,11 @@ pub enum Entered {
 /// but saying so.
 pub fn become_root() -> Result<Entered, Refused> {
     let (uid, gid) = (geteuid(), getegid());
+    // Since 5.12 the outer uid 0 can only be mapped by who had CAP_SETFCAP before the unshare (kernel/user_namespace.c, verify_root_map), and
+    // after it is too late to turn back. A container that drops all capabilities is like that.
+    if uid.is_root() && !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETFCAP).unwrap_or(true) {
+        return Ok(Entered::AlreadyRoot(Errno::EPERM));
+    }
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER) {
         return if uid.is_root() { Ok(Entered::AlreadyRoot(errno)) } else { Err(Refused { stage: Stage::Unshare, errno }) };
     }

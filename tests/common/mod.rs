@@ -163,3 +163,37 @@ macro_rules! need {
         })+
     };
 }
+
+impl Ran {
+    /// Asserts that zroot itself gave up, with exit status `status` and nothing run: standard output is empty, standard error is exactly one
+    /// `zroot:` line and at most one `hint:` line. Returns what the two lines say.
+    #[track_caller]
+    pub fn refused(self, status: i32) -> (String, String) {
+        assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{self:#?}");
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let (what, hint) = match lines[..] {
+            [what] => (what, "hint: "),
+            [what, hint] => (what, hint),
+            _ => panic!("not one or two lines: {self:#?}"),
+        };
+        let (what, hint) = (what.strip_prefix("zroot: "), hint.strip_prefix("hint: "));
+        assert!(self.stderr.ends_with('\n') && what.is_some() && hint.is_some(), "{self:#?}");
+        (what.unwrap_or_default().to_owned(), hint.unwrap_or_default().to_owned())
+    }
+}
+
+/// Writes an executable file of the unprivileged user's. Another process does the writing: were the file open for writing here while another
+/// thread forks, it would be busy (ETXTBSY) until that thread's child has executed.
+pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
+    use std::io::Write;
+    zroot(); // for the same reason its copy, which is written here, comes first
+    let mut child = Command::new("sh")
+        .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start sh: {error}"));
+    child.stdin.take().expect("a pipe").write_all(contents.as_ref()).expect("written");
+    assert!(child.wait().expect("waited for").success(), "{} is not written", path.display());
+    give(path);
+}
