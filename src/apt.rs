@@ -71,8 +71,8 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
     Ok(Some(CString::new(path)?))
 }
 
-/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`.
-/// Returns `None` if `inherited` names such a file already, a parent zroot's.
+/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`, or
+/// over `/sys` if that has contents. These two because nothing that is written there is meant to stay. Returns `None` if `inherited` names such a file already, a parent zroot's.
 ///
 /// # Errors
 /// [`scratch::file`]'s.
@@ -81,7 +81,7 @@ pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>
     if inherited.is_some_and(|path| read(path).is_some_and(|old| old == contents)) {
         return Ok(None);
     }
-    let path = scratch::file(Path::new("/proc"), "apt.conf", &contents)?;
+    let path = scratch::file(&[Path::new("/proc"), Path::new("/sys")], "apt.conf", &contents)?;
     Ok(Some(CString::new(path.into_os_string().into_vec())?))
 }
 
