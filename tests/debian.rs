@@ -256,7 +256,7 @@ fn dpkg_unpacks_owners_and_special_files() {
     assert_eq!(modes("/usr/bin/chfn"), "2750 /usr/bin/chfn\n");
 
     let control = "Package: fifo\nVersion: 1\nArchitecture: all\nMaintainer: nobody <nobody@localhost>\nDescription: a FIFO\n";
-    root.inside("mkdir -p /tmp/fifo/DEBIAN /tmp/fifo/opt; mkfifo -m 620 /tmp/fifo/opt/fifo");
+    root.inside("mkdir -p /tmp/fifo/DEBIAN /tmp/fifo/opt; mkfifo /tmp/fifo/opt/fifo; chmod 620 /tmp/fifo/opt/fifo");
     root.write("tmp/fifo/DEBIAN/control", control);
     let build = "cd /tmp; chown -R nobody fifo; dpkg-deb --build fifo; dpkg -i fifo.deb; test -p /opt/fifo; dpkg -V fifo";
     zroot(build).succeeds();
