@@ -240,7 +240,7 @@ fn dpkg_unpacks_owners_and_special_files() {
     let zroot = |script: &str| run(&mut root.chroot(["/zroot", "sh", "-ec", script]));
 
     run(&mut root.chroot(["sh", "-c", "dpkg -i /var/cache/apt/archives/passwd_*.deb"])).fails_with("error setting ownership of");
-    let ran = zroot("apt-get install -y --no-install-recommends --reinstall passwd openssh-client at man-db").succeeds();
+    let ran = zroot("apt-get install -y --no-install-recommends --reinstall base-files passwd openssh-client at man-db").succeeds();
     complains_only(&ran, &["Can not write log"]);
     audit_is_empty(&root);
     let special = "/usr/bin/passwd /usr/bin/chage /usr/bin/ssh-agent /usr/bin/at /usr/lib/openssh/ssh-keysign";

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use crate::common::{Ran, dir, give, program, run, skip, uid, user, zroot, zroot_with};
 
 /// What the tests install, downloaded once into the tree's own cache.
-const CACHED: &str = "openssh-server dbus postfix passwd openssh-client at man-db netbase";
+const CACHED: &str = "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase";
 
 /// The Debian mirror of the machine: one sources.list line each for the release, its updates and its security updates.
 pub struct Mirror {
@@ -187,9 +187,14 @@ fn make(home: &Path, tree: &Path, mirror: &Mirror) {
         return;
     }
     let _ = fs::remove_file(&stamp);
-    let new = home.join("debian.new");
     remove(tree);
-    remove(&new);
+    for entry in fs::read_dir(home).expect("the directory of the tests").flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b"debian.new.") {
+            remove(&entry.path()); // half made
+        }
+    }
+    // A name that the children of a killed test program do not write to.
+    let new = home.join(format!("debian.new.{}", std::process::id()));
     let settings = mirror.settings.iter().map(|setting| format!("--aptopt={setting}"));
     run(zroot_with(["mmdebstrap", "--variant=apt", "--skip=chroot/mount"]).args(settings).arg("").arg(&new).args(&mirror.lines)).succeeds();
     fs::copy(zroot(), new.join("zroot")).expect("copy of zroot");
