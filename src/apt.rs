@@ -14,6 +14,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::stat;
 
 use crate::namespace::scratch;
 
@@ -68,11 +69,13 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
     let mut path = b"/proc/".to_vec();
     path.extend_from_slice(&pid.into_vec());
     path.extend_from_slice(format!("/fd/{fd}").as_bytes());
-    Ok(Some(CString::new(path)?))
+    let path = CString::new(path)?;
+    // A mere copy of a /proc has a "self", too.
+    Ok(stat(path.as_c_str()).is_ok().then_some(path))
 }
 
-/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`.
-/// Returns `None` if `inherited` names such a file already, a parent zroot's.
+/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`, or
+/// over `/sys` if that has contents. These two because nothing that is written there is meant to stay. Returns `None` if `inherited` names such a file already, a parent zroot's.
 ///
 /// # Errors
 /// [`scratch::file`]'s.
@@ -81,7 +84,7 @@ pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>
     if inherited.is_some_and(|path| read(path).is_some_and(|old| old == contents)) {
         return Ok(None);
     }
-    let path = scratch::file(Path::new("/proc"), "apt.conf", &contents)?;
+    let path = scratch::file(&[Path::new("/proc"), Path::new("/sys")], "apt.conf", &contents)?;
     Ok(Some(CString::new(path.into_os_string().into_vec())?))
 }
 

@@ -1,0 +1,205 @@
+//! A minimal Debian tree with apt, of the release that the machine's own apt knows, owned by the unprivileged user. It is made once per
+//! machine, by zroot, in `$ZROOT_TEST_DIR` or /var/tmp/zroot-tests-UID; each test gets a copy of its own.
+#![allow(dead_code)] // each test program uses its part
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use nix::fcntl::{Flock, FlockArg};
+use tempfile::TempDir;
+
+use crate::common::{Ran, dir, give, program, run, skip, uid, user, zroot, zroot_with};
+
+/// What the tests install, downloaded once into the tree's own cache.
+const CACHED: &str = "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase";
+
+/// The Debian mirror of the machine: one sources.list line each for the release, its updates and its security updates.
+pub struct Mirror {
+    pub lines: Vec<String>,
+    /// Settings of the machine's apt without which the mirror cannot be used, one a line.
+    pub settings: Vec<String>,
+}
+
+impl Mirror {
+    /// Reads the machine's apt configuration and tries the mirror, or says what is missing.
+    pub fn find() -> Result<&'static Mirror, &'static str> {
+        static FOUND: OnceLock<Result<Mirror, String>> = OnceLock::new();
+        FOUND.get_or_init(Mirror::look).as_ref().map_err(String::as_str)
+    }
+
+    fn look() -> Result<Mirror, String> {
+        if program("apt-get").is_none() {
+            return Err("there is no apt-get".into());
+        }
+        let format = "--format=deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
+        let targets = run(user("apt-get").args(["indextargets", format, "Created-By: Packages", "Origin: Debian"])).succeeds().stdout;
+        let mut lines: Vec<String> = Vec::new();
+        for line in targets.lines() {
+            if !lines.iter().any(|seen| seen == line) {
+                lines.push(line.to_owned());
+            }
+        }
+        let Some((uri, release)) = lines.first().and_then(|line| {
+            let mut words = line.split(' ').skip(1);
+            Some((words.next()?, words.next()?))
+        }) else {
+            return Err("apt knows no Debian mirror (apt-get update has to run once)".into());
+        };
+        let place = dir();
+        let (url, file) = (format!("{uri}dists/{release}/InRelease"), place.path().join("InRelease"));
+        let fetched = run(user("/usr/lib/apt/apt-helper").arg("download-file").arg(&url).arg(&file));
+        if fetched.status != 0 {
+            return Err(format!("{url} is not to be had: {}", fetched.stderr.trim()));
+        }
+        let needed =
+            |line: &&str| ["http::Proxy", "https::Proxy", "Check-"].iter().any(|name| line.starts_with(&format!("Acquire::{name}")));
+        let dump = run(user("apt-config").arg("dump")).succeeds().stdout;
+        let settings = dump.lines().filter(needed).map(|line| line.trim_end_matches(';').to_owned()).collect();
+        Ok(Mirror { lines, settings })
+    }
+}
+
+/// A private copy of the tree, with zroot in it at `/zroot`; removed at the end.
+pub struct Root(TempDir);
+
+impl Root {
+    /// Makes the copy, and the tree before it if need be. `None` where the machine cannot, after a SKIP line.
+    pub fn copy(test: &str) -> Option<Root> {
+        let mirror = match Mirror::find() {
+            Ok(_) if program("mmdebstrap").is_none() => Err("there is no mmdebstrap"),
+            found => found,
+        };
+        let mirror = match mirror {
+            Ok(mirror) => mirror,
+            Err(reason) => {
+                skip(test, reason);
+                return None;
+            }
+        };
+        let home = home();
+        let _lock = lock(&home);
+        let tree = home.join("debian");
+        make(&home, &tree, mirror);
+        let copy = Root(dir());
+        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).arg(&tree).arg(copy.path())).succeeds();
+        fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf")).expect("copy of resolv.conf");
+        fs::copy(zroot(), copy.path().join("zroot")).expect("copy of zroot");
+        Some(copy)
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// `unshare -r chroot ROOT ARGS...` as the unprivileged user: nothing is mounted in ROOT.
+    pub fn chroot<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        chroot(self.path(), args)
+    }
+
+    /// The same with /proc and /dev mounted inside.
+    pub fn chroot_with_mounts<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = user("unshare");
+        command
+            .args(["-rm", "sh", "-c", r#"mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@""#])
+            .arg(self.path())
+            .args(args);
+        command
+    }
+
+    /// Runs a shell script inside, as apparent root without zroot.
+    #[track_caller]
+    pub fn inside(&self, script: &str) -> Ran {
+        run(&mut self.chroot(["sh", "-ec", script])).succeeds()
+    }
+
+    /// Puts an executable file inside.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.path().join(path);
+        fs::write(&path, text).expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
+        give(&path);
+    }
+
+    /// What is left of a run: mounts, processes, files of zroot's. Nothing, if all is well.
+    pub fn leftovers(&self) -> Vec<String> {
+        let path = self.path().to_str().expect("a path of ASCII");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+        let mut left: Vec<String> = mounts.lines().filter(|line| line.contains(path)).map(str::to_owned).collect();
+        for process in fs::read_dir("/proc").expect("/proc").flatten() {
+            if fs::read_link(process.path().join("root")).is_ok_and(|root| root.starts_with(path)) {
+                left.push(fs::read_to_string(process.path().join("cmdline")).unwrap_or_default());
+            }
+        }
+        let script = r#"cd "$0" && find proc sys -mindepth 1 && find . -name '*zroot*' && ! grep -rl 'zroot: one id' etc root run tmp var"#;
+        left.extend(run(user("unshare").args(["-r", "sh", "-c", script, path])).stdout.lines().map(str::to_owned));
+        left.retain(|line| *line != "./zroot");
+        left
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        remove(self.path());
+    }
+}
+
+fn chroot<A: AsRef<OsStr>>(root: &Path, args: impl IntoIterator<Item = A>) -> Command {
+    let mut command = user("unshare");
+    command.args(["-r", "chroot"]).arg(root).args(args);
+    command
+}
+
+/// Removes a tree of the unprivileged user's, directories without write permission and all.
+fn remove(tree: &Path) {
+    let removed: Ran = run(user("unshare").args(["-r", "rm", "-rf", "--"]).arg(tree));
+    assert!(!tree.exists() || std::thread::panicking(), "{removed:#?}");
+}
+
+/// Where the tree is kept.
+fn home() -> PathBuf {
+    let path = std::env::var_os("ZROOT_TEST_DIR").map_or_else(|| format!("/var/tmp/zroot-tests-{}", uid()).into(), PathBuf::from);
+    if fs::create_dir(&path).is_ok() {
+        give(&path);
+    }
+    let owner = fs::metadata(&path).expect("the directory of the tests").uid();
+    assert_eq!(owner, uid(), "{} must belong to the unprivileged user", path.display());
+    path
+}
+
+/// Waits for its turn: another test program may be making the tree.
+fn lock(home: &Path) -> Flock<File> {
+    let path = home.join("lock");
+    let file = File::create(&path).expect("the lock file");
+    give(&path);
+    Flock::lock(file, FlockArg::LockExclusive).unwrap_or_else(|(_, errno)| panic!("cannot lock: {errno}"))
+}
+
+/// Makes the tree unless it is there and was made the same way.
+fn make(home: &Path, tree: &Path, mirror: &Mirror) {
+    let download = format!("apt-get update && apt-get install -y --reinstall --download-only {CACHED}");
+    let recipe = format!("{}\n{}\n{download}\n", mirror.lines.join("\n"), mirror.settings.join("\n"));
+    let stamp = home.join("debian.recipe");
+    if fs::read_to_string(&stamp).is_ok_and(|made| made == recipe) {
+        return;
+    }
+    let _ = fs::remove_file(&stamp);
+    remove(tree);
+    for entry in fs::read_dir(home).expect("the directory of the tests").flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b"debian.new.") {
+            remove(&entry.path()); // half made
+        }
+    }
+    // A name that the children of a killed test program do not write to.
+    let new = home.join(format!("debian.new.{}", std::process::id()));
+    let settings = mirror.settings.iter().map(|setting| format!("--aptopt={setting}"));
+    run(zroot_with(["mmdebstrap", "--variant=apt", "--skip=chroot/mount"]).args(settings).arg("").arg(&new).args(&mirror.lines)).succeeds();
+    fs::copy(zroot(), new.join("zroot")).expect("copy of zroot");
+    run(&mut chroot(&new, ["/zroot", "--", "sh", "-c", &download])).succeeds();
+    fs::rename(&new, tree).expect("rename of the tree");
+    fs::write(&stamp, recipe).expect("the tree's stamp");
+    give(&stamp);
+}
