@@ -35,7 +35,11 @@ pub struct ConfigError(io::Error);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot hold apt's configuration in memory: {}", self.0)
+        f.write_str("cannot hold apt's configuration in memory: ")?;
+        match self.0.raw_os_error() {
+            Some(errno) => f.write_str(Errno::from_raw(errno).desc()),
+            None => self.0.fmt(f),
+        }
     }
 }
 

@@ -59,6 +59,7 @@ fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
         }
         (_, Errno::ENOENT) => "/proc is not mounted here: mount it".into(),
         (_, Errno::EROFS) => "/proc is mounted read-only: mount it for writing".into(),
+        (_, Errno::EMFILE | Errno::ENFILE) => "too many files are open: raise the limit (ulimit -n)".into(),
         (_, Errno::EPERM | Errno::EACCES) => {
             "the user namespace came without its rights: a security module, or a uid or gid that is not mapped outside".into()
         }

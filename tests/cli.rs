@@ -1,4 +1,5 @@
 //! The command line and the way to execve, against the real executable: what the command inherits, and what bad input comes to.
+#![allow(unsafe_code)] // pre_exec
 
 mod common;
 
@@ -11,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use common::{PATH, Ran, control, dir, executable, is_root, run, skip, uid, user, zroot, zroot_with};
+use common::{PATH, Ran, control, dir, executable, for_root_only, is_root, run, skip, uid, user, zroot, zroot_with};
 
 /// `sh -c SCRIPT sh ARGS...` as the unprivileged user.
 fn sh<A: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = A>) -> Command {
@@ -965,8 +966,11 @@ fn if_needed_emulates_for_a_user_and_for_root_over_one_id() {
 fn if_needed_runs_plainly_for_real_root() {
     let name = "if_needed_runs_plainly_for_real_root";
     let many = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.trim_end().ends_with(" 1"));
-    if !is_root() || !many {
-        return skip(name, "the tests do not run as root over more than one id");
+    if for_root_only(name) {
+        return;
+    }
+    if !many {
+        return skip(name, "root has one id only");
     }
     let mut command = Command::new(zroot());
     let ran = run(command.args(["--if-needed", "sh", "-c", STATE]).env_remove("ZROOT")).succeeds();
@@ -1190,8 +1194,8 @@ fn zroot_with_file_capabilities_refuses() {
 #[test]
 fn a_setuid_or_setgid_zroot_refuses() {
     let name = "a_setuid_or_setgid_zroot_refuses";
-    if !is_root() {
-        return skip(name, "only root can give an executable to another user");
+    if for_root_only(name) {
+        return;
     }
     let dir = dir();
     let copy = dir.path().join("zroot");

@@ -168,7 +168,7 @@ fn place_of_the_configuration_without_proc() {
     // What is written there fails as in a real /proc.
     run(&mut root.chroot(["/zroot", "sh", "-c", "echo > /proc/x"])).fails_with("Read-only file system");
     // The working directory is as before, and nobody else sees the file.
-    let script = r#"cd /usr/share/doc; (ls /proc; pwd) | (/zroot pwd; cat)"#;
+    let script = r"cd /usr/share/doc; (ls /proc; pwd) | (/zroot pwd; cat)";
     assert_eq!(root.inside(script).stdout, "/usr/share/doc\n/usr/share/doc\n");
 
     root.inside("rmdir /proc");

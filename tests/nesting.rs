@@ -5,7 +5,7 @@ mod common;
 use std::ffi::OsStr;
 use std::process::Command;
 
-use common::{Ran, control, dir, is_root, run, user, zroot};
+use common::{Ran, control, dir, run, user, zroot};
 
 /// Shows that the process is apparent root, and that what only the filter can grant is granted, whoever owns /usr.
 const CHECK: &str = "test $(id -u) = 0 && test $(id -g) = 0 && chown 1:1 /usr && chgrp 2 /usr && echo emulated";
@@ -224,8 +224,8 @@ fn zroot_in_fakeroot_and_fakeroot_in_zroot() {
 #[test]
 fn real_root_is_emulated_and_keeps_its_hands_off() {
     let name = "real_root_is_emulated_and_keeps_its_hands_off";
-    if !is_root() {
-        return common::skip(name, "the tests do not run as root");
+    if common::for_root_only(name) {
+        return;
     }
     let file = tempfile::NamedTempFile::new().expect("a file");
     let script = r#"chown 1:1 "$1" && stat -c %u:%g "$1""#;

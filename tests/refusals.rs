@@ -1,5 +1,6 @@
 //! What forbids zroot its work, made for real on this kernel by an unprivileged user. Each must end in exit status 125 and its own advice,
 //! with nothing run; and what the advice promises must hold.
+#![allow(unsafe_code)] // pre_exec
 
 mod common;
 

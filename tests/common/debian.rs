@@ -4,15 +4,15 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
-use crate::common::{Ran, dir, give, program, run, skip, uid, user, zroot, zroot_with};
+use crate::common::{Ran, dir, give, keep, program, run, skip, user, zroot, zroot_with};
 
 /// What the tests install, downloaded once into the tree's own cache.
 const CACHED: &str = "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase";
@@ -80,7 +80,7 @@ impl Root {
                 return None;
             }
         };
-        let home = home();
+        let home = keep();
         let _lock = lock(&home);
         let tree = home.join("debian");
         make(&home, &tree, mirror);
@@ -157,17 +157,6 @@ fn chroot<A: AsRef<OsStr>>(root: &Path, args: impl IntoIterator<Item = A>) -> Co
 fn remove(tree: &Path) {
     let removed: Ran = run(user("unshare").args(["-r", "rm", "-rf", "--"]).arg(tree));
     assert!(!tree.exists() || std::thread::panicking(), "{removed:#?}");
-}
-
-/// Where the tree is kept.
-fn home() -> PathBuf {
-    let path = std::env::var_os("ZROOT_TEST_DIR").map_or_else(|| format!("/var/tmp/zroot-tests-{}", uid()).into(), PathBuf::from);
-    if fs::create_dir(&path).is_ok() {
-        give(&path);
-    }
-    let owner = fs::metadata(&path).expect("the directory of the tests").uid();
-    assert_eq!(owner, uid(), "{} must belong to the unprivileged user", path.display());
-    path
 }
 
 /// Waits for its turn: another test program may be making the tree.

@@ -46,29 +46,31 @@ pub fn give(path: &Path) {
     }
 }
 
-/// Where things are kept from one run to the next: Debian trees, downloads, the copy of zroot. The unprivileged user's own.
-pub fn keep() -> PathBuf {
-    let path = std::env::var_os("ZROOT_TEST_DIR").map_or_else(|| format!("/var/tmp/zroot-tests-{}", uid()).into(), PathBuf::from);
+/// `path`, a directory of the unprivileged user's own that stays from one run to the next; made if it is not there.
+fn own_dir(path: PathBuf) -> PathBuf {
     if fs::create_dir(&path).is_ok() {
         give(&path);
     }
     let owner = fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).uid();
-    assert_eq!(owner, uid(), "{} belongs to somebody else; ZROOT_TEST_DIR names another place", path.display());
+    assert_eq!(owner, uid(), "{} belongs to somebody else", path.display());
     path
 }
 
-/// The zroot under test, at a path that the unprivileged user can reach.
+/// Where Debian trees and downloads are kept from one run to the next.
+pub fn keep() -> PathBuf {
+    own_dir(std::env::var_os("ZROOT_TEST_DIR").map_or_else(|| format!("/var/tmp/zroot-tests-{}", uid()).into(), PathBuf::from))
+}
+
+/// The zroot under test, at a path below /tmp that the unprivileged user can reach, also from the chroots that tests make of parts of the
+/// machine.
 pub fn zroot() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let built = Path::new(env!("CARGO_BIN_EXE_zroot"));
-        if !is_root() {
-            return built.to_owned(); // who can run cargo can reach what it built
-        }
-        let path = keep().join("zroot");
+        let path = own_dir(format!("/tmp/zroot-tests-{}", uid()).into()).join("zroot");
         let new = path.with_extension(std::process::id().to_string());
-        fs::copy(built, &new).expect("copy of zroot");
-        fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("chmod");
+        // By a child: a descriptor open for writing in this process would be inherited by whatever another thread starts
+        // meanwhile, and nobody could execute the copy (ETXTBSY).
+        run(Command::new("install").args(["-m", "755", env!("CARGO_BIN_EXE_zroot")]).arg(&new)).succeeds();
         fs::rename(&new, &path).expect("rename");
         path
     })
@@ -151,6 +153,15 @@ pub fn skip(test: &str, reason: &str) {
     assert!(std::env::var_os("ZROOT_MUST_RUN").is_none_or(|value| value != "1"), "{test} must run, but {reason}");
     // Not println: the harness would swallow it when the test passes.
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
+}
+
+/// Whether the test `test`, about real root, has to be left out because the tests run as a plain user. That is no lack of the machine's, so
+/// `ZROOT_MUST_RUN` does not mind; CI runs them as root.
+pub fn for_root_only(test: &str) -> bool {
+    if !is_root() {
+        let _ = writeln!(std::io::stderr(), "NOTE {test} is about real root: it runs when root runs the tests");
+    }
+    !is_root()
 }
 
 /// Leaves the test, by way of [`skip`], unless the machine has all of these programs.
