@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::fmt;
 use std::io::{IsTerminal, stdin};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::failure::{Failure, shown};
 use crate::filter::policy::{Class, ClassSet, UnknownClass};
+use crate::namespace::root::Bind;
 
 /// Whether to enter a user namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -42,6 +44,14 @@ pub struct Args {
     /// Change to DIR first
     #[arg(short = 'C', long, value_name = "DIR")]
     chdir: Option<PathBuf>,
+
+    /// Make DIR the root directory, with the host's /proc, /sys and /dev
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+
+    /// Mount the host's SRC at DST inside the root directory
+    #[arg(long, value_name = "SRC[:DST[:ro]]", value_parser = OsStringValueParser::new().try_map(parse_bind))]
+    bind: Vec<Bind>,
 
     /// Whether to enter a user namespace
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
@@ -85,8 +95,12 @@ pub struct Args {
 pub struct Plan<'a> {
     /// The command and its arguments; never empty.
     pub command: Vec<Cow<'a, CStr>>,
-    /// Where to change to first.
+    /// Where to change to first, inside the root directory.
     pub chdir: Option<PathBuf>,
+    /// The root directory.
+    pub root: Option<PathBuf>,
+    /// What to mount inside it.
+    pub binds: Vec<Bind>,
     /// Whether to enter a user namespace.
     pub userns: Userns,
     /// Whether to run the command plainly for real root.
@@ -101,6 +115,14 @@ pub struct Plan<'a> {
     pub verbose: bool,
 }
 
+impl Plan<'_> {
+    /// Where the command starts: what `-C` says, else `/` in a root directory and the present directory outside.
+    #[must_use]
+    pub fn chdir(&self) -> &Path {
+        self.chdir.as_deref().unwrap_or(Path::new(if self.root.is_some() { "/" } else { "." }))
+    }
+}
+
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Request<'a> {
@@ -110,27 +132,9 @@ pub enum Request<'a> {
     Print(String),
 }
 
-/// The command line makes no sense.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct UsageError {
-    /// What is wrong, on one line.
-    pub message: String,
-    /// What to do about it.
-    pub hint: String,
-}
-
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for UsageError {}
-
-impl UsageError {
-    fn new(message: impl Into<String>) -> UsageError {
-        UsageError { message: message.into(), hint: "try 'zroot --help'".into() }
-    }
+/// A command line that makes no sense.
+fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(message).hint("try 'zroot --help'")
 }
 
 /// clap's definition of the command line, for documents and their tests.
@@ -142,8 +146,8 @@ pub fn definition() -> clap::Command {
 /// Reads the command line `args`, whose first element is zroot's own name. `variable` looks up an environment variable.
 ///
 /// # Errors
-/// [`UsageError`].
-pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Request<'a>, UsageError> {
+/// [`Failure`].
+pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Request<'a>, Failure> {
     let args: Vec<Cow<'a, CStr>> = match split_string_argument(args)? {
         Some((verbose, string, rest)) => {
             let words = split_string(string, &variable)?.into_iter().map(Cow::Owned);
@@ -176,6 +180,8 @@ impl Default for Args {
     fn default() -> Args {
         Args {
             chdir: None,
+            root: None,
+            bind: Vec::new(),
             userns: Userns::Auto,
             if_needed: false,
             allow_new_privs: false,
@@ -213,7 +219,7 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
 }
 
 /// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
-fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageError> {
+fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
     let clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
         definition().try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches))
     };
@@ -222,9 +228,8 @@ fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageEr
         return Ok(Ok(typed));
     }
     // Once more for the message, which quotes arguments: line breaks in one must not break it.
-    let error = match clap(&mut args.by_ref().map(|arg| printable(&arg.to_string_lossy()).into())) {
-        Ok(_) => return Err(UsageError::new("invalid UTF-8 was detected in one or more arguments")),
-        Err(error) => error,
+    let Err(error) = clap(&mut args.by_ref().map(|arg| printable(&arg.to_string_lossy()).into())) else {
+        return Err(usage("invalid UTF-8 was detected in one or more arguments"));
     };
     let text = error.render().to_string();
     if matches!(error.kind(), clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion) {
@@ -234,9 +239,9 @@ fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageEr
     let mut lines = text.lines();
     let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
     let advice = lines.map(str::trim).find(|line| line.starts_with("tip: ") || line.starts_with("[possible values"));
-    let usage = UsageError::new(message);
+    let usage = usage(message);
     Err(match advice {
-        Some(advice) => UsageError { hint: advice.trim_start_matches("tip: ").trim_matches(['[', ']']).to_owned(), ..usage },
+        Some(advice) => usage.hint(advice.trim_start_matches("tip: ").trim_matches(['[', ']'])),
         None => usage,
     })
 }
@@ -245,17 +250,20 @@ fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, UsageEr
 fn printable(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {
         if c.is_control() {
-            out.extend(c.escape_debug())
+            out.extend(c.escape_debug());
         } else {
-            out.push(c)
+            out.push(c);
         }
         out
     })
 }
 
-fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Plan<'a>, UsageError> {
+fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Plan<'a>, Failure> {
     if typed.split_string.is_some() {
-        return Err(UsageError::new("-S must be the first argument"));
+        return Err(usage("-S must be the first argument"));
+    }
+    if typed.root.is_none() && !typed.bind.is_empty() {
+        return Err(usage("--bind needs --root"));
     }
     let mut classes = typed.fake.into_iter().fold(ClassSet::DEFAULT, ClassSet::union);
     if typed.no_sync {
@@ -266,19 +274,15 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
     }
     for removed in typed.no_fake {
         if removed.contains(Class::Probe) && removed != ClassSet::ALL {
-            return Err(UsageError {
-                message: "--no-fake=probe: the self-test cannot be left out".into(),
-                hint: "without it zroot could not tell whether the emulation is on".into(),
-            });
+            let failure = Failure::new("--no-fake=probe: the self-test cannot be left out");
+            return Err(failure.hint("without it zroot could not tell whether the emulation is on"));
         }
         classes = classes.minus(removed).with(Class::Probe);
     }
     if command.is_empty() {
         if !stdin().is_terminal() {
-            return Err(UsageError {
-                message: "no command given, and standard input is not a terminal".into(),
-                hint: "usage: zroot [OPTIONS] [--] COMMAND [ARG...]; try 'zroot --help'".into(),
-            });
+            let failure = Failure::new("no command given, and standard input is not a terminal");
+            return Err(failure.hint("usage: zroot [OPTIONS] [--] COMMAND [ARG...]; try 'zroot --help'"));
         }
         let shell = variable("SHELL").filter(|shell| !shell.is_empty()).unwrap_or(c"/bin/sh");
         command.push(Cow::Borrowed(shell));
@@ -286,6 +290,8 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
     Ok(Plan {
         command,
         chdir: typed.chdir,
+        root: typed.root,
+        binds: typed.bind,
         userns: typed.userns,
         if_needed: typed.if_needed,
         allow_new_privs: typed.allow_new_privs,
@@ -293,6 +299,30 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })
+}
+
+/// Reads `SRC[:DST[:ro]]`. Without DST, SRC's own absolute path.
+fn parse_bind(text: OsString) -> Result<Bind, String> {
+    let text = text.into_vec();
+    let mut parts = text.split(|byte| *byte == b':');
+    let mut path = || parts.next().map(|part| PathBuf::from(OsStr::from_bytes(part)));
+    let (source, target) = (path().unwrap_or_default(), path());
+    let read_only = match (parts.next(), parts.next()) {
+        (None, _) => false,
+        (Some(b"ro"), None) => true,
+        _ => return Err("after SRC:DST only ':ro' may follow, and neither may contain a colon".into()),
+    };
+    if source.as_os_str().is_empty() {
+        return Err("SRC is empty".into());
+    }
+    let target = match target {
+        None => std::path::absolute(&source).map_err(|error| error.to_string())?,
+        Some(target) => target,
+    };
+    if !target.is_absolute() {
+        return Err("DST must be absolute".into());
+    }
+    Ok(Bind { source, target, read_only })
 }
 
 fn parse_classes(name: &str) -> Result<ClassSet, UnknownClass> {
@@ -303,7 +333,7 @@ fn parse_classes(name: &str) -> Result<ClassSet, UnknownClass> {
 type Split<'s, 'a> = (bool, &'a CStr, &'s [&'a CStr]);
 
 /// Finds `-S STRING`, `-SSTRING`, `-vS STRING`, `--split-string=STRING` or `--split-string STRING` where a `#!` line puts it: first.
-fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s, 'a>>, UsageError> {
+fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s, 'a>>, Failure> {
     let Some(first) = args.get(1) else { return Ok(None) };
     let (verbose, attached) = match first.to_bytes() {
         [b'-', b'S', ..] => (false, 2),
@@ -319,17 +349,15 @@ fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s
     }
     match args.get(2) {
         Some(string) => Ok(Some((verbose, string, &args[3..]))),
-        None => Err(UsageError::new("-S needs a string to split")),
+        None => Err(usage("-S needs a string to split")),
     }
 }
 
 /// Splits `string` into arguments by env(1)'s rules for `-S`: blanks separate; single and double quotes; `#` starts a comment at the start of
 /// an argument; `${NAME}` is replaced outside single quotes; backslash escapes.
-fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Vec<CString>, UsageError> {
-    let error = |what: &str| UsageError {
-        message: format!("-S: {what} in '{}'", string.to_string_lossy().escape_debug()),
-        hint: "the rules are env(1)'s for -S".into(),
-    };
+fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Vec<CString>, Failure> {
+    let shown = shown(OsStr::from_bytes(string.to_bytes()));
+    let error = |what: &str| Failure::new(format!("-S: {what} in {shown}")).hint("the rules are env(1)'s for -S");
     let mut words: Vec<Vec<u8>> = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote = None;
@@ -394,7 +422,7 @@ fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) 
 /// The C string of an OS string.
 ///
 /// # Errors
-/// [`UsageError`] if it has a NUL inside, which no argument of a program can have.
-pub fn c_string(string: OsString) -> Result<CString, UsageError> {
-    CString::new(string.into_vec()).map_err(|_| UsageError::new("an argument contains a NUL byte"))
+/// [`Failure`] if it has a NUL inside, which no argument of a program can have.
+pub fn c_string(string: OsString) -> Result<CString, Failure> {
+    CString::new(string.into_vec()).map_err(|_| usage("an argument contains a NUL byte"))
 }

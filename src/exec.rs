@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -10,61 +9,41 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::sys::stat::{SFlag, stat};
+use nix::sys::stat::{FileStat, SFlag, stat};
 use nix::unistd::execve;
+
+use crate::failure::{Failure, shown};
 
 /// Where commands are looked for when PATH is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// The command could not be found or run.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ExecError {
-    /// 127: not found; 126: found, but it cannot be run.
-    pub status: u8,
-    /// What and why, on one line.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
+fn not_found(name: &CStr, why: &str) -> Failure {
+    Failure { status: 127, ..Failure::new(format!("{}: {why}", named(name))) }
 }
 
-impl fmt::Display for ExecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
+fn cannot_run(path: &CStr, why: &str, hint: Option<String>) -> Failure {
+    Failure { status: 126, hint, ..Failure::new(format!("cannot run {}: {why}", named(path))) }
 }
 
-impl std::error::Error for ExecError {}
-
-impl ExecError {
-    fn not_found(name: &CStr, why: &str, hint: Option<String>) -> ExecError {
-        ExecError { status: 127, message: format!("{}: {why}", shown(name)), hint }
-    }
-
-    fn cannot_run(path: &CStr, why: &str, hint: Option<String>) -> ExecError {
-        ExecError { status: 126, message: format!("cannot run {}: {why}", shown(path)), hint }
-    }
-}
-
-/// A name for a message: on one line, whatever bytes it has.
-fn shown(name: &CStr) -> String {
-    format!("'{}'", name.to_string_lossy().escape_debug())
+fn named(name: &CStr) -> String {
+    shown(OsStr::from_bytes(name.to_bytes()))
 }
 
 /// Looks for `name` as execvp(3) does, without running anything: the paths to try, in order, the first of which looks runnable or could not be
-/// looked at yet. `path` is the value of PATH.
+/// looked at yet. `path` is the value of PATH; `stat` is stat(2) as the command will see files.
 ///
 /// # Errors
-/// [`ExecError`] if it is certain already that no path can be run.
-pub fn find(name: &CStr, path: Option<&[u8]>) -> Result<Vec<CString>, ExecError> {
+/// [`Failure`] if it is certain already that no path can be run.
+pub fn find(name: &CStr, path: Option<&[u8]>, stat: impl Fn(&CStr) -> nix::Result<FileStat>) -> Result<Vec<CString>, Failure> {
     let bytes = name.to_bytes();
     if bytes.is_empty() {
-        return Err(ExecError::not_found(name, "the command is an empty string", None));
+        return Err(not_found(name, "the command is an empty string"));
     }
     if bytes.contains(&b'/') {
-        return match look(name) {
+        return match look(stat(name)) {
             Look::Runnable | Look::Unknown => Ok(vec![name.to_owned()]),
-            Look::Missing(errno) => Err(ExecError::not_found(name, errno.desc(), None)),
-            Look::Unfit(why, hint) => Err(ExecError::cannot_run(name, why, hint)),
+            Look::Missing(errno) => Err(not_found(name, errno.desc())),
+            Look::Unfit(why, hint) => Err(cannot_run(name, why, hint)),
         };
     }
     let mut unfit = None;
@@ -75,12 +54,12 @@ pub fn find(name: &CStr, path: Option<&[u8]>) -> Result<Vec<CString>, ExecError>
         let Ok(candidate) = CString::new([dir, b"/", bytes].concat()) else { continue };
         // Behind a runnable one the rest need no look: they are tried only if the kernel refuses it.
         if !seen_runnable {
-            match look(&candidate) {
+            match look(stat(&candidate)) {
                 Look::Runnable => seen_runnable = true,
                 Look::Unknown => {}
                 Look::Missing(_) => continue,
                 Look::Unfit(why, hint) => {
-                    unfit.get_or_insert_with(|| ExecError::cannot_run(&candidate, why, hint));
+                    unfit.get_or_insert_with(|| cannot_run(&candidate, why, hint));
                     continue;
                 }
             }
@@ -88,7 +67,7 @@ pub fn find(name: &CStr, path: Option<&[u8]>) -> Result<Vec<CString>, ExecError>
         candidates.push(candidate);
     }
     if candidates.is_empty() {
-        return Err(unfit.unwrap_or_else(|| ExecError::not_found(name, "command not found", None)));
+        return Err(unfit.unwrap_or_else(|| not_found(name, "command not found")));
     }
     Ok(candidates)
 }
@@ -102,8 +81,8 @@ enum Look {
     Unfit(&'static str, Option<String>),
 }
 
-fn look(path: &CStr) -> Look {
-    match stat(path) {
+fn look(status: nix::Result<FileStat>) -> Look {
+    match status {
         Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => Look::Missing(errno),
         Err(Errno::ENAMETOOLONG) => Look::Unfit("the name is too long", None),
         Err(Errno::ELOOP) => Look::Unfit("too many symbolic links", None),
@@ -123,7 +102,7 @@ fn look(path: &CStr) -> Look {
 /// Becomes the first of `candidates` (from [`find`]) that the kernel runs, with `args` (its own name first) and `env` (`NAME=value`).
 /// Returns only if none can be run.
 #[must_use]
-pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> ExecError {
+pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
     let searched = args.first().is_some_and(|name| !name.to_bytes().contains(&b'/'));
     let mut failure = None;
     for path in candidates {
@@ -135,32 +114,32 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
             },
             // Behind a directory that cannot be searched there is nothing to be found.
             Errno::EACCES if searched && stat(path.as_c_str()).is_err() => continue,
-            Errno::EACCES => ExecError::cannot_run(path, errno.desc(), Some(denied_hint(path))),
+            Errno::EACCES => cannot_run(path, errno.desc(), Some(denied_hint(path))),
             Errno::ENOEXEC => return not_executable_format(path, args, env),
             Errno::E2BIG => {
                 let hint =
                     "the arguments and the environment together are larger than the kernel takes: pass fewer, or through a file".into();
-                return ExecError::cannot_run(path, errno.desc(), Some(hint));
+                return cannot_run(path, errno.desc(), Some(hint));
             }
-            _ => return ExecError::cannot_run(path, errno.desc(), None),
+            _ => return cannot_run(path, errno.desc(), None),
         };
         failure.get_or_insert(error);
     }
     failure.unwrap_or_else(|| match candidates {
-        [only] if !searched => ExecError::not_found(only, Errno::ENOENT.desc(), None),
-        _ => ExecError::not_found(args.first().copied().unwrap_or_default(), "command not found", None),
+        [only] if !searched => not_found(only, Errno::ENOENT.desc()),
+        _ => not_found(args.first().copied().unwrap_or_default(), "command not found"),
     })
 }
 
 /// ENOEXEC: a script without `#!` goes to the shell, as execvp(3) has it; a binary is another machine's, or broken.
-fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> ExecError {
+fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
     let head = head(path);
     if !head.contains(&0) {
         let shell = c"/bin/sh";
         let shell_args: Vec<&CStr> = [shell, path].into_iter().chain(args.iter().copied().skip(1)).collect();
         let Err(errno) = execve(shell, &shell_args, env);
         let hint = "it has no #! line, so /bin/sh would run it, but that failed".into();
-        return ExecError::cannot_run(path, errno.desc(), Some(hint));
+        return cannot_run(path, errno.desc(), Some(hint));
     }
     let hint = match Elf::parse(&head) {
         Some(elf) => format!(
@@ -169,21 +148,21 @@ fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr
         ),
         None => "it is neither a program for this machine nor a script".into(),
     };
-    ExecError::cannot_run(path, Errno::ENOEXEC.desc(), Some(hint))
+    cannot_run(path, Errno::ENOEXEC.desc(), Some(hint))
 }
 
 /// ENOENT for a path that is there: the kernel means the interpreter.
-fn missing_interpreter(path: &CStr) -> Option<ExecError> {
+fn missing_interpreter(path: &CStr) -> Option<Failure> {
     stat(path).ok()?;
     let interpreter = interpreter(path)?;
-    let hint = format!("its interpreter {} does not exist: install it, or correct the #! line", shown(&interpreter));
-    Some(ExecError::cannot_run(path, "its interpreter is missing", Some(hint)))
+    let hint = format!("its interpreter {} does not exist: install it, or correct the #! line", named(&interpreter));
+    Some(cannot_run(path, "its interpreter is missing", Some(hint)))
 }
 
 /// EACCES for a file with an execute bit.
 fn denied_hint(path: &CStr) -> String {
-    match interpreter(path).map(|interpreter| (look(&interpreter), interpreter)) {
-        Some((Look::Unfit(why, _), interpreter)) => format!("its interpreter {} cannot be run: {why}", shown(&interpreter)),
+    match interpreter(path).map(|interpreter| (look(stat(interpreter.as_c_str())), interpreter)) {
+        Some((Look::Unfit(why, _), interpreter)) => format!("its interpreter {} cannot be run: {why}", named(&interpreter)),
         _ => "its file system may be mounted noexec, or its mode or a directory on the way denies you".into(),
     }
 }

@@ -11,6 +11,7 @@ pub mod apt;
 pub mod arch;
 pub mod cli;
 pub mod exec;
+pub mod failure;
 pub mod filter;
 pub mod hint;
 pub mod host;

@@ -7,25 +7,27 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
 use std::io::{Write, stderr, stdout};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use libc::{c_char, c_int};
 use nix::sys::prctl::set_no_new_privs;
+use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
 use zroot::arch::Abi;
-use zroot::cli::{Plan, Request, UsageError, Userns};
-use zroot::exec::ExecError;
+use zroot::cli::{Plan, Request, Userns};
+use zroot::failure::{FAILED, Failure, shown};
 use zroot::filter::install::InstallError;
 use zroot::host::{self, Facts};
+use zroot::namespace::made::Guard;
+use zroot::namespace::root::Root;
 use zroot::namespace::{Entered, Refused};
 use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
-
-/// The exit status of zroot's own failures.
-const FAILED: u8 = 125;
 
 /// What the kernel starts zroot with.
 struct Start {
@@ -84,23 +86,32 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
             complain(format_args!("zroot: {step}"));
         }
     };
-    if let Some(dir) = &plan.chdir {
-        chdir(dir).map_err(|errno| anyhow!("cannot change to '{}': {}", dir.to_string_lossy().escape_debug(), errno.desc()))?;
+    let needed = !(plan.if_needed && host::is_real_root());
+    let mut root = plan.root.as_deref().map(|dir| Root::open(dir, &plan.binds)).transpose()?;
+    match &root {
+        None => plan.chdir.as_deref().map_or(Ok(()), chdir),
+        Some(root) => root.has_dir(plan.chdir()),
     }
+    .map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(plan.chdir())), errno))?;
     let args: Vec<&CStr> = plan.command.iter().map(AsRef::as_ref).collect();
     let mut env: Vec<Cow<CStr>> = start.env.iter().map(|entry| Cow::Borrowed(*entry)).collect();
-    let candidates = exec::find(args[0], start.variable("PATH").map(CStr::to_bytes))?;
-    if plan.if_needed && host::is_real_root() {
-        say("not needed: already root over more than one id");
-        return Err(exec::become_command(&candidates, &args, &env).into());
-    }
-
-    let family = Abi::NATIVE.family();
-    let program = filter::build(family, plan.classes).context("cannot build the filter")?;
+    let candidates = exec::find(args[0], start.variable("PATH").map(CStr::to_bytes), |path| match &root {
+        None => stat(path),
+        Some(root) => root.stat(&plan.chdir().join(OsStr::from_bytes(path.to_bytes()))),
+    })
+    .map_err(|failure| match &plan.root {
+        Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
+        _ => failure,
+    })?;
+    let program = filter::build(Abi::NATIVE.family(), plan.classes).context("cannot build the filter")?;
     let inherited = start.variable(apt::VARIABLE);
-    let mut apt_config = if plan.apt_config { apt::config_in_memory(inherited)? } else { None };
+    let wants_apt_config = plan.apt_config && needed;
+    let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
+    let made = root.as_mut().map(|root| root.furnish(say)).transpose()?.unwrap_or_default();
+    let guard = Guard::start(made).map_err(|errno| Failure::errno("cannot start the process that tidies up", errno))?;
 
     match plan.userns {
+        _ if !needed => say("not needed: already root over more than one id"),
         Userns::Never => say("no user namespace"),
         Userns::Auto => match namespace::become_root()? {
             Entered::Namespace(uid, gid) => say(&format!("user namespace: uid {uid} and gid {gid} are 0")),
@@ -109,7 +120,16 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
             }
         },
     }
-    if plan.apt_config && apt_config.is_none() {
+    if let Some(root) = root {
+        root.enter(guard.as_ref())?;
+        chdir(plan.chdir()).map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(plan.chdir())), errno))?;
+        say(&format!("root directory: {}", plan.root.as_deref().unwrap_or(Path::new("/")).display()));
+    }
+    if !needed {
+        return Err(exec::become_command(&candidates, &args, &env).into());
+    }
+
+    if wants_apt_config && apt_config.is_none() {
         apt_config = apt::config_in_scratch(inherited).unwrap_or_else(|error| {
             say(&format!("no {}: there is no /proc, and no private file in its place ({error})", apt::VARIABLE));
             None
@@ -120,9 +140,8 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         say(&format!("{}={}", apt::VARIABLE, path.to_string_lossy()));
         set(&mut env, apt::VARIABLE, path.as_bytes())?;
     }
-
     if !plan.allow_new_privs {
-        set_no_new_privs().map_err(|errno| anyhow!("cannot set no_new_privs: {}", errno.desc()))?;
+        set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
     }
     filter::install(&program)?;
     filter::install::probe()?;
@@ -141,11 +160,9 @@ fn set(env: &mut Vec<Cow<CStr>>, name: &str, value: &[u8]) -> anyhow::Result<()>
 /// Prints what went wrong and returns the exit status.
 fn report(error: &anyhow::Error) -> u8 {
     let (mut status, mut advice) = (FAILED, None);
-    if let Some(error) = error.downcast_ref::<ExecError>() {
-        status = error.status;
-        advice.clone_from(&error.hint);
-    } else if let Some(error) = error.downcast_ref::<UsageError>() {
-        advice = Some(error.hint.clone());
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        status = failure.status;
+        advice.clone_from(&failure.hint);
     } else if let Some(error) = error.downcast_ref::<Refused>() {
         advice = Some(hint::for_namespace(*error, &Facts::read()));
     } else if let Some(error) = error.downcast_ref::<InstallError>() {

@@ -1,0 +1,251 @@
+//! What had to be made inside a root directory, and the process that takes it away again.
+//!
+//! zroot becomes the command, so nobody is left to tidy up behind it. If, and only if, something was made, a detached process waits outside of
+//! the namespaces until the last process inside is gone, and removes what is still as it was made.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat, readlink};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat, futimens, mkdirat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{ForkResult, UnlinkatFlags, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, unlinkat};
+
+/// One thing that was not there before.
+struct Thing {
+    parent: OwnedFd,
+    name: OsString,
+    /// Which inode it is: if another has its name by then, that is the command's and stays.
+    id: (u64, u64),
+    what: What,
+    /// The parent's times before and after: restored if nobody else has changed the directory since.
+    parent_times: (FileStat, FileStat),
+}
+
+enum What {
+    Dir,
+    /// A file that holds this, and was not there, or was there and empty.
+    File {
+        contents: Vec<u8>,
+        was_there: bool,
+    },
+}
+
+/// All that was made, in the order of making. Dropping it takes everything away again.
+#[derive(Default)]
+pub struct Made(Vec<Thing>);
+
+impl Made {
+    /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
+    ///
+    /// # Errors
+    /// mkdir(2)'s.
+    pub fn dir(&mut self, parent: BorrowedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+        let before = fstat(parent)?;
+        mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
+        let dir = openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+        self.record(parent, name, before, &fstat(&dir)?, What::Dir)?;
+        Ok(dir)
+    }
+
+    /// Writes `contents` to the file `name` in `parent`, which must not be there, or be empty, and returns an `O_PATH` descriptor of it.
+    ///
+    /// # Errors
+    /// open(2)'s or write(2)'s; `ENOTEMPTY` if the file has something in it.
+    pub fn file(&mut self, parent: BorrowedFd, name: &OsStr, contents: &[u8]) -> Result<OwnedFd, Errno> {
+        let before = fstat(parent)?;
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let (file, was_there) = match openat(parent, name, flags | OFlag::O_CREAT | OFlag::O_EXCL, Mode::from_bits_truncate(0o644)) {
+            Ok(file) => (file, false),
+            Err(Errno::EEXIST) => (openat(parent, name, flags, Mode::empty())?, true),
+            Err(errno) => return Err(errno),
+        };
+        let status = fstat(&file)?;
+        if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.record(parent, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
+        let mut file = File::from(file);
+        file.write_all(contents).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+    }
+
+    fn record(&mut self, parent: BorrowedFd, name: &OsStr, before: FileStat, status: &FileStat, what: What) -> Result<(), Errno> {
+        let after = fstat(parent)?;
+        let parent = parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
+        self.0.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
+        Ok(())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        while let Some(thing) = self.0.pop() {
+            thing.take_away();
+        }
+    }
+}
+
+impl Thing {
+    /// Removes it, if it is still what was made. Nobody could be told of an error.
+    fn take_away(&self) {
+        let Ok(status) = fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { return };
+        let untouched = same_mtime(&self.parent_times.1, &self.parent);
+        if id(&status) != self.id {
+            return;
+        }
+        let done = match &self.what {
+            What::Dir => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir).is_ok(),
+            What::File { contents, was_there } => {
+                let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+                let Ok(file) = openat(&self.parent, self.name.as_os_str(), flags, Mode::empty()) else { return };
+                let (mut file, mut now) = (File::from(file), Vec::new());
+                if (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).is_err() || now != *contents {
+                    return;
+                }
+                if *was_there {
+                    file.set_len(0).is_ok()
+                } else {
+                    unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_ok()
+                }
+            }
+        };
+        if done && untouched {
+            let before = &self.parent_times.0;
+            let (atime, mtime) =
+                (TimeSpec::new(before.st_atime, before.st_atime_nsec), TimeSpec::new(before.st_mtime, before.st_mtime_nsec));
+            if let Ok(dir) = openat(&self.parent, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) {
+                let _ = futimens(&dir, &atime, &mtime);
+            }
+        }
+    }
+}
+
+fn id(status: &FileStat) -> (u64, u64) {
+    (status.st_dev, status.st_ino)
+}
+
+fn same_mtime(then: &FileStat, dir: &OwnedFd) -> bool {
+    fstat(dir).is_ok_and(|now| (now.st_mtime, now.st_mtime_nsec) == (then.st_mtime, then.st_mtime_nsec))
+}
+
+/// The detached process's other end, held by zroot until execve closes it.
+pub struct Guard {
+    inotify: Inotify,
+    armed: OwnedFd,
+}
+
+impl Guard {
+    /// Starts the process that takes `made` away, if anything was made: at once when zroot ends without [`arm`](Guard::arm), else when the last
+    /// process of the mount namespace is gone.
+    ///
+    /// # Errors
+    /// fork(2)'s, pipe(2)'s or inotify_init(2)'s; nothing is left then.
+    pub fn start(made: Made) -> Result<Option<Guard>, Errno> {
+        if made.0.is_empty() {
+            return Ok(None);
+        }
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+        let (wait, armed) = pipe2(OFlag::O_CLOEXEC)?;
+        let command = open_pidfd().ok();
+        // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
+        #[allow(unsafe_code)]
+        match unsafe { fork() }? {
+            ForkResult::Parent { child } => {
+                std::mem::forget(made); // the other process's now
+                nix::sys::wait::waitpid(child, None)?;
+                Ok(Some(Guard { inotify, armed }))
+            }
+            ForkResult::Child => {
+                // Twice, so that the command does not find a child that it did not start.
+                // SAFETY: as above.
+                #[allow(unsafe_code)]
+                if matches!(unsafe { fork() }, Ok(ForkResult::Child)) {
+                    drop(armed);
+                    wait_for_the_end(&inotify, wait, command, &made);
+                    drop(made);
+                } else {
+                    std::mem::forget(made);
+                }
+                // Not exit(3): what is buffered or registered is the parent's.
+                // SAFETY: _exit(2) only ends the process.
+                #[allow(unsafe_code)]
+                unsafe {
+                    libc::_exit(0)
+                }
+            }
+        }
+    }
+
+    /// From now on everything stays until the present mount namespace ends. `root` is the root of a file system that is mounted there and nowhere
+    /// else: its end tells inotify (fs/super.c, `generic_shutdown_super`).
+    ///
+    /// # Errors
+    /// inotify_add_watch(2)'s, readlink(2)'s or write(2)'s.
+    pub fn arm(&self, root: BorrowedFd) -> Result<(), Errno> {
+        self.inotify.add_watch(&super::root::by_descriptor(root), AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DELETE_SELF)?;
+        let namespace = readlink("/proc/self/ns/mnt")?;
+        nix::unistd::write(&self.armed, namespace.as_encoded_bytes()).map(drop)
+    }
+}
+
+/// What the detached process does until it is time to tidy up.
+fn wait_for_the_end(inotify: &Inotify, wait: OwnedFd, command: Option<OwnedFd>, made: &Made) {
+    let _ = setsid();
+    let _ = nix::unistd::chdir("/");
+    let _ = nix::sys::prctl::set_name(c"zroot-tidy");
+    let keep = [Some(inotify.as_fd()), Some(wait.as_fd()), command.as_ref().map(AsFd::as_fd)];
+    hold_nothing_else(&keep, made);
+    // Ends when zroot does, by execve or otherwise.
+    let mut namespace = Vec::new();
+    if File::from(wait).read_to_end(&mut namespace).is_err() || namespace.is_empty() {
+        return;
+    }
+    // The command's end comes some milliseconds before its mount namespace's, and is the same thing if it left nobody behind.
+    if let Some(command) = command {
+        let mut ends = [PollFd::new(command.as_fd(), PollFlags::POLLIN), PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+        while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        if !is_inhabited(OsStr::from_bytes(&namespace)) {
+            return;
+        }
+    }
+    // There is one event to come.
+    while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
+}
+
+/// Whether any process of ours is in the mount namespace called `namespace`.
+fn is_inhabited(namespace: &OsStr) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
+    processes.filter_map(Result::ok).any(|process| readlink(&process.path().join("ns/mnt")).is_ok_and(|name| name == namespace))
+}
+
+/// pidfd_open(2) of this process, which is going to be the command. Since 5.3.
+#[allow(unsafe_code)]
+fn open_pidfd() -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody else owns.
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0))?;
+        Ok(OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?))
+    }
+}
+
+/// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting.
+fn hold_nothing_else(keep: &[Option<BorrowedFd>], made: &Made) {
+    if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        let _ = (dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null));
+    }
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let ours = |fd: i32| {
+        fd <= 2 || keep.iter().flatten().any(|kept| kept.as_raw_fd() == fd) || made.0.iter().any(|thing| thing.parent.as_raw_fd() == fd)
+    };
+    for fd in open.into_iter().filter(|fd| !ours(*fd)) {
+        let _ = nix::unistd::close(fd);
+    }
+}

@@ -1,0 +1,388 @@
+//! A directory as the command's `/`: mount namespace, `/proc`, `/sys`, `/dev`, name resolution, binds, pivot_root.
+//!
+//! The directory is untrusted. Every place inside it is found by [`resolve`] and mounted on by descriptor, so that no
+//! mount lands outside of it; and all of it happens in a mount namespace that nobody else sees.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlink};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::stat::{Mode, SFlag, fstat, fstatat, stat};
+use nix::sys::statvfs::{FsFlags, fstatvfs};
+use nix::unistd::{chdir, chroot, fchdir, getgroups, pivot_root, setgroups};
+
+use crate::failure::{Failure, shown};
+
+use super::made::{Guard, Made};
+use super::resolve::{Resolved, kind, resolve};
+
+/// What `--bind` asks for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bind {
+    /// The host's file or directory.
+    pub source: PathBuf,
+    /// Where it appears inside; absolute.
+    pub target: PathBuf,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
+}
+
+/// A root directory, opened and looked at, not entered yet.
+pub struct Root {
+    path: PathBuf,
+    dir: OwnedFd,
+    mounts: Vec<Mount>,
+    /// Files of the host's whose contents are wanted inside, for name resolution.
+    copies: Vec<(&'static str, Vec<u8>)>,
+}
+
+struct Mount {
+    source: PathBuf,
+    /// The source as it was when it was looked at.
+    opened: OwnedFd,
+    target: PathBuf,
+    place: Resolved,
+    is_dir: bool,
+    read_only: bool,
+    /// Whether it is left out where the directory to mount on is missing and cannot be made.
+    optional: bool,
+}
+
+/// `/proc/self/fd/N`: the way to hand a descriptor to a call that takes a path.
+#[must_use]
+pub fn by_descriptor(fd: BorrowedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
+const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
+
+impl Root {
+    /// Opens `path` and finds every place to mount on. Changes nothing.
+    ///
+    /// # Errors
+    /// [`Failure`] that names what is missing or refused.
+    pub fn open(path: &Path, binds: &[Bind]) -> Result<Root, Failure> {
+        let named = || format!("root directory {}", shown(path));
+        let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(|errno| Failure::errno(named(), errno))?;
+        if let Err(errno) = fstatat(&dir, "./.", AtFlags::empty()) {
+            return Err(Failure::errno(named(), errno).hint("it cannot be searched: chmod u+x it"));
+        }
+        let mut root = Root { path: path.to_owned(), dir, mounts: Vec::new(), copies: Vec::new() };
+        for bind in binds {
+            root.add_bind(bind)?;
+        }
+        // `/` itself has all it needs; but what is made in it must be watched from a mount (see `watched`).
+        let present = root.is_present_root();
+        let makes = root.mounts.iter().any(|mount| matches!(mount.place, Resolved::Missing { .. }));
+        let system: &[&str] = match (present, makes) {
+            (false, _) => &["proc", "sys", "dev"],
+            (true, true) => &["sys"], // not /proc, through whose descriptors all mounts go
+            (true, false) => &[],
+        };
+        let binds = std::mem::take(&mut root.mounts);
+        for name in system {
+            root.add_system(name)?;
+        }
+        root.mounts.extend(binds);
+        if present {
+            return Ok(root);
+        }
+        for name in ["/etc/resolv.conf", "/etc/hosts"] {
+            if let Ok(contents) = fs::read(name) {
+                root.copies.push((name, contents));
+            }
+        }
+        Ok(root)
+    }
+
+    /// Whether the directory is `/` itself, which needs no mounts.
+    fn is_present_root(&self) -> bool {
+        match (stat("/"), fstat(&self.dir)) {
+            (Ok(slash), Ok(dir)) => (slash.st_dev, slash.st_ino) == (dir.st_dev, dir.st_ino),
+            _ => false,
+        }
+    }
+
+    /// One of the host's own trees. A symbolic link in its place is refused: whatever it names would be covered.
+    fn add_system(&mut self, name: &str) -> Result<(), Failure> {
+        let target = Path::new("/").join(name);
+        let Ok(opened) = open(&target, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()) else { return Ok(()) };
+        let place = match openat(&self.dir, name, PATH_ONLY | OFlag::O_NOFOLLOW, Mode::empty()) {
+            Ok(place) if fstat(&place).is_ok_and(|status| kind(&status) == SFlag::S_IFDIR) => Resolved::Found(place),
+            Ok(_) => {
+                let message = format!("{} is not a directory", shown(self.path.join(name)));
+                return Err(Failure::new(message).hint("the host's would be mounted there: remove it, or make it a directory"));
+            }
+            Err(Errno::ENOENT) => {
+                let parent = self.dir.try_clone().map_err(|_| Failure::errno("cannot duplicate a descriptor", Errno::EMFILE))?;
+                Resolved::Missing { parent, rest: vec![name.into()], through_link: false }
+            }
+            Err(errno) => return Err(Failure::errno(shown(self.path.join(name)), errno)),
+        };
+        self.mounts.push(Mount { source: target.clone(), opened, target, place, is_dir: true, read_only: false, optional: true });
+        Ok(())
+    }
+
+    fn add_bind(&mut self, bind: &Bind) -> Result<(), Failure> {
+        let opened = open(&bind.source, PATH_ONLY, Mode::empty())
+            .map_err(|errno| Failure::errno(format!("bind source {}", shown(&bind.source)), errno))?;
+        let is_dir = fstat(&opened).is_ok_and(|status| kind(&status) == SFlag::S_IFDIR);
+        let named = || format!("bind target {} in {}", shown(&bind.target), shown(&self.path));
+        let place = resolve(self.dir.as_fd(), &bind.target).map_err(|errno| Failure::errno(named(), errno))?;
+        match &place {
+            Resolved::Missing { through_link: true, .. } => {
+                return Err(Failure::new(format!("{}: a symbolic link on the way leads to nothing inside", named()))
+                    .hint("name a target inside the root directory"));
+            }
+            Resolved::Found(place) if fstat(place).is_ok_and(|status| (kind(&status) == SFlag::S_IFDIR) != is_dir) => {
+                let (from, to) = if is_dir { ("a directory", "a file") } else { ("a file", "a directory") };
+                return Err(Failure::new(format!("{}: the source is {from}, the target {to}", named())).hint("both must be of one kind"));
+            }
+            _ => {}
+        }
+        self.mounts.push(Mount {
+            source: bind.source.clone(),
+            opened,
+            target: bind.target.clone(),
+            place,
+            is_dir,
+            read_only: bind.read_only,
+            optional: false,
+        });
+        Ok(())
+    }
+
+    /// stat(2) of `path` as the command will see it.
+    ///
+    /// # Errors
+    /// stat(2)'s.
+    pub fn stat(&self, path: &Path) -> Result<nix::sys::stat::FileStat, Errno> {
+        fstat(found(self.dir.as_fd(), path)?)
+    }
+
+    /// Whether `path` is a directory inside.
+    ///
+    /// # Errors
+    /// stat(2)'s; `ENOTDIR` if it is something else.
+    pub fn has_dir(&self, path: &Path) -> Result<(), Errno> {
+        if kind(&self.stat(path)?) == SFlag::S_IFDIR { Ok(()) } else { Err(Errno::ENOTDIR) }
+    }
+
+    /// Makes the directories and files that are missing but wanted, and returns what was made. `say` hears of what was left out.
+    ///
+    /// # Errors
+    /// [`Failure`] if a bind's target cannot be made; nothing is left then.
+    pub fn furnish(&mut self, say: impl Fn(&str)) -> Result<Made, Failure> {
+        let mut made = Made::default();
+        let mut kept = Vec::new();
+        for mut mount in std::mem::take(&mut self.mounts) {
+            if let Resolved::Missing { parent, rest, .. } = &mount.place {
+                match make(&mut made, parent.as_fd(), rest, mount.is_dir) {
+                    Ok(place) => mount.place = Resolved::Found(place),
+                    Err(errno) if mount.optional => {
+                        say(&format!("no {}: {} has none and takes none ({})", mount.target.display(), shown(&self.path), errno.desc()));
+                        continue;
+                    }
+                    Err(errno) => return Err(Failure::errno(format!("cannot make the bind target {}", shown(&mount.target)), errno)),
+                }
+            }
+            kept.push(mount);
+        }
+        self.mounts = kept;
+        for (name, contents) in std::mem::take(&mut self.copies) {
+            // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only if there is none.
+            let if_missing = name != "/etc/hosts";
+            if let Err(errno) = copy(&mut made, self.dir.as_fd(), Path::new(name), &contents, if_missing) {
+                say(&format!("{name} stays as it is inside ({})", errno.desc()));
+            }
+        }
+        Ok(made)
+    }
+
+    /// Makes the directory `/`, in a mount namespace of the process's own. `guard` watches what was made, if anything was. Call it in the user
+    /// namespace. The working directory is then `/`.
+    ///
+    /// # Errors
+    /// [`Failure`]; the process is good for nothing but saying so.
+    pub fn enter(self, guard: Option<&Guard>) -> Result<(), Failure> {
+        unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| {
+            let hint = "mounting needs CAP_SYS_ADMIN, which --userns=auto brings where user namespaces are allowed";
+            Failure::errno("cannot make a mount namespace", errno).hint(hint)
+        })?;
+        make_private()?;
+        let present = self.is_present_root();
+        let new = if present { reopen(Path::new("/"), &self.dir) } else { bind_on_itself(&self.path, &self.dir) };
+        let new = new.map_err(|errno| Failure::errno(format!("root directory {}", shown(&self.path)), errno))?;
+        let mut guard = guard;
+        for Mount { source, opened, target, read_only, is_dir, .. } in self.mounts {
+            let mounted = reopen(&source, &opened).and_then(|source| {
+                let mut place = found(new.as_fd(), &target)?;
+                if let Some(guard) = guard.take_if(|_| is_dir) {
+                    place = watched(new.as_fd(), &target, &place, guard)?;
+                }
+                bind(source.as_fd(), place.as_fd())
+            });
+            mounted.map_err(|errno| Failure::errno(format!("cannot mount {}", shown(&target)), errno))?;
+            if read_only {
+                make_read_only(new.as_fd(), &target)
+                    .map_err(|errno| Failure::errno(format!("cannot make {} read-only", shown(&target)), errno))?;
+            }
+        }
+        if present {
+            return chdir("/").map_err(|errno| Failure::errno("cannot change to /", errno));
+        }
+        fchdir(&new)
+            .and_then(|()| become_slash())
+            .map_err(|errno| Failure::errno(format!("cannot make {} the root directory", shown(&self.path)), errno))
+    }
+}
+
+/// Makes `rest` below `parent`: directories, the last one a file unless `is_dir`.
+fn make(made: &mut Made, parent: BorrowedFd, rest: &[OsString], is_dir: bool) -> Result<OwnedFd, Errno> {
+    let mut here: Option<OwnedFd> = None;
+    for (i, name) in rest.iter().enumerate() {
+        let at = here.as_ref().map_or(parent, AsFd::as_fd);
+        here = Some(if is_dir || i + 1 < rest.len() { made.dir(at, name)? } else { made.file(at, name, b"")? });
+    }
+    here.ok_or(Errno::ENOENT)
+}
+
+/// Puts `contents` at `path` inside if there is nothing or an empty file. A file that says something is the tree's own and stays. Not a mount: scripts
+/// replace these files by rename, which a mount point refuses (fs/namei.c, `vfs_rename`: EBUSY).
+fn copy(made: &mut Made, root: BorrowedFd, path: &Path, contents: &[u8], if_missing: bool) -> Result<(), Errno> {
+    match resolve(root, path)? {
+        Resolved::Missing { .. } if !if_missing => Ok(()),
+        Resolved::Missing { parent, rest, .. } => {
+            let (name, dirs) = rest.split_last().ok_or(Errno::ENOENT)?;
+            let dir = if dirs.is_empty() { parent } else { make(made, parent.as_fd(), dirs, true)? };
+            made.file(dir.as_fd(), name, contents).map(drop)
+        }
+        Resolved::Found(file) => {
+            let status = fstat(&file)?;
+            if kind(&status) != SFlag::S_IFREG || status.st_size != 0 {
+                return Ok(());
+            }
+            // Its own directory is the one whose entry has this inode.
+            let (dir, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or(OsStr::new("")));
+            let Resolved::Found(dir) = resolve(root, dir)? else { return Err(Errno::ENOENT) };
+            let entry = fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            if (entry.st_dev, entry.st_ino) != (status.st_dev, status.st_ino) {
+                return Err(Errno::ELOOP); // an empty file behind a link: not worth following back
+            }
+            made.file(dir.as_fd(), name, contents).map(drop)
+        }
+    }
+}
+
+/// Keeps mounts from spreading, in either direction.
+fn make_private() -> Result<(), Failure> {
+    match mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>) {
+        Ok(()) => Ok(()),
+        // In a chroot `/` is no mount's root. Where a user made the namespace (setgroups is denied there), its mounts are slaves
+        // from the start and cannot spread (fs/namespace.c, copy_mnt_ns); where root did, they could.
+        Err(Errno::EINVAL) if getgroups().and_then(|groups| setgroups(&groups)).is_err() => Ok(()),
+        Err(Errno::EINVAL) => {
+            Err(Failure::new("cannot keep mounts from spreading: the process is in a chroot whose root is not a mount point")
+                .hint("start zroot --root outside of the chroot, or bind the chroot's directory on itself first"))
+        }
+        Err(errno) => Err(Failure::errno("cannot make mounts private", errno)),
+    }
+}
+
+/// `path` opened again, in the new mount namespace: descriptors from before name mounts of the old one, which the kernel does not bind
+/// (fs/namespace.c, `check_mnt`). `ESTALE` if it has become something else than `old`.
+fn reopen(path: &Path, old: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let new = open(path, PATH_ONLY, Mode::empty())?;
+    let (before, now) = (fstat(old)?, fstat(&new)?);
+    if (before.st_dev, before.st_ino) == (now.st_dev, now.st_ino) { Ok(new) } else { Err(Errno::ESTALE) }
+}
+
+/// Makes the directory at `path`, which is `old`, a mount point and returns the new mount's root.
+fn bind_on_itself(path: &Path, old: &OwnedFd) -> Result<OwnedFd, Errno> {
+    let below = reopen(path, old)?;
+    bind(below.as_fd(), below.as_fd())?;
+    reopen(path, old)
+}
+
+/// What is at `target` inside `new`, with all that is mounted there by now.
+fn found(new: BorrowedFd, target: &Path) -> Result<OwnedFd, Errno> {
+    match resolve(new, target)? {
+        Resolved::Found(found) => Ok(found),
+        Resolved::Missing { .. } => Err(Errno::ENOENT),
+    }
+}
+
+/// Mounts an empty tmpfs on `place`, has `guard` watch it, and returns its root, to be covered by the mount that is wanted there.
+fn watched(new: BorrowedFd, target: &Path, place: &OwnedFd, guard: &Guard) -> Result<OwnedFd, Errno> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), &by_descriptor(place.as_fd()), Some("tmpfs"), flags, Some("size=4k,mode=755"))?;
+    let tmpfs = found(new, target)?;
+    guard.arm(tmpfs.as_fd())?;
+    Ok(tmpfs)
+}
+
+/// Recursive: what is mounted below the source is locked to it in a user's mount namespace (fs/namespace.c, `has_locked_children`).
+fn bind(source: BorrowedFd, place: BorrowedFd) -> Result<(), Errno> {
+    mount(Some(&by_descriptor(source)), &by_descriptor(place), None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+}
+
+/// Makes the mount at `target`, and what is mounted below it, read-only.
+#[allow(unsafe_code)] // mount_setattr(2): no crate has a safe call
+fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
+    let place = found(new, target)?;
+    let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    // SAFETY: the path is an empty C string, and `attr` outlives the call, which reads its size of bytes from it.
+    let ret = unsafe {
+        libc::syscall(libc::SYS_mount_setattr, place.as_raw_fd(), c"".as_ptr(), flags, &raw const attr, size_of::<libc::mount_attr>())
+    };
+    match Errno::result(ret) {
+        // Before 5.12: this mount alone, with the flags that are locked to it (fs/namespace.c, can_change_locked_flags).
+        Err(Errno::ENOSYS) => {
+            let present = fstatvfs(&place)?.flags();
+            let locked = [
+                (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+                (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+                (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+                (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+                (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+                (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+            ];
+            let locked = locked.iter().filter(|(flag, _)| present.contains(*flag)).fold(MsFlags::empty(), |all, (_, flag)| all | *flag);
+            let path = by_descriptor(place.as_fd());
+            // Others below it would stay writable, and that would be a lie.
+            let here = readlink(&path)?;
+            let below = [here.as_encoded_bytes(), b"/"].concat();
+            let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+            if mounts
+                .split(|byte| *byte == b'\n')
+                .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+                .any(|at| at.starts_with(&below))
+            {
+                return Err(Errno::ENOSYS);
+            }
+            mount(None::<&str>, &path, None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | locked, None::<&str>)
+        }
+        result => result.map(drop),
+    }
+}
+
+/// Makes the working directory, the root of a mount, `/`, and lets the old one go.
+fn become_slash() -> Result<(), Errno> {
+    match pivot_root(".", ".") {
+        // The old root is now mounted on top of the new one, where `.` leads to (pivot_root(2), NOTES).
+        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
+        // The old root is no mount (in a chroot), or the initial ramfs, which cannot be moved (fs/namespace.c, pivot_root).
+        Err(Errno::EINVAL) => {
+            mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
+            chroot(".")?;
+        }
+        Err(errno) => return Err(errno),
+    }
+    chdir("/")
+}
