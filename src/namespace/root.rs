@@ -343,6 +343,7 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
     };
     match Errno::result(ret) {
         // Before 5.12: this mount alone, with the flags that are locked to it (fs/namespace.c, can_change_locked_flags).
+        // MS_RELATIME is not among them: it is what a mount has unless told otherwise, and keeps if told nothing (path_mount).
         Err(Errno::ENOSYS) => {
             let present = fstatvfs(&place)?.flags();
             let locked = [
@@ -350,7 +351,6 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
                 (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
                 (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
                 (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-                (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
                 (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
             ];
             let locked = locked.iter().filter(|(flag, _)| present.contains(*flag)).fold(MsFlags::empty(), |all, (_, flag)| all | *flag);
