@@ -19,7 +19,6 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
-use zroot::arch::Abi;
 use zroot::cli::{Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
 use zroot::filter::install::InstallError;
@@ -103,7 +102,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
         _ => failure,
     })?;
-    let program = filter::build(Abi::NATIVE.family(), plan.classes).context("cannot build the filter")?;
+    let program = filter::program(plan.classes).context("cannot build the filter")?;
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
