@@ -20,7 +20,7 @@ use crate::arch::Abi;
 use asm::{AsmError, sock_filter};
 
 /// What [`build`] gives for the native family and the default classes, built by `build.rs` with the same code. Generated in every run, it
-/// would be five of six instructions of zroot's own before execve, and 3 % of the time.
+/// would be five of six instructions of zroot's own before execve, and 2 % of the time.
 #[allow(clippy::unreadable_literal)] // generated
 static DEFAULT: &[sock_filter] = {
     const ALL: [&[sock_filter]; Abi::ALL.len()] = include!(concat!(env!("OUT_DIR"), "/default_filters.rs"));

@@ -186,7 +186,12 @@ impl Root {
                 match make(&mut made, parent.as_fd(), rest, mount.is_dir) {
                     Ok(place) => mount.place = Resolved::Found(place),
                     Err(errno) if mount.optional => {
-                        say(format_args!("no {}: {} has none and takes none ({})", mount.target.display(), shown(&self.path), errno.desc()));
+                        say(format_args!(
+                            "no {}: {} has none and takes none ({})",
+                            mount.target.display(),
+                            shown(&self.path),
+                            errno.desc()
+                        ));
                         continue;
                     }
                     Err(errno) => return Err(Failure::errno(format!("cannot make the bind target {}", shown(&mount.target)), errno)),
