@@ -1,9 +1,29 @@
-//! Warns when the executable will not be static; downloads, generates and probes nothing.
+//! Builds the default filter of each ABI, so that a run of zroot need not (see `filter::program`), and warns when the executable will not be
+//! static. Downloads and probes nothing.
 
-use std::env;
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs};
+
+// The generator itself, compiled for the machine that builds; it is pure, so it gives the same there.
+#[allow(dead_code)]
+#[path = "src/arch/mod.rs"]
+mod arch;
+#[allow(dead_code)]
+#[path = "src/filter"]
+mod filter {
+    pub mod asm;
+    pub mod codegen;
+    pub mod policy;
+}
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=src/arch");
+    println!("cargo::rerun-if-changed=src/filter");
+    let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
+    fs::write(Path::new(&out).join("default_filters.rs"), default_filters()).expect("OUT_DIR can be written to");
+
     // A RUSTFLAGS variable replaces the rustflags of .cargo/config.toml without a word, and `cargo install` from a
     // registry never sees that file. A dynamic zroot cannot run inside a root directory that has another libc.
     let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
@@ -13,4 +33,18 @@ fn main() {
             "cargo::warning=zroot will be linked dynamically: add `-C target-feature=+crt-static` to RUSTFLAGS for a static executable"
         );
     }
+}
+
+/// An array expression with each ABI's default program, in the order of `Abi::ALL`.
+fn default_filters() -> String {
+    let mut text = String::from("[");
+    for abi in arch::Abi::ALL {
+        let program = filter::codegen::build(abi.family(), filter::policy::ClassSet::DEFAULT).expect("a filter");
+        text.push_str("&[");
+        for filter::asm::sock_filter { code, jt, jf, k } in program {
+            write!(text, "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},").expect("a String takes all");
+        }
+        text.push_str("],");
+    }
+    text + "]"
 }

@@ -19,7 +19,6 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
-use zroot::arch::Abi;
 use zroot::cli::{Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
 use zroot::filter::install::InstallError;
@@ -81,7 +80,7 @@ fn run(start: &Start) -> anyhow::Result<()> {
 
 /// The whole of it: what can fail because of bad input first, then the namespace, the filter, the probe, and execve.
 fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
-    let say = |step: &str| {
+    let say = |step: fmt::Arguments| {
         if plan.verbose {
             complain(format_args!("zroot: {step}"));
         }
@@ -103,7 +102,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
         _ => failure,
     })?;
-    let program = filter::build(Abi::NATIVE.family(), plan.classes).context("cannot build the filter")?;
+    let program = filter::program(plan.classes).context("cannot build the filter")?;
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
@@ -111,19 +110,19 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     let guard = Guard::start(made).map_err(|errno| Failure::errno("cannot start the process that tidies up", errno))?;
 
     match plan.userns {
-        _ if !needed => say("not needed: already root over more than one id"),
-        Userns::Never => say("no user namespace"),
+        _ if !needed => say(format_args!("not needed: already root over more than one id")),
+        Userns::Never => say(format_args!("no user namespace")),
         Userns::Auto => match namespace::become_root()? {
-            Entered::Namespace(uid, gid) => say(&format!("user namespace: uid {uid} and gid {gid} are 0")),
+            Entered::Namespace(uid, gid) => say(format_args!("user namespace: uid {uid} and gid {gid} are 0")),
             Entered::AlreadyRoot(errno) => {
-                say(&format!("already uid 0, and no user namespace is to be had ({}): filter alone", errno.desc()));
+                say(format_args!("already uid 0, and no user namespace is to be had ({}): filter alone", errno.desc()));
             }
         },
     }
     if let Some(root) = root {
         root.enter(guard.as_ref())?;
         chdir(plan.chdir()).map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(plan.chdir())), errno))?;
-        say(&format!("root directory: {}", plan.root.as_deref().unwrap_or(Path::new("/")).display()));
+        say(format_args!("root directory: {}", plan.root.as_deref().unwrap_or(Path::new("/")).display()));
     }
     if !needed {
         return Err(exec::become_command(&candidates, &args, &env).into());
@@ -131,13 +130,13 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
 
     if wants_apt_config && apt_config.is_none() {
         apt_config = apt::config_in_scratch(inherited).unwrap_or_else(|error| {
-            say(&format!("no {}: there is no /proc, and no private file in its place ({error})", apt::VARIABLE));
+            say(format_args!("no {}: there is no /proc, and no private file in its place ({error})", apt::VARIABLE));
             None
         });
     }
     set(&mut env, "ZROOT", VERSION.as_bytes())?;
     if let Some(path) = apt_config {
-        say(&format!("{}={}", apt::VARIABLE, path.to_string_lossy()));
+        say(format_args!("{}={}", apt::VARIABLE, path.to_string_lossy()));
         set(&mut env, apt::VARIABLE, path.as_bytes())?;
     }
     if !plan.allow_new_privs {
@@ -145,7 +144,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     }
     filter::install(&program)?;
     filter::install::probe()?;
-    say(&format!("filter: {} instructions, fakes {}, answers", program.len(), plan.classes));
+    say(format_args!("filter: {} instructions, fakes {}, answers", program.len(), plan.classes));
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 

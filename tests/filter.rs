@@ -215,6 +215,13 @@ fn no_native_call_takes_more_than_16_instructions_by_default() {
 }
 
 #[test]
+fn the_program_made_by_the_build_script_is_the_generators() {
+    for classes in sets() {
+        assert_eq!(*zroot::filter::program(classes).expect("a program"), *program(Abi::NATIVE, classes), "{classes}");
+    }
+}
+
+#[test]
 fn every_set_of_classes_builds_for_every_family() {
     for abi in Abi::ALL {
         for classes in all_sets() {

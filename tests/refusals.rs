@@ -153,6 +153,7 @@ fn a_missing_or_read_only_proc() {
 // Outer seccomp filters.
 
 const EPERM: u32 = libc::SECCOMP_RET_ERRNO | libc::EPERM as u32;
+const EINVAL: u32 = libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32;
 const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
 
 /// A filter that answers the native call numbered `nr` with `value` and allows all others.
@@ -211,6 +212,36 @@ fn an_outer_filter_that_refuses_seccomp() {
             assert!(hint.contains("outer seccomp filter") && hint.contains("seccomp(2)"), "{hint}");
         }
     }
+}
+
+/// What a kernel before 4.17 says of `SECCOMP_FILTER_FLAG_SPEC_ALLOW`: EINVAL. zroot goes on without the flag, for that error only.
+#[test]
+fn a_kernel_that_does_not_know_spec_allow() {
+    // Answers seccomp(2) with `value` if its flags are `flags`.
+    let answering_flags = |flags: libc::c_ulong, value| {
+        let mut asm = Assembler::default();
+        let (seccomp, hit, miss) = (asm.label(), asm.label(), asm.label());
+        asm.load(0); // seccomp_data.nr
+        asm.branch(Cond::Eq, u32::try_from(libc::SYS_seccomp).expect("a call number"), seccomp, miss);
+        asm.bind(seccomp);
+        asm.load(if cfg!(target_endian = "big") { 28 } else { 24 }); // the low word of seccomp_data.args[1]
+        asm.branch(Cond::Eq, u32::try_from(flags).expect("flags"), hit, miss);
+        asm.bind(hit);
+        asm.ret(value);
+        asm.bind(miss);
+        asm.ret(libc::SECCOMP_RET_ALLOW);
+        asm.finish().expect("a program")
+    };
+    let refused = |filter| filtered(filter, false, ["echo", "ran"]).refused(125).0;
+    let unknown = || answering_flags(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, EINVAL);
+    assert_eq!(filtered(unknown(), false, EMULATED).succeeds().stdout, "emulated\n");
+    filtered(unknown(), false, ["--no-fake=owner"].iter().chain(&EMULATED)).fails_with("Invalid argument");
+    // The controls: the flag is asked for first, any other error of that ends it, and without it is only tried after EINVAL.
+    let forbidden = answering_flags(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, EPERM);
+    assert_eq!(refused(forbidden), "cannot install the filter: Operation not permitted");
+    assert_eq!(filtered(answering_flags(0, EPERM), false, EMULATED).succeeds().stdout, "emulated\n");
+    // EINVAL with and without the flag is an error, not a third attempt.
+    assert_eq!(refused(answering(libc::SYS_seccomp, EINVAL)), "cannot install the filter: Invalid argument");
 }
 
 /// An outer emulation that pretends seccomp(2) itself: only the probe can tell that nothing was installed.

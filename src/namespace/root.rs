@@ -4,6 +4,7 @@
 //! mount lands outside of it; and all of it happens in a mount namespace that nobody else sees.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -177,7 +178,7 @@ impl Root {
     ///
     /// # Errors
     /// [`Failure`] if a bind's target cannot be made; nothing is left then.
-    pub fn furnish(&mut self, say: impl Fn(&str)) -> Result<Made, Failure> {
+    pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
         let mut made = Made::default();
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
@@ -185,7 +186,12 @@ impl Root {
                 match make(&mut made, parent.as_fd(), rest, mount.is_dir) {
                     Ok(place) => mount.place = Resolved::Found(place),
                     Err(errno) if mount.optional => {
-                        say(&format!("no {}: {} has none and takes none ({})", mount.target.display(), shown(&self.path), errno.desc()));
+                        say(format_args!(
+                            "no {}: {} has none and takes none ({})",
+                            mount.target.display(),
+                            shown(&self.path),
+                            errno.desc()
+                        ));
                         continue;
                     }
                     Err(errno) => return Err(Failure::errno(format!("cannot make the bind target {}", shown(&mount.target)), errno)),
@@ -198,7 +204,7 @@ impl Root {
             // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only if there is none.
             let if_missing = name != "/etc/hosts";
             if let Err(errno) = copy(&mut made, self.dir.as_fd(), Path::new(name), &contents, if_missing) {
-                say(&format!("{name} stays as it is inside ({})", errno.desc()));
+                say(format_args!("{name} stays as it is inside ({})", errno.desc()));
             }
         }
         Ok(made)
@@ -343,6 +349,7 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
     };
     match Errno::result(ret) {
         // Before 5.12: this mount alone, with the flags that are locked to it (fs/namespace.c, can_change_locked_flags).
+        // MS_RELATIME is not among them: it is what a mount has unless told otherwise, and keeps if told nothing (path_mount).
         Err(Errno::ENOSYS) => {
             let present = fstatvfs(&place)?.flags();
             let locked = [
@@ -350,7 +357,6 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
                 (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
                 (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
                 (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-                (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
                 (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
             ];
             let locked = locked.iter().filter(|(flag, _)| present.contains(*flag)).fold(MsFlags::empty(), |all, (_, flag)| all | *flag);
