@@ -43,15 +43,13 @@ pub fn tree() -> Result<String, String> {
     Ok(text(&tree))
 }
 
-/// On tmpfs, then on the disk.
-pub fn install(bench: &Bench, tree: &str) -> [Group; 2] {
+/// On the disk, or on tmpfs.
+pub fn install(bench: &Bench, tree: &str, disk: bool) -> Group {
     let set = if bench.full { FULL } else { QUICK };
-    [false, true].map(|disk| {
-        let place = if disk { bench.places.disk.path() } else { bench.places.tmpfs.path() };
-        let title = format!("`apt-get install {set}` on {}", if disk { "the disk" } else { "tmpfs" });
-        let cases = cases(bench, tree, &place.join("apt"), disk, set);
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: bench.rounds(3, 5), warm: false }
-    })
+    let place = if disk { bench.places.disk.path() } else { bench.places.tmpfs.path() };
+    let title = format!("`apt-get install {set}` on {}", if disk { "the disk" } else { "tmpfs" });
+    let cases = cases(bench, tree, &place.join("apt"), disk, set);
+    Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: bench.rounds(3, 7), warm: false }
 }
 
 fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<Case> {

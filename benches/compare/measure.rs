@@ -43,38 +43,52 @@ pub struct Group {
     pub warm: bool,
 }
 
-/// Nanoseconds: by row, by round (`None` where it was not run), by column.
+/// What a group came to.
 pub struct Table {
     title: String,
     columns: Vec<&'static str>,
-    rows: Vec<(String, Vec<Option<Vec<f64>>>, Option<String>)>,
+    rows: Vec<Row>,
 }
 
-/// A median of per-round ratios, and an interval that holds the true one in 95 of 100 cases.
+struct Row {
+    name: String,
+    /// Nanoseconds by round (`None` where it was not run), by column.
+    rounds: Vec<Option<Vec<f64>>>,
+    /// Why it was given up.
+    failure: Option<String>,
+}
+
+/// From so many rounds on, the interval of a [`Ratio`] holds the true median in at least 95 of 100 cases; of fewer, even all of
+/// them together do not (of n rounds, they miss it on one side with probability 2^(1-n)).
+pub const ENOUGH: usize = 6;
+
+/// A median of per-round ratios, and an interval around it.
 #[derive(Clone, Copy)]
 pub struct Ratio {
     pub median: f64,
     pub low: f64,
     pub high: f64,
+    pub rounds: usize,
 }
 
 impl Group {
     pub fn run(self, places: &Places) -> Table {
-        let mut rows: Vec<_> = self.cases.iter().map(|case| (case.name.clone(), Vec::new(), None)).collect();
+        let row = |case: &Case| Row { name: case.name.clone(), rounds: Vec::new(), failure: None };
+        let mut rows: Vec<Row> = self.cases.iter().map(row).collect();
         eprintln!("{}: {} rounds", self.title, self.rounds);
         for round in 0..self.rounds + usize::from(self.warm) {
             for turn in 0..self.cases.len() {
                 let row = (turn + round) % self.cases.len(); // nobody always follows the same neighbour's mess
                 let case = &self.cases[row];
                 let counts = !self.warm || round > 0;
-                if rows[row].2.is_some() || (case.once && !rows[row].1.is_empty()) || (case.once && !counts) {
-                    rows[row].1.push(None);
+                if rows[row].failure.is_some() || (case.once && !rows[row].rounds.is_empty()) || (case.once && !counts) {
+                    rows[row].rounds.push(None);
                     continue;
                 }
                 match sample(case, self.source, self.columns.len(), places) {
-                    Ok(sample) if counts => rows[row].1.push(Some(sample)),
+                    Ok(sample) if counts => rows[row].rounds.push(Some(sample)),
                     Ok(_) => {}
-                    Err(message) => rows[row].2 = Some(message),
+                    Err(message) => rows[row].failure = Some(message),
                 }
             }
         }
@@ -153,16 +167,16 @@ fn quantile(sorted: &[f64], numerator: usize, denominator: usize) -> f64 {
 
 impl Table {
     fn samples(&self, row: usize, column: usize) -> Vec<f64> {
-        let mut samples: Vec<f64> = self.rows[row].1.iter().flatten().map(|sample| sample[column]).collect();
+        let mut samples: Vec<f64> = self.rows[row].rounds.iter().flatten().map(|sample| sample[column]).collect();
         samples.sort_by(f64::total_cmp);
         samples
     }
 
     /// Row `of` against row `to`, where both were measured.
     pub fn ratio(&self, of: &str, to: &str, column: usize) -> Option<Ratio> {
-        let row = |name: &str| self.rows.iter().find(|row| row.0 == name);
+        let row = |name: &str| self.rows.iter().find(|row| row.name == name);
         let (of, to) = (row(of)?, row(to)?);
-        let pairs = of.1.iter().zip(&to.1).filter_map(|pair| Some(pair.0.as_ref()?[column] / pair.1.as_ref()?[column]));
+        let pairs = of.rounds.iter().zip(&to.rounds).filter_map(|pair| Some(pair.0.as_ref()?[column] / pair.1.as_ref()?[column]));
         let mut ratios: Vec<f64> = pairs.collect();
         if ratios.is_empty() {
             return None;
@@ -173,7 +187,7 @@ impl Table {
         let aside = (0.98 * (ratios.len() as f64).sqrt()).ceil() as usize;
         let low = ratios[(ratios.len() / 2).saturating_sub(aside)];
         let high = ratios[(ratios.len() / 2 + aside).min(ratios.len() - 1)];
-        Some(Ratio { median, low, high })
+        Some(Ratio { median, low, high, rounds: ratios.len() })
     }
 
     /// As Markdown: medians, quartiles, and the ratio to the first row.
@@ -186,7 +200,7 @@ impl Table {
             rule.push_str("---:|---:|");
         }
         let _ = writeln!(text, "\n{rule}");
-        for (row, (name, _, failure)) in self.rows.iter().enumerate() {
+        for (row, Row { name, failure, .. }) in self.rows.iter().enumerate() {
             let _ = write!(text, "| {name} |");
             for column in 0..self.columns.len() {
                 if let Some(failure) = failure {
@@ -196,7 +210,7 @@ impl Table {
                 let (scale, _) = unit(self.samples(0, column).last().copied().unwrap_or_default());
                 let samples = self.samples(row, column);
                 let [low, middle, high] = [1, 2, 3].map(|quarter| number(quantile(&samples, quarter, 4) / scale));
-                let ratio = self.ratio(name, &self.rows[0].0, column).map_or_else(String::new, |ratio| number(ratio.median));
+                let ratio = self.ratio(name, &self.rows[0].name, column).map_or_else(String::new, |ratio| number(ratio.median));
                 let _ = write!(text, " {middle} ({low}..{high}) | {ratio} |");
             }
             text.push('\n');
@@ -205,13 +219,13 @@ impl Table {
     }
 }
 
+/// The unit for a column whose first row says `nanos`.
 fn unit(nanos: f64) -> (f64, &'static str) {
-    if nanos >= 2e9 {
-        (1e9, "s")
-    } else if nanos >= 1e5 {
-        (1e6, "ms")
-    } else {
-        (1.0, "ns")
+    match nanos {
+        2e9.. => (1e9, "s"),
+        2e6.. => (1e6, "ms"),
+        2e4.. => (1e3, "us"),
+        _ => (1.0, "ns"),
     }
 }
 

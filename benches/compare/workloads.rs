@@ -68,21 +68,19 @@ impl Bench {
                 cases.insert(2, Case::new(row, vec![path, command[0].to_owned()]));
             }
         }
-        let rounds = self.rounds(30, 100);
-        Group { title: "Start of `true`".into(), columns: vec!["start"], source: Source::Time(7), cases, rounds, warm: true }
+        let rounds = self.rounds(20, 100);
+        Group { title: "Start of `true`".into(), columns: vec!["start"], source: Source::Time(5), cases, rounds, warm: true }
     }
 
-    /// A root directory with nothing in it but a static busybox and what ch-run wants to be there.
-    pub fn tiny_tree(&self) -> Option<String> {
+    /// A root directory with nothing in it but a static busybox and what ch-run wants to be there. `resolv_conf` is what its
+    /// /etc/resolv.conf says: zroot --root fills an empty one, and then leaves a process behind that empties it again.
+    pub fn tiny_tree(&self, name: &str, resolv_conf: &str) -> Option<String> {
         let busybox = program("busybox")?;
-        let tree = self.places.disk.path().join("tree");
+        let tree = self.places.disk.path().join(name);
         if !tree.exists() {
             let dirs = "bin dev etc home lib mnt opt proc root run srv sys tmp usr/bin var/tmp";
-            let script = format!(
-                "mkdir -p {0} && cd {0} && mkdir -p {dirs} && touch file etc/passwd etc/group etc/hosts etc/resolv.conf",
-                text(&tree)
-            );
-            self.places.prepare(&script);
+            let files = format!("touch file etc/passwd etc/group etc/hosts; printf '{resolv_conf}' | tee etc/resolv.conf > etc/hosts");
+            self.places.prepare(&format!("mkdir -p {0}; cd {0}; mkdir -p {dirs}; {files}", text(&tree)));
             fs::copy(busybox, tree.join("bin/busybox")).expect("a copy of busybox");
             symlink("busybox", tree.join("bin/true")).expect("a link");
         }
@@ -92,7 +90,7 @@ impl Bench {
     /// `true` in a root directory. busybox has to be static: nothing else is in there.
     pub fn root(&self, debian: Option<&str>) -> Vec<Group> {
         let mut trees: Vec<(&str, String)> = Vec::new();
-        match self.tiny_tree() {
+        match self.tiny_tree("tree", "# none\\n") {
             Some(tree) => trees.push(("a static busybox", tree)),
             None => println!("Left out: the root directory of a static busybox, which is not installed."),
         }
@@ -108,6 +106,10 @@ impl Bench {
                 let mounts = ["bwrap", "--bind", &tree, "/", "--proc", "/proc", "--dev-bind", "/dev", "/dev", "/bin/true"];
                 cases.push(Case::new("bwrap --bind, /proc, /dev", words(&mounts)));
             }
+            if let Some(empty) = self.tiny_tree("tree-empty", "").filter(|_| what == "a static busybox") {
+                let name = "zroot --root, where /etc/resolv.conf is empty";
+                cases.push(Case::new(name, words(&[&text(zroot()), "--root", &empty, "--", "/bin/true"])));
+            }
             if let Some(path) = &self.ch_run {
                 cases.push(Case::new("ch-run", words(&[path, &tree, "--", "/bin/true"])));
                 cases.push(Case::new("ch-run --seccomp", words(&[path, "--seccomp", "--uid=0", "--gid=0", &tree, "--", "/bin/true"])));
@@ -116,7 +118,7 @@ impl Bench {
                 cases.push(Case::new("PRoot -0 -r", words(&["proot", "-0", "-r", &tree, "/bin/true"])));
             }
             let title = format!("Start of `true` in a root directory: {what}");
-            Group { title, columns: vec!["start"], source: Source::Time(5), cases, rounds: self.rounds(30, 100), warm: true }
+            Group { title, columns: vec!["start"], source: Source::Time(5), cases, rounds: self.rounds(20, 100), warm: true }
         };
         trees.into_iter().map(group).collect()
     }
@@ -146,7 +148,7 @@ impl Bench {
                 });
             }
             cases.insert(1, Case::new("allow-everything filter", words(&[&path, &text(&dir), "allow"])));
-            if let (Some(ch_run), Some(tree)) = (&self.ch_run, self.tiny_tree()) {
+            if let (Some(ch_run), Some(tree)) = (&self.ch_run, self.tiny_tree("tree", "# none\\n")) {
                 let inside = Path::new(&tree).join("calls");
                 run(Command::new("install").arg(&path).arg(&inside)).succeeds();
                 give(&inside);
@@ -164,7 +166,7 @@ impl Bench {
                 columns,
                 source: Source::Printed,
                 cases,
-                rounds: self.rounds(11, 31),
+                rounds: self.rounds(7, 31),
                 warm: true,
             })
         };
@@ -206,12 +208,12 @@ impl Bench {
         let mut cases = Vec::new();
         for peer in &self.peers {
             let dir = format!("{dir}-{}", if peer.root { "root" } else { "user" });
-            let before = format!("cd {0} 2>/dev/null || {{ mkdir {0} && cd {0} && seq 10000 | xargs touch; }}", dir);
+            let before = format!("cd {dir} 2>/dev/null || {{ mkdir {dir} && cd {dir} && seq 10000 | xargs touch; }}");
             let command = peer.launch(&["chown", "-R", &Bench::owner(peer), &dir]);
             cases.push(Case { root: peer.root, before: Some(before), ..Case::new(peer.name, command) });
         }
         let title = "`chown -R` of 10 000 files".into();
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(5, 15), warm: true }
+        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(3, 15), warm: true }
     }
 
     pub fn tar(&self) -> Group {
@@ -229,7 +231,7 @@ impl Bench {
             cases.push(Case { root: peer.root, before: Some(format!("rm -rf {to} && mkdir {to}")), ..Case::new(peer.name, command) });
         }
         let title = format!("`tar x --same-owner` of {files} files");
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(5, 7), warm: true }
+        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(3, 7), warm: true }
     }
 
     pub fn fork(&self) -> Group {
@@ -261,18 +263,17 @@ impl Bench {
     pub fn configure(&self) -> Option<Group> {
         let mirror = Mirror::find().map_err(|reason| println!("Left out: configure: {reason}")).ok()?;
         let dir = text(&self.places.tmpfs.path().join("configure"));
-        let sources: String =
-            mirror.lines.iter().map(|line| format!("deb-src{}\n", line.strip_prefix("deb").unwrap_or_default())).collect();
-        let settings: String = mirror.settings.iter().map(|setting| format!("{setting};\n")).collect();
+        let sources: Vec<String> = mirror.lines.iter().map(|line| line.replacen("deb ", "deb-src ", 1)).collect();
+        let settings: Vec<String> = mirror.settings.iter().map(|setting| format!("{setting};")).collect();
         self.places.prepare(&format!("mkdir -p {dir}/lists/partial {dir}/cache/archives/partial {dir}/source"));
         for (name, contents) in [("sources.list", sources), ("apt.conf", settings)] {
-            fs::write(format!("{dir}/{name}"), contents).expect("apt's configuration");
+            fs::write(format!("{dir}/{name}"), contents.join("\n") + "\n").expect("apt's configuration");
         }
         let options = format!(
             "-c {dir}/apt.conf -o Dir::Etc::SourceList={dir}/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists={dir}/lists -o Dir::Cache={dir}/cache"
         );
         let script = format!(
-            "cd {dir} && apt-get -qq {options} update && apt-get -qq {options} source --download-only hello && tar xf hello_*.orig.tar.* -C source --strip-components=1"
+            "cd {dir} && apt-get -qq {options} update && apt-get -qq {options} source --download-only hello && tar xf $(ls hello_*.orig.tar.* | grep -v asc$) -C source --strip-components=1"
         );
         if let Err(error) = crate::measure::run(user("sh").args(["-ec", &script])) {
             println!("Left out: configure, because apt does not bring the source of hello: {error}");
