@@ -33,7 +33,7 @@ enum What {
     /// A file that holds this, and was not there, or was there and empty.
     File {
         contents: Vec<u8>,
-        was_there: bool,
+        was_there: Option<FileStat>,
     },
 }
 
@@ -61,12 +61,13 @@ impl Made {
     pub fn file(&mut self, parent: BorrowedFd, name: &OsStr, contents: &[u8]) -> Result<OwnedFd, Errno> {
         let before = fstat(parent)?;
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let (file, was_there) = match openat(parent, name, flags | OFlag::O_CREAT | OFlag::O_EXCL, Mode::from_bits_truncate(0o644)) {
-            Ok(file) => (file, false),
-            Err(Errno::EEXIST) => (openat(parent, name, flags, Mode::empty())?, true),
+        let (file, is_new) = match openat(parent, name, flags | OFlag::O_CREAT | OFlag::O_EXCL, Mode::from_bits_truncate(0o644)) {
+            Ok(file) => (file, true),
+            Err(Errno::EEXIST) => (openat(parent, name, flags, Mode::empty())?, false),
             Err(errno) => return Err(errno),
         };
         let status = fstat(&file)?;
+        let was_there = (!is_new).then_some(status);
         if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
         }
@@ -109,17 +110,17 @@ impl Thing {
                 if (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).is_err() || now != *contents {
                     return;
                 }
-                if *was_there {
-                    file.set_len(0).is_ok()
-                } else {
-                    unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_ok()
+                match was_there {
+                    Some(before) => {
+                        let (atime, mtime) = times(before);
+                        file.set_len(0).is_ok() && futimens(&file, &atime, &mtime).is_ok()
+                    }
+                    None => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_ok(),
                 }
             }
         };
         if done && untouched {
-            let before = &self.parent_times.0;
-            let (atime, mtime) =
-                (TimeSpec::new(before.st_atime, before.st_atime_nsec), TimeSpec::new(before.st_mtime, before.st_mtime_nsec));
+            let (atime, mtime) = times(&self.parent_times.0);
             if let Ok(dir) = openat(&self.parent, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) {
                 let _ = futimens(&dir, &atime, &mtime);
             }
@@ -129,6 +130,10 @@ impl Thing {
 
 fn id(status: &FileStat) -> (u64, u64) {
     (status.st_dev, status.st_ino)
+}
+
+fn times(status: &FileStat) -> (TimeSpec, TimeSpec) {
+    (TimeSpec::new(status.st_atime, status.st_atime_nsec), TimeSpec::new(status.st_mtime, status.st_mtime_nsec))
 }
 
 fn same_mtime(then: &FileStat, dir: &OwnedFd) -> bool {
