@@ -57,7 +57,7 @@ impl Made {
     /// Writes `contents` to the file `name` in `parent`, which must not be there, or be empty, and returns an `O_PATH` descriptor of it.
     ///
     /// # Errors
-    /// open(2)'s or write(2)'s; `ENOTEMPTY` if the file has something in it.
+    /// open(2)'s or write(2)'s; `ENOTEMPTY` if the file has something in it, `EMLINK` if it has other names.
     pub fn file(&mut self, parent: BorrowedFd, name: &OsStr, contents: &[u8]) -> Result<OwnedFd, Errno> {
         let before = fstat(parent)?;
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
@@ -67,6 +67,9 @@ impl Made {
             Err(errno) => return Err(errno),
         };
         let status = fstat(&file)?;
+        if status.st_nlink != 1 {
+            return Err(Errno::EMLINK); // its other names may be outside
+        }
         let was_there = (!is_new).then_some(status);
         if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
