@@ -10,10 +10,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlink};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::{FileStat, Mode, fstat, fstatat, futimens, mkdirat};
+use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{ForkResult, UnlinkatFlags, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, unlinkat};
 
@@ -124,9 +124,9 @@ impl Thing {
         };
         if done && untouched {
             let (atime, mtime) = times(&self.parent_times.0);
-            if let Ok(dir) = openat(&self.parent, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) {
-                let _ = futimens(&dir, &atime, &mtime);
-            }
+            // By path, since a directory without read permission cannot be opened for futimens(2).
+            let path = super::root::by_descriptor(self.parent.as_fd());
+            let _ = utimensat(AT_FDCWD, &path, &atime, &mtime, UtimensatFlags::FollowSymlink);
         }
     }
 }
