@@ -48,10 +48,11 @@ impl Made {
     /// mkdir(2)'s.
     pub fn dir(&mut self, parent: BorrowedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
         let before = fstat(parent)?;
+        let kept = parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
         mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
-        let dir = openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
-        self.record(parent, name, before, &fstat(&dir)?, What::Dir)?;
-        Ok(dir)
+        let status = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        self.record(kept, name, before, &status, What::Dir)?;
+        openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
     }
 
     /// Writes `contents` to the file `name` in `parent`, which must not be there, or be empty, and returns an `O_PATH` descriptor of it.
@@ -60,6 +61,7 @@ impl Made {
     /// open(2)'s or write(2)'s; `ENOTEMPTY` if the file has something in it, `EMLINK` if it has other names.
     pub fn file(&mut self, parent: BorrowedFd, name: &OsStr, contents: &[u8]) -> Result<OwnedFd, Errno> {
         let before = fstat(parent)?;
+        let kept = parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let (file, is_new) = match openat(parent, name, flags | OFlag::O_CREAT | OFlag::O_EXCL, Mode::from_bits_truncate(0o644)) {
             Ok(file) => (file, true),
@@ -74,15 +76,21 @@ impl Made {
         if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
         }
-        self.record(parent, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
+        self.record(kept, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
         let mut file = File::from(file);
-        file.write_all(contents).map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+        if let Err(error) = file.write_all(contents) {
+            // A part of it would look like the command's.
+            let _ = file.set_len(0);
+            if let Some(Thing { what: What::File { contents, .. }, .. }) = self.0.last_mut() {
+                contents.clear();
+            }
+            return Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
+        }
         openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
     }
 
-    fn record(&mut self, parent: BorrowedFd, name: &OsStr, before: FileStat, status: &FileStat, what: What) -> Result<(), Errno> {
-        let after = fstat(parent)?;
-        let parent = parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
+    fn record(&mut self, parent: OwnedFd, name: &OsStr, before: FileStat, status: &FileStat, what: What) -> Result<(), Errno> {
+        let after = fstat(&parent)?;
         self.0.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
         Ok(())
     }
