@@ -15,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, UnlinkatFlags, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, unlinkat};
 
 /// One thing that was not there before.
@@ -174,15 +175,24 @@ impl Guard {
         #[allow(unsafe_code)]
         match unsafe { fork() }? {
             ForkResult::Parent { child } => {
+                let ended = loop {
+                    match waitpid(child, None) {
+                        Err(Errno::EINTR) => {}
+                        ended => break ended?,
+                    }
+                };
+                if ended != WaitStatus::Exited(child, 0) {
+                    return Err(Errno::EAGAIN); // the second fork's; what was made goes here
+                }
                 std::mem::forget(made); // the other process's now
-                nix::sys::wait::waitpid(child, None)?;
                 Ok(Some(Guard { inotify, armed }))
             }
             ForkResult::Child => {
                 // Twice, so that the command does not find a child that it did not start.
                 // SAFETY: as above.
                 #[allow(unsafe_code)]
-                if matches!(unsafe { fork() }, Ok(ForkResult::Child)) {
+                let second = unsafe { fork() };
+                if matches!(second, Ok(ForkResult::Child)) {
                     drop(armed);
                     wait_for_the_end(&inotify, wait, command, &made);
                     drop(made);
@@ -193,7 +203,7 @@ impl Guard {
                 // SAFETY: _exit(2) only ends the process.
                 #[allow(unsafe_code)]
                 unsafe {
-                    libc::_exit(0)
+                    libc::_exit(second.is_err().into())
                 }
             }
         }
