@@ -178,11 +178,13 @@ impl Guard {
                 let ended = loop {
                     match waitpid(child, None) {
                         Err(Errno::EINTR) => {}
-                        ended => break ended?,
+                        ended => break ended,
                     }
                 };
-                if ended != WaitStatus::Exited(child, 0) {
-                    return Err(Errno::EAGAIN); // the second fork's; what was made goes here
+                match ended {
+                    // No status is kept where the caller ignores SIGCHLD, which survives execve.
+                    Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => {}
+                    _ => return Err(Errno::EAGAIN), // the second fork's; what was made goes here
                 }
                 std::mem::forget(made); // the other process's now
                 Ok(Some(Guard { inotify, armed }))
