@@ -16,7 +16,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, UnlinkatFlags, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2, setsid, unlinkat};
+use nix::unistd::{ForkResult, UnlinkatFlags, fork, pipe2, setsid, unlinkat};
 
 /// One thing that was not there before.
 struct Thing {
@@ -228,7 +228,7 @@ fn wait_for_the_end(inotify: &Inotify, wait: OwnedFd, command: Option<OwnedFd>, 
     let _ = setsid();
     let _ = nix::unistd::chdir("/");
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
-    let keep = [Some(inotify.as_fd()), Some(wait.as_fd()), command.as_ref().map(AsFd::as_fd)];
+    let keep: Vec<BorrowedFd> = [inotify.as_fd(), wait.as_fd()].into_iter().chain(command.as_ref().map(AsFd::as_fd)).collect();
     hold_nothing_else(&keep, made);
     // Ends when zroot does, by execve or otherwise.
     let mut namespace = Vec::new();
@@ -263,17 +263,19 @@ fn open_pidfd() -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting.
-fn hold_nothing_else(keep: &[Option<BorrowedFd>], made: &Made) {
-    if let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
-        let _ = (dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null));
-    }
+/// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting. The standard ones may be among these, where the
+/// caller has closed its own.
+fn hold_nothing_else(keep: &[BorrowedFd], made: &Made) {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    let ours = |fd: i32| {
-        fd <= 2 || keep.iter().flatten().any(|kept| kept.as_raw_fd() == fd) || made.0.iter().any(|thing| thing.parent.as_raw_fd() == fd)
-    };
+    let ours = |fd: i32| keep.iter().any(|kept| kept.as_raw_fd() == fd) || made.0.iter().any(|thing| thing.parent.as_raw_fd() == fd);
     for fd in open.into_iter().filter(|fd| !ours(*fd)) {
         let _ = nix::unistd::close(fd);
+    }
+    while let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+        if null.as_raw_fd() > 2 {
+            break;
+        }
+        std::mem::forget(null);
     }
 }
