@@ -7,16 +7,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, UnlinkatFlags, fork, pipe2, setsid, unlinkat};
+use nix::unistd::{ForkResult, Pid, UnlinkatFlags, fork, pipe2, setsid, unlinkat};
 
 /// One thing that was not there before.
 struct Thing {
@@ -40,9 +39,19 @@ enum What {
 
 /// All that was made, in the order of making. Dropping it takes everything away again.
 #[derive(Default)]
-pub struct Made(Vec<Thing>);
+pub struct Made {
+    things: Vec<Thing>,
+    /// The root directory; other processes in it may be using what was made.
+    root: Option<(u64, u64)>,
+}
 
 impl Made {
+    /// Nothing yet. As long as a process has the directory `root` as its `/`, nothing will be taken away.
+    #[must_use]
+    pub fn inside(root: &FileStat) -> Made {
+        Made { things: Vec::new(), root: Some(id(root)) }
+    }
+
     /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
     ///
     /// # Errors
@@ -82,7 +91,7 @@ impl Made {
         if let Err(error) = file.write_all(contents) {
             // A part of it would look like the command's.
             let _ = file.set_len(0);
-            if let Some(Thing { what: What::File { contents, .. }, .. }) = self.0.last_mut() {
+            if let Some(Thing { what: What::File { contents, .. }, .. }) = self.things.last_mut() {
                 contents.clear();
             }
             return Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
@@ -92,14 +101,14 @@ impl Made {
 
     fn record(&mut self, parent: OwnedFd, name: &OsStr, before: FileStat, status: &FileStat, what: What) -> Result<(), Errno> {
         let after = fstat(&parent)?;
-        self.0.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
+        self.things.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
         Ok(())
     }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
-        while let Some(thing) = self.0.pop() {
+        while let Some(thing) = self.things.pop() {
             thing.take_away();
         }
     }
@@ -160,17 +169,16 @@ pub struct Guard {
 
 impl Guard {
     /// Starts the process that takes `made` away, if anything was made: at once when zroot ends without [`arm`](Guard::arm), else when the last
-    /// process of the mount namespace is gone.
+    /// process of the mount namespace is gone, and of the root directory.
     ///
     /// # Errors
     /// fork(2)'s, pipe(2)'s or inotify_init(2)'s; nothing is left then.
     pub fn start(made: Made) -> Result<Option<Guard>, Errno> {
-        if made.0.is_empty() {
+        if made.things.is_empty() {
             return Ok(None);
         }
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
         let (wait, armed) = pipe2(OFlag::O_CLOEXEC)?;
-        let command = open_pidfd().ok();
         // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
         #[allow(unsafe_code)]
         match unsafe { fork() }? {
@@ -196,7 +204,7 @@ impl Guard {
                 let second = unsafe { fork() };
                 if matches!(second, Ok(ForkResult::Child)) {
                     drop(armed);
-                    wait_for_the_end(&inotify, wait, command, &made);
+                    wait_for_the_end(&inotify, wait, &made);
                     drop(made);
                 } else {
                     std::mem::forget(made);
@@ -215,50 +223,54 @@ impl Guard {
     /// else: its end tells inotify (fs/super.c, `generic_shutdown_super`).
     ///
     /// # Errors
-    /// inotify_add_watch(2)'s, readlink(2)'s or write(2)'s.
+    /// inotify_add_watch(2)'s or write(2)'s.
     pub fn arm(&self, root: BorrowedFd) -> Result<(), Errno> {
         self.inotify.add_watch(&super::root::by_descriptor(root), AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DELETE_SELF)?;
-        let namespace = readlink("/proc/self/ns/mnt")?;
-        nix::unistd::write(&self.armed, namespace.as_encoded_bytes()).map(drop)
+        nix::unistd::write(&self.armed, b"armed").map(drop)
     }
 }
 
 /// What the detached process does until it is time to tidy up.
-fn wait_for_the_end(inotify: &Inotify, wait: OwnedFd, command: Option<OwnedFd>, made: &Made) {
+fn wait_for_the_end(inotify: &Inotify, wait: OwnedFd, made: &Made) {
     let _ = setsid();
     let _ = nix::unistd::chdir("/");
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
-    let keep: Vec<BorrowedFd> = [inotify.as_fd(), wait.as_fd()].into_iter().chain(command.as_ref().map(AsFd::as_fd)).collect();
-    hold_nothing_else(&keep, made);
+    hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], made);
     // Ends when zroot does, by execve or otherwise.
-    let mut namespace = Vec::new();
-    if File::from(wait).read_to_end(&mut namespace).is_err() || namespace.is_empty() {
+    let mut armed = Vec::new();
+    if File::from(wait).read_to_end(&mut armed).is_err() || armed.is_empty() {
         return;
     }
-    // The command's end comes some milliseconds before its mount namespace's, and is the same thing if it left nobody behind.
-    if let Some(command) = command {
-        let mut ends = [PollFd::new(command.as_fd(), PollFlags::POLLIN), PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
-        while poll(&mut ends, PollTimeout::NONE) == Err(Errno::EINTR) {}
-        if !is_inhabited(OsStr::from_bytes(&namespace)) {
-            return;
-        }
-    }
-    // There is one event to come.
+    // There is one event to come, when neither the command's mount namespace is left nor one that was copied from it.
     while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
+    // Another zroot may have found there what this one made, and removing a directory removes the mounts on it from all namespaces (fs/namei.c,
+    // vfs_rmdir: detach_mounts).
+    while let Some(process) = made.root.and_then(somebody_in) {
+        wait_for_process(process);
+    }
 }
 
-/// Whether any process of ours is in the mount namespace called `namespace`.
-fn is_inhabited(namespace: &OsStr) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return true };
-    processes.filter_map(Result::ok).any(|process| readlink(&process.path().join("ns/mnt")).is_ok_and(|name| name == namespace))
+/// A process of ours whose root directory is `root`.
+fn somebody_in(root: (u64, u64)) -> Option<Pid> {
+    std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let status = nix::sys::stat::stat(&process.path().join("root")).ok()?;
+        (id(&status) == root).then_some(Pid::from_raw(pid))
+    })
 }
 
-/// pidfd_open(2) of this process, which is going to be the command. Since 5.3.
+/// Returns when `process` has ended, or after a moment where the kernel cannot tell (before 5.3).
+fn wait_for_process(process: Pid) {
+    let pidfd = open_pidfd(process).ok();
+    let mut ends: Vec<PollFd> = pidfd.iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)).collect();
+    let _ = poll(&mut ends, if pidfd.is_some() { PollTimeout::NONE } else { PollTimeout::from(100u8) });
+}
+
 #[allow(unsafe_code)]
-fn open_pidfd() -> Result<OwnedFd, Errno> {
+fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
     // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody else owns.
     unsafe {
-        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0))?;
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
         Ok(OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?))
     }
 }
@@ -268,7 +280,7 @@ fn open_pidfd() -> Result<OwnedFd, Errno> {
 fn hold_nothing_else(keep: &[BorrowedFd], made: &Made) {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    let ours = |fd: i32| keep.iter().any(|kept| kept.as_raw_fd() == fd) || made.0.iter().any(|thing| thing.parent.as_raw_fd() == fd);
+    let ours = |fd: i32| keep.iter().any(|kept| kept.as_raw_fd() == fd) || made.things.iter().any(|thing| thing.parent.as_raw_fd() == fd);
     for fd in open.into_iter().filter(|fd| !ours(*fd)) {
         let _ = nix::unistd::close(fd);
     }

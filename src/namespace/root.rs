@@ -179,7 +179,10 @@ impl Root {
     /// # Errors
     /// [`Failure`] if a bind's target cannot be made; nothing is left then.
     pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
-        let mut made = Made::default();
+        let mut made = match fstat(&self.dir) {
+            Ok(dir) if !self.is_present_root() => Made::inside(&dir),
+            _ => Made::default(),
+        };
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
             if let Resolved::Missing { parent, rest, .. } = &mount.place {
