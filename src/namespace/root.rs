@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlink};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{Mode, SFlag, fstat, fstatat, stat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{chdir, chroot, fchdir, getgroups, pivot_root, setgroups};
 
@@ -158,20 +158,38 @@ impl Root {
         Ok(())
     }
 
-    /// stat(2) of `path` as the command will see it.
+    /// stat(2) of `path` as the command will see it, as far as that can be told before anything is mounted.
     ///
     /// # Errors
-    /// stat(2)'s.
-    pub fn stat(&self, path: &Path) -> Result<nix::sys::stat::FileStat, Errno> {
-        fstat(found(self.dir.as_fd(), path)?)
+    /// stat(2)'s; `EAGAIN` if it cannot be told.
+    pub fn stat(&self, path: &Path) -> Result<FileStat, Errno> {
+        let path = Path::new("/").join(path);
+        let below = |mount: &Mount| path.strip_prefix(&mount.target).ok().map(Path::to_owned);
+        if let Some((mount, rest)) = self.mounts.iter().rev().find_map(|mount| Some((mount, below(mount)?))) {
+            if rest.as_os_str().is_empty() {
+                return fstat(&mount.opened);
+            }
+            // A symbolic link there may lead out of what is mounted, and back into the root directory.
+            let is_plain = |status: &FileStat| kind(status) != SFlag::S_IFLNK;
+            return fstatat(&mount.opened, &rest, AtFlags::AT_SYMLINK_NOFOLLOW).ok().filter(is_plain).ok_or(Errno::EAGAIN);
+        }
+        match found(self.dir.as_fd(), &path).and_then(fstat) {
+            // A link may lead below a bind.
+            Err(_) if self.mounts.iter().any(|mount| !mount.optional) => Err(Errno::EAGAIN),
+            status => status,
+        }
     }
 
-    /// Whether `path` is a directory inside.
+    /// Whether `path` is a directory inside, as far as that can be told.
     ///
     /// # Errors
     /// stat(2)'s; `ENOTDIR` if it is something else.
     pub fn has_dir(&self, path: &Path) -> Result<(), Errno> {
-        if kind(&self.stat(path)?) == SFlag::S_IFDIR { Ok(()) } else { Err(Errno::ENOTDIR) }
+        match self.stat(path) {
+            Ok(status) if kind(&status) != SFlag::S_IFDIR => Err(Errno::ENOTDIR),
+            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
+            Err(errno) => Err(errno),
+        }
     }
 
     /// Makes the directories and files that are missing but wanted, and returns what was made. `say` hears of what was left out.
