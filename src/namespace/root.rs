@@ -136,6 +136,10 @@ impl Root {
         let named = || format!("bind target {} in {}", shown(&bind.target), shown(&self.path));
         let place = resolve(self.dir.as_fd(), &bind.target).map_err(|errno| Failure::errno(named(), errno))?;
         match &place {
+            // Inside, `/` would stay what is below the mount.
+            Resolved::Found(place) if is_same(&self.dir, place) => {
+                return Err(Failure::new(format!("{}: it is the root directory itself", named())).hint("give the source to --root"));
+            }
             Resolved::Missing { through_link: true, .. } => {
                 return Err(Failure::new(format!("{}: a symbolic link on the way leads to nothing inside", named()))
                     .hint("name a target inside the root directory"));
@@ -325,8 +329,12 @@ fn make_private() -> Result<(), Failure> {
 /// (fs/namespace.c, `check_mnt`). `ESTALE` if it has become something else than `old`.
 fn reopen(path: &Path, old: &OwnedFd) -> Result<OwnedFd, Errno> {
     let new = open(path, PATH_ONLY, Mode::empty())?;
-    let (before, now) = (fstat(old)?, fstat(&new)?);
-    if (before.st_dev, before.st_ino) == (now.st_dev, now.st_ino) { Ok(new) } else { Err(Errno::ESTALE) }
+    if is_same(old, &new) { Ok(new) } else { Err(Errno::ESTALE) }
+}
+
+fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
+    let id = |fd| fstat(fd).map(|status| (status.st_dev, status.st_ino));
+    id(one).is_ok_and(|one| Ok(one) == id(other))
 }
 
 /// Makes the directory at `path`, which is `old`, a mount point and returns the new mount's root.
