@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlink};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{chdir, chroot, fchdir, getgroups, pivot_root, setgroups};
 
@@ -37,6 +37,8 @@ pub struct Bind {
 pub struct Root {
     path: PathBuf,
     dir: OwnedFd,
+    /// Whether it is `/` itself, which needs no mounts.
+    present: bool,
     mounts: Vec<Mount>,
     /// Files of the host's whose contents are wanted inside, for name resolution.
     copies: Vec<(&'static str, Vec<u8>)>,
@@ -73,12 +75,12 @@ impl Root {
         if let Err(errno) = fstatat(&dir, "./.", AtFlags::empty()) {
             return Err(Failure::errno(named(), errno).hint("it cannot be searched: chmod u+x it"));
         }
-        let mut root = Root { path: path.to_owned(), dir, mounts: Vec::new(), copies: Vec::new() };
+        let present = is_present_root(&dir);
+        let mut root = Root { path: path.to_owned(), dir, present, mounts: Vec::new(), copies: Vec::new() };
         for bind in binds {
             root.add_bind(bind)?;
         }
         // `/` itself has all it needs; but what is made in it must be watched from a mount (see `watched`).
-        let present = root.is_present_root();
         let makes = root.mounts.iter().any(|mount| matches!(mount.place, Resolved::Missing { .. }));
         let system: &[&str] = match (present, makes) {
             (false, _) => &["proc", "sys", "dev"],
@@ -99,14 +101,6 @@ impl Root {
             }
         }
         Ok(root)
-    }
-
-    /// Whether the directory is `/` itself, which needs no mounts.
-    fn is_present_root(&self) -> bool {
-        match (stat("/"), fstat(&self.dir)) {
-            (Ok(slash), Ok(dir)) => (slash.st_dev, slash.st_ino) == (dir.st_dev, dir.st_ino),
-            _ => false,
-        }
     }
 
     /// One of the host's own trees. A symbolic link in its place is refused: whatever it names would be covered.
@@ -202,7 +196,7 @@ impl Root {
     /// [`Failure`] if a bind's target cannot be made; nothing is left then.
     pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
         let mut made = match fstat(&self.dir) {
-            Ok(dir) if !self.is_present_root() => Made::inside(&dir),
+            Ok(dir) if !self.present => Made::inside(&dir),
             _ => Made::default(),
         };
         let mut kept = Vec::new();
@@ -246,8 +240,7 @@ impl Root {
             Failure::errno("cannot make a mount namespace", errno).hint(hint)
         })?;
         make_private()?;
-        let present = self.is_present_root();
-        let new = if present { reopen(Path::new("/"), &self.dir) } else { bind_on_itself(&self.path, &self.dir) };
+        let new = if self.present { reopen(Path::new("/"), &self.dir) } else { bind_on_itself(&self.path, &self.dir) };
         let new = new.map_err(|errno| Failure::errno(format!("root directory {}", shown(&self.path)), errno))?;
         let mut guard = guard;
         for Mount { source, opened, target, read_only, is_dir, .. } in self.mounts {
@@ -264,13 +257,22 @@ impl Root {
                     .map_err(|errno| Failure::errno(format!("cannot make {} read-only", shown(&target)), errno))?;
             }
         }
-        if present {
+        if self.present {
             return chdir("/").map_err(|errno| Failure::errno("cannot change to /", errno));
         }
         fchdir(&new)
             .and_then(|()| become_slash())
             .map_err(|errno| Failure::errno(format!("cannot make {} the root directory", shown(&self.path)), errno))
     }
+}
+
+/// Whether `dir` is the process's own root directory, not the same one mounted in another place, with other things mounted in it or read-only.
+fn is_present_root(dir: &OwnedFd) -> bool {
+    let mount_id = |fd: &OwnedFd| {
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+        info.lines().find_map(|line| line.strip_prefix("mnt_id:").map(|id| id.trim().to_owned()))
+    };
+    open("/", PATH_ONLY, Mode::empty()).is_ok_and(|slash| is_same(&slash, dir) && mount_id(&slash) == mount_id(dir))
 }
 
 /// Makes `rest` below `parent`: directories, the last one a file unless `is_dir`.
