@@ -219,7 +219,9 @@ impl Root {
             kept.push(mount);
         }
         self.mounts = kept;
-        for (name, contents) in std::mem::take(&mut self.copies) {
+        // Without a directory to mount on there is nothing to watch them from (see `watched`).
+        let watchable = self.mounts.iter().any(|mount| mount.is_dir);
+        for (name, contents) in std::mem::take(&mut self.copies).into_iter().filter(|_| watchable) {
             // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only if there is none.
             let if_missing = name != "/etc/hosts";
             if let Err(errno) = copy(&mut made, self.dir.as_fd(), Path::new(name), &contents, if_missing) {
@@ -256,6 +258,10 @@ impl Root {
                 make_read_only(new.as_fd(), &target)
                     .map_err(|errno| Failure::errno(format!("cannot make {} read-only", shown(&target)), errno))?;
             }
+        }
+        if guard.is_some() {
+            let hint = "make the directories proc, sys and dev in it, or bind some directory";
+            return Err(Failure::new(format!("{} takes no mount but files", shown(&self.path))).hint(hint));
         }
         if self.present {
             return chdir("/").map_err(|errno| Failure::errno("cannot change to /", errno));
