@@ -400,7 +400,7 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
             let path = by_descriptor(place.as_fd());
             // Others below it would stay writable, and that would be a lie.
             let here = readlink(&path)?;
-            let below = [here.as_encoded_bytes(), b"/"].concat();
+            let below = escaped(&[here.as_encoded_bytes(), b"/"].concat());
             let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
             if mounts
                 .split(|byte| *byte == b'\n')
@@ -413,6 +413,11 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
         }
         result => result.map(drop),
     }
+}
+
+/// A path as mountinfo has it (fs/proc_namespace.c, `show_mountinfo`).
+fn escaped(path: &[u8]) -> Vec<u8> {
+    path.iter().flat_map(|byte| if b" \t\n\\".contains(byte) { format!("\\{byte:03o}").into_bytes() } else { vec![*byte] }).collect()
 }
 
 /// Makes the working directory, the root of a mount, `/`, and lets the old one go.
