@@ -208,3 +208,140 @@ pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
     assert!(child.wait().expect("waited for").success(), "{} is not written", path.display());
     give(path);
 }
+
+/// A filter that answers the native call numbered `nr` with `value` and allows all others.
+pub fn filter_answering(nr: libc::c_long, value: u32) -> zroot::filter::asm::Program {
+    let mut asm = zroot::filter::asm::Assembler::default();
+    let (hit, miss) = (asm.label(), asm.label());
+    asm.load(0); // seccomp_data.nr
+    asm.branch(zroot::filter::asm::Cond::Eq, u32::try_from(nr).expect("a call number"), hit, miss);
+    asm.bind(hit);
+    asm.ret(value);
+    asm.bind(miss);
+    asm.ret(libc::SECCOMP_RET_ALLOW);
+    asm.finish().expect("a program")
+}
+
+/// Has `command` start under the outer filter `filter`.
+#[allow(unsafe_code)]
+pub fn under_filter(command: &mut Command, filter: zroot::filter::asm::Program) -> &mut Command {
+    // SAFETY: the closure makes system calls only; std's fork took malloc's locks, so that it may allocate.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_no_new_privs()?;
+            zroot::filter::install(&filter).map_err(std::io::Error::other)
+        })
+    }
+}
+
+/// A small tree to be a root directory: a static busybox and its applets.
+pub struct SmallTree {
+    place: TempDir,
+}
+
+/// All that can be compared of what is below a directory: for each path its type and mode, number of links, times of change, size, and contents.
+pub type Listing = std::collections::BTreeMap<PathBuf, String>;
+
+impl SmallTree {
+    /// `root` with `bin`, `etc` and `tmp`, `canary` with things that must stay as they are, and `src` to bind, all in a directory of the
+    /// unprivileged user's. `None` after a SKIP where the machine has no static busybox.
+    pub fn new(test: &str) -> Option<SmallTree> {
+        const SCRIPT: &str = r#"
+            mkdir -p root/bin root/etc root/tmp canary/sub src/sub
+            cp "$0" root/bin/busybox
+            for name in $("$0" --list); do [ -e root/bin/$name ] || ln -s busybox root/bin/$name; done
+            echo secret > canary/secret; : > canary/empty; chmod 640 canary/secret; ln -s secret canary/link
+            echo source > src/file; printf '#!/bin/sh\necho tool\n' > src/tool; chmod 755 src/tool
+            touch -d 2001-02-03 root canary canary/* root/etc"#;
+        let tree = SmallTree { place: dir() };
+        let is_static = |busybox: &PathBuf| {
+            run(user("sh").args(["-ec", SCRIPT]).arg(busybox).current_dir(tree.place())).succeeds();
+            run(user("unshare").args(["-r", "chroot"]).arg(tree.root()).arg("/bin/true")).status == 0
+        };
+        if program("busybox").is_none_or(|busybox| !is_static(&busybox)) {
+            skip(test, "there is no static busybox (Debian's busybox-static)");
+            return None;
+        }
+        Some(tree)
+    }
+
+    /// The directory that holds it all.
+    pub fn place(&self) -> &Path {
+        self.place.path()
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.place().join("root")
+    }
+
+    /// Runs a shell script as the unprivileged user, in [`place`](SmallTree::place), which is also `$0`.
+    #[track_caller]
+    pub fn prepare(&self, script: &str) {
+        run(user("sh").args(["-ec", script]).arg(self.place()).current_dir(self.place())).succeeds();
+    }
+
+    /// `zroot ARGS...`, to be run in [`place`](SmallTree::place).
+    pub fn zroot<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+        let mut command = zroot_with(args);
+        command.current_dir(self.place());
+        command
+    }
+
+    /// `zroot --root root OPTIONS... -- sh -c SCRIPT`.
+    pub fn inside(&self, options: &[&str], script: &str) -> Command {
+        self.zroot(["--root", "root"].iter().chain(options).chain(&["--", "sh", "-c", script]))
+    }
+
+    /// What is there now, and which mounts the host has there.
+    pub fn listing(&self) -> Listing {
+        let mut listing = Listing::new();
+        list(self.place(), &mut listing);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+        let place = self.place().to_str().expect("a path of ASCII");
+        listing.extend(mounts.lines().filter(|line| line.contains(place)).map(|line| (PathBuf::from(line), "mounted".into())));
+        listing
+    }
+
+    /// Waits until all is as in `before`: what zroot has made is taken away by a process that nobody waits for.
+    #[track_caller]
+    pub fn settles(&self, before: &Listing) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let now = self.listing();
+            if now == *before {
+                return;
+            }
+            if std::time::Instant::now() > deadline {
+                let changed = |(path, what): &(&PathBuf, &String)| before.get(*path) != Some(what);
+                let gone: Vec<_> = before.iter().filter(|(path, what)| now.get(*path) != Some(what)).collect();
+                panic!("not as before: {:#?}, which was {gone:#?}", now.iter().filter(changed).collect::<Vec<_>>());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for SmallTree {
+    fn drop(&mut self) {
+        // Directories without permissions, which the unprivileged user's own removal would not enter.
+        let script = r#"chmod -R u+rwx "$0" 2>/dev/null; rm -rf "$0"/*"#;
+        run(user("unshare").args(["-r", "sh", "-c", script]).arg(self.place()));
+    }
+}
+
+fn list(path: &Path, listing: &mut Listing) {
+    let Ok(status) = fs::symlink_metadata(path) else { return };
+    let contents = match status.file_type() {
+        kind if kind.is_symlink() => fs::read_link(path).map_or_else(|_| String::new(), |target| target.display().to_string()),
+        kind if kind.is_file() && status.len() < 4096 => fs::read(path).map_or_else(|_| String::new(), |bytes| format!("{bytes:?}")),
+        _ => String::new(),
+    };
+    let (mode, links, seconds, nanoseconds) = (status.mode(), status.nlink(), status.mtime(), status.mtime_nsec());
+    listing.insert(path.to_owned(), format!("{mode:o} {links} {seconds}.{nanoseconds} {} {contents}", status.size()));
+    if status.is_dir() {
+        // One that cannot be read is empty for who cannot read it.
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            list(&entry.path(), listing);
+        }
+    }
+}
