@@ -201,8 +201,8 @@ impl Root {
         };
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
-            if let Resolved::Missing { parent, rest, .. } = &mount.place {
-                match make(&mut made, parent.as_fd(), rest, mount.is_dir) {
+            if matches!(mount.place, Resolved::Missing { .. }) {
+                match make_target(&mut made, self.dir.as_fd(), &mount.target, mount.is_dir) {
                     Ok(place) => mount.place = Resolved::Found(place),
                     Err(errno) if mount.optional => {
                         say(format_args!(
@@ -279,6 +279,20 @@ fn is_present_root(dir: &OwnedFd) -> bool {
         info.lines().find_map(|line| line.strip_prefix("mnt_id:").map(|id| id.trim().to_owned()))
     };
     open("/", PATH_ONLY, Mode::empty()).is_ok_and(|slash| is_same(&slash, dir) && mount_id(&slash) == mount_id(dir))
+}
+
+/// Makes what is missing of `target` by now: another mount's target, or another zroot, may have brought a part of it.
+fn make_target(made: &mut Made, root: BorrowedFd, target: &Path, is_dir: bool) -> Result<OwnedFd, Errno> {
+    loop {
+        match resolve(root, target)? {
+            Resolved::Found(place) => return Ok(place),
+            Resolved::Missing { through_link: true, .. } => return Err(Errno::ELOOP), // there was none before
+            Resolved::Missing { parent, rest, .. } => match make(made, parent.as_fd(), &rest, is_dir) {
+                Err(Errno::EEXIST) => {}
+                result => return result,
+            },
+        }
+    }
 }
 
 /// Makes `rest` below `parent`: directories, the last one a file unless `is_dir`.
