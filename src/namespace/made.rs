@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
@@ -42,14 +42,17 @@ enum What {
 pub struct Made {
     things: Vec<Thing>,
     /// The root directory; other processes in it may be using what was made.
-    root: Option<(u64, u64)>,
+    root: Option<OwnedFd>,
 }
 
 impl Made {
-    /// Nothing yet. As long as a process has the directory `root` as its `/`, nothing will be taken away.
-    #[must_use]
-    pub fn inside(root: &FileStat) -> Made {
-        Made { things: Vec::new(), root: Some(id(root)) }
+    /// Nothing yet. As long as a process has the directory `root` as its `/`, or is about to, nothing will be taken away.
+    ///
+    /// # Errors
+    /// dup(2)'s.
+    pub fn inside(root: BorrowedFd) -> Result<Made, Errno> {
+        let root = root.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
+        Ok(Made { things: Vec::new(), root: Some(root) })
     }
 
     /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
@@ -204,8 +207,7 @@ impl Guard {
                 let second = unsafe { fork() };
                 if matches!(second, Ok(ForkResult::Child)) {
                     drop(armed);
-                    wait_for_the_end(&inotify, wait, &made);
-                    drop(made);
+                    tidy_up(&inotify, wait, made);
                 } else {
                     std::mem::forget(made);
                 }
@@ -230,28 +232,92 @@ impl Guard {
     }
 }
 
-/// What the detached process does until it is time to tidy up.
-fn wait_for_the_end(inotify: &Inotify, wait: OwnedFd, made: &Made) {
+/// What the detached process does.
+fn tidy_up(inotify: &Inotify, wait: OwnedFd, made: Made) {
     let _ = setsid();
     let _ = nix::unistd::chdir("/");
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
-    hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], made);
+    hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], &made);
     // Ends when zroot does, by execve or otherwise.
     let mut armed = Vec::new();
-    if File::from(wait).read_to_end(&mut armed).is_err() || armed.is_empty() {
-        return;
+    if File::from(wait).read_to_end(&mut armed).is_ok() && !armed.is_empty() {
+        // There is one event to come, when neither the command's mount namespace is left nor one that was copied from it.
+        while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
     }
-    // There is one event to come, when neither the command's mount namespace is left nor one that was copied from it.
-    while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
     // Another zroot may have found there what this one made, and removing a directory removes the mounts on it from all namespaces (fs/namei.c,
     // vfs_rmdir: detach_mounts).
-    while let Some(process) = made.root.and_then(somebody_in) {
-        wait_for_process(process);
+    while let Some(root) = &made.root {
+        let mark = Mark::set(root.as_fd(), Doing::Tidying);
+        // In this order: who is no longer starting is in.
+        if mark.as_ref().is_some_and(|mark| mark.others_are(Doing::Starting)) {
+            drop(mark);
+            sleep_ms(1);
+        } else if let Some(process) = somebody_in(root) {
+            drop(mark);
+            wait_for_process(process);
+        } else {
+            return drop(made); // with the mark
+        }
     }
 }
 
+/// Who says so does it in a root directory.
+#[derive(Clone, Copy)]
+pub enum Doing {
+    /// Looking at what is there, and then entering it.
+    Starting = 0,
+    /// Removing what was made.
+    Tidying = 1,
+}
+
+/// A note to others that is gone when it is dropped, or with the process: a read lock on a byte of the directory, which takes no right
+/// but to read it, and is in the way of nobody else, flock(1) included.
+pub struct Mark(OwnedFd);
+
+impl Mark {
+    /// None where the directory cannot be read, or the file system has no locks.
+    #[must_use]
+    pub fn set(root: BorrowedFd, doing: Doing) -> Option<Mark> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = openat(root, ".", flags, Mode::empty()).ok()?;
+        fcntl(&dir, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, doing))).ok()?;
+        Some(Mark(dir))
+    }
+
+    /// The mark of a zroot that starts, set when nobody is tidying up any more. Whoever holds that for a second is something else.
+    #[must_use]
+    pub fn starting(root: BorrowedFd) -> Option<Mark> {
+        let mark = Mark::set(root, Doing::Starting)?;
+        for _ in 0..1000 {
+            if !mark.others_are(Doing::Tidying) {
+                break;
+            }
+            sleep_ms(1);
+        }
+        Some(mark)
+    }
+
+    fn others_are(&self, doing: Doing) -> bool {
+        let mut lock = lock(libc::F_WRLCK, doing);
+        fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut lock)).is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
+    }
+}
+
+fn lock(kind: i32, doing: Doing) -> libc::flock {
+    let kind = libc::c_short::try_from(kind).expect("a small number");
+    // SAFETY: it is made of numbers, and some targets have more of them than are set here.
+    #[allow(unsafe_code)]
+    let empty: libc::flock = unsafe { std::mem::zeroed() };
+    libc::flock { l_type: kind, l_whence: 0, l_start: doing as libc::off_t, l_len: 1, ..empty }
+}
+
+fn sleep_ms(milliseconds: u8) {
+    let _ = poll(&mut [], PollTimeout::from(milliseconds));
+}
+
 /// A process of ours whose root directory is `root`.
-fn somebody_in(root: (u64, u64)) -> Option<Pid> {
+fn somebody_in(root: &OwnedFd) -> Option<Pid> {
+    let root = id(&fstat(root).ok()?);
     std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
         let status = nix::sys::stat::stat(&process.path().join("root")).ok()?;
@@ -261,9 +327,10 @@ fn somebody_in(root: (u64, u64)) -> Option<Pid> {
 
 /// Returns when `process` has ended, or after a moment where the kernel cannot tell (before 5.3).
 fn wait_for_process(process: Pid) {
-    let pidfd = open_pidfd(process).ok();
-    let mut ends: Vec<PollFd> = pidfd.iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)).collect();
-    let _ = poll(&mut ends, if pidfd.is_some() { PollTimeout::NONE } else { PollTimeout::from(100u8) });
+    match open_pidfd(process) {
+        Ok(pidfd) => drop(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)),
+        Err(_) => sleep_ms(100),
+    }
 }
 
 #[allow(unsafe_code)]
@@ -278,12 +345,17 @@ fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
 /// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting. The standard ones may be among these, where the
 /// caller has closed its own.
 fn hold_nothing_else(keep: &[BorrowedFd], made: &Made) {
+    let parents = made.things.iter().map(|thing| &thing.parent).chain(&made.root).map(AsRawFd::as_raw_fd);
+    let ours: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).chain(parents).collect();
+    let close = |fds: &mut dyn Iterator<Item = i32>| {
+        for fd in fds.filter(|fd| !ours.contains(fd)) {
+            let _ = nix::unistd::close(fd);
+        }
+    };
+    close(&mut (0..3)); // which makes room for the one that comes next, if there was none
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    let ours = |fd: i32| keep.iter().any(|kept| kept.as_raw_fd() == fd) || made.things.iter().any(|thing| thing.parent.as_raw_fd() == fd);
-    for fd in open.into_iter().filter(|fd| !ours(*fd)) {
-        let _ = nix::unistd::close(fd);
-    }
+    close(&mut open.into_iter());
     while let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
         if null.as_raw_fd() > 2 {
             break;

@@ -19,7 +19,7 @@ use nix::unistd::{chdir, chroot, fchdir, getgroups, pivot_root, setgroups};
 
 use crate::failure::{Failure, shown};
 
-use super::made::{Guard, Made};
+use super::made::{Guard, Made, Mark};
 use super::resolve::{Resolved, kind, resolve};
 
 /// What `--bind` asks for.
@@ -39,6 +39,8 @@ pub struct Root {
     dir: OwnedFd,
     /// Whether it is `/` itself, which needs no mounts.
     present: bool,
+    /// Until the process is in it, nobody takes away what was found there.
+    _starting: Option<Mark>,
     mounts: Vec<Mount>,
     /// Files of the host's whose contents are wanted inside, for name resolution.
     copies: Vec<(&'static str, Vec<u8>)>,
@@ -76,7 +78,8 @@ impl Root {
             return Err(Failure::errno(named(), errno).hint("it cannot be searched: chmod u+x it"));
         }
         let present = is_present_root(&dir);
-        let mut root = Root { path: path.to_owned(), dir, present, mounts: Vec::new(), copies: Vec::new() };
+        let starting = if present { None } else { Mark::starting(dir.as_fd()) };
+        let mut root = Root { path: path.to_owned(), dir, present, _starting: starting, mounts: Vec::new(), copies: Vec::new() };
         for bind in binds {
             root.add_bind(bind)?;
         }
@@ -195,10 +198,8 @@ impl Root {
     /// # Errors
     /// [`Failure`] if a bind's target cannot be made; nothing is left then.
     pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
-        let mut made = match fstat(&self.dir) {
-            Ok(dir) if !self.present => Made::inside(&dir),
-            _ => Made::default(),
-        };
+        let made = if self.present { Ok(Made::default()) } else { Made::inside(self.dir.as_fd()) };
+        let mut made = made.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
             if matches!(mount.place, Resolved::Missing { .. }) {
