@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlink};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{chdir, chroot, fchdir, getgroups, pivot_root, setgroups};
 
@@ -76,6 +76,9 @@ impl Root {
         let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(|errno| Failure::errno(named(), errno))?;
         if let Err(errno) = fstatat(&dir, "./.", AtFlags::empty()) {
             return Err(Failure::errno(named(), errno).hint("it cannot be searched: chmod u+x it"));
+        }
+        if fstat(&dir).map(|status| status.st_ino) != stat(&by_descriptor(dir.as_fd())).map(|status| status.st_ino) {
+            return Err(Failure::new("--root needs /proc, which is not mounted here").hint("mount it"));
         }
         let present = is_present_root(&dir);
         let starting = if present { None } else { Mark::starting(dir.as_fd()) };
