@@ -201,6 +201,8 @@ impl Guard {
                 Ok(Some(Guard { inotify, armed }))
             }
             ForkResult::Child => {
+                // The command may send a signal to its process group at once.
+                let _ = setsid();
                 // Twice, so that the command does not find a child that it did not start.
                 // SAFETY: as above.
                 #[allow(unsafe_code)]
@@ -234,7 +236,6 @@ impl Guard {
 
 /// What the detached process does.
 fn tidy_up(inotify: &Inotify, wait: OwnedFd, made: Made) {
-    let _ = setsid();
     let _ = nix::unistd::chdir("/");
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
     hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], &made);
