@@ -17,12 +17,15 @@ use nix::sys::time::TimeSpec;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, UnlinkatFlags, fork, pipe2, setsid, unlinkat};
 
+/// An inode, by its device and number.
+type Id = (libc::dev_t, libc::ino_t);
+
 /// One thing that was not there before.
 struct Thing {
     parent: OwnedFd,
     name: OsString,
     /// Which inode it is: if another has its name by then, that is the command's and stays.
-    id: (u64, u64),
+    id: Id,
     what: What,
     /// The parent's times before and after: restored if nobody else has changed the directory since.
     parent_times: (FileStat, FileStat),
@@ -152,7 +155,7 @@ impl Thing {
     }
 }
 
-fn id(status: &FileStat) -> (u64, u64) {
+fn id(status: &FileStat) -> Id {
     (status.st_dev, status.st_ino)
 }
 
