@@ -15,12 +15,13 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{chdir, chroot, fchdir, getgroups, pivot_root, setgroups};
+use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
 use crate::failure::{Failure, shown};
 
 use super::made::{Guard, Made, Mark};
 use super::resolve::{Resolved, kind, resolve};
+use super::set_propagation;
 
 /// What `--bind` asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -245,7 +246,8 @@ impl Root {
             let hint = "mounting needs CAP_SYS_ADMIN, which --userns=auto brings where user namespaces are allowed";
             Failure::errno("cannot make a mount namespace", errno).hint(hint)
         })?;
-        make_private()?;
+        // In either direction. Any directory does for the second argument; without this one nothing can be mounted anyway.
+        set_propagation(MsFlags::MS_PRIVATE, Path::new("/proc")).map_err(|errno| Failure::errno("cannot make mounts private", errno))?;
         let new = if self.present { reopen(Path::new("/"), &self.dir) } else { bind_on_itself(&self.path, &self.dir) };
         let new = new.map_err(|errno| Failure::errno(format!("root directory {}", shown(&self.path)), errno))?;
         let mut guard = guard;
@@ -333,21 +335,6 @@ fn copy(made: &mut Made, root: BorrowedFd, path: &Path, contents: &[u8], if_miss
             }
             made.file(dir.as_fd(), name, contents).map(drop)
         }
-    }
-}
-
-/// Keeps mounts from spreading, in either direction.
-fn make_private() -> Result<(), Failure> {
-    match mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>) {
-        Ok(()) => Ok(()),
-        // In a chroot `/` is no mount's root. Where a user made the namespace (setgroups is denied there), its mounts are slaves
-        // from the start and cannot spread (fs/namespace.c, copy_mnt_ns); where root did, they could.
-        Err(Errno::EINVAL) if getgroups().and_then(|groups| setgroups(&groups)).is_err() => Ok(()),
-        Err(Errno::EINVAL) => {
-            Err(Failure::new("cannot keep mounts from spreading: the process is in a chroot whose root is not a mount point")
-                .hint("start zroot --root outside of the chroot, or bind the chroot's directory on itself first"))
-        }
-        Err(errno) => Err(Failure::errno("cannot make mounts private", errno)),
     }
 }
 
