@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
@@ -46,6 +47,8 @@ pub struct Made {
     things: Vec<Thing>,
     /// The root directory; other processes in it may be using what was made.
     root: Option<OwnedFd>,
+    /// Set before anything is made.
+    mark: Option<Mark>,
 }
 
 impl Made {
@@ -55,7 +58,8 @@ impl Made {
     /// dup(2)'s.
     pub fn inside(root: BorrowedFd) -> Result<Made, Errno> {
         let root = root.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        Ok(Made { things: Vec::new(), root: Some(root) })
+        let mark = Mark::waiting(root.as_fd());
+        Ok(Made { things: Vec::new(), root: Some(root), mark })
     }
 
     /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
@@ -110,48 +114,88 @@ impl Made {
         self.things.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
         Ok(())
     }
+
+    /// Takes everything away as soon as nobody uses it. Another zroot may have found there what this one made, and removing a directory removes the
+    /// mounts on it from all namespaces (fs/namei.c, `vfs_rmdir`: `detach_mounts`).
+    fn take_away_unused(&mut self) {
+        let Some(root) = self.root.take() else { return self.take_away() };
+        let mut pause = 1;
+        loop {
+            let tidying = Mark::set(root.as_fd(), TIDYING);
+            // In this order: who is no longer starting is in, and who is no longer in has things to take away first, below what is this one's.
+            let busy = if tidying.as_ref().is_some_and(|mark| mark.sees(STARTING, 1)) {
+                true
+            } else if let Some(process) = somebody_in(&root) {
+                drop(tidying);
+                wait_for_process(process);
+                continue;
+            } else if let Some(mark) = &self.mark {
+                mark.sees(mark.at + 1, 0)
+            } else {
+                tidying.as_ref().is_some_and(|mark| mark.sees(WAITING, 0))
+            };
+            if busy {
+                drop(tidying);
+                sleep_ms(pause);
+                pause = pause.saturating_mul(2);
+                continue;
+            }
+            self.take_away();
+            // What is in a directory that stays may be another's that made at the same time: once more when all others are done.
+            if self.things.is_empty() || self.mark.take().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Takes everything away, the last first, but for directories that something is in; these stay recorded.
+    fn take_away(&mut self) {
+        self.things =
+            std::mem::take(&mut self.things).into_iter().rev().filter(|thing| thing.take_away() == Err(Errno::ENOTEMPTY)).collect();
+        self.things.reverse();
+    }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
-        while let Some(thing) = self.things.pop() {
-            thing.take_away();
-        }
+        self.take_away();
     }
 }
 
 impl Thing {
     /// Removes it, if it is still what was made. Nobody could be told of an error.
-    fn take_away(&self) {
-        let Ok(status) = fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) else { return };
+    fn take_away(&self) -> Result<(), Errno> {
+        let status = fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let untouched = same_mtime(&self.parent_times.1, &self.parent);
         if id(&status) != self.id {
-            return;
+            return Ok(());
         }
-        let done = match &self.what {
-            What::Dir => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir).is_ok(),
+        match &self.what {
+            What::Dir => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir)?,
             What::File { contents, was_there } => {
                 let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-                let Ok(file) = openat(&self.parent, self.name.as_os_str(), flags, Mode::empty()) else { return };
-                let (mut file, mut now) = (File::from(file), Vec::new());
+                let mut file = File::from(openat(&self.parent, self.name.as_os_str(), flags, Mode::empty())?);
+                let mut now = Vec::new();
                 if (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).is_err() || now != *contents {
-                    return;
+                    return Ok(());
                 }
                 match was_there {
                     Some(before) => {
                         let (atime, mtime) = times(before);
-                        file.set_len(0).is_ok() && futimens(&file, &atime, &mtime).is_ok()
+                        file.set_len(0).map_err(|_| Errno::EIO)?;
+                        futimens(&file, &atime, &mtime)?;
                     }
-                    None => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir).is_ok(),
+                    None => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?,
                 }
             }
-        };
-        if done && untouched {
+        }
+        if untouched {
             let (atime, mtime) = times(&self.parent_times.0);
             // By path, since a directory without read permission cannot be opened for futimens(2).
             let path = super::root::by_descriptor(self.parent.as_fd());
-            let _ = utimensat(AT_FDCWD, &path, &atime, &mtime, UtimensatFlags::FollowSymlink);
+            utimensat(AT_FDCWD, &path, &atime, &mtime, UtimensatFlags::FollowSymlink)?;
         }
+        Ok(())
     }
 }
 
@@ -238,7 +282,7 @@ impl Guard {
 }
 
 /// What the detached process does.
-fn tidy_up(inotify: &Inotify, wait: OwnedFd, made: Made) {
+fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
     let _ = nix::unistd::chdir("/");
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
     hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], &made);
@@ -248,52 +292,38 @@ fn tidy_up(inotify: &Inotify, wait: OwnedFd, made: Made) {
         // There is one event to come, when neither the command's mount namespace is left nor one that was copied from it.
         while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
     }
-    // Another zroot may have found there what this one made, and removing a directory removes the mounts on it from all namespaces (fs/namei.c,
-    // vfs_rmdir: detach_mounts).
-    while let Some(root) = &made.root {
-        let mark = Mark::set(root.as_fd(), Doing::Tidying);
-        // In this order: who is no longer starting is in.
-        if mark.as_ref().is_some_and(|mark| mark.others_are(Doing::Starting)) {
-            drop(mark);
-            sleep_ms(1);
-        } else if let Some(process) = somebody_in(root) {
-            drop(mark);
-            wait_for_process(process);
-        } else {
-            return drop(made); // with the mark
-        }
-    }
+    made.take_away_unused();
 }
 
-/// Who says so does it in a root directory.
-#[derive(Clone, Copy)]
-pub enum Doing {
-    /// Looking at what is there, and then entering it.
-    Starting = 0,
-    /// Removing what was made.
-    Tidying = 1,
-}
+/// What a [`Mark`] says, as an offset in the directory: a zroot is looking at what is there, and then entering it.
+const STARTING: libc::off_t = 0;
+/// What was made is being removed.
+const TIDYING: libc::off_t = 1;
+/// From here on: what was made will be removed. Who makes later is further on, as far as clocks tell.
+const WAITING: libc::off_t = 2;
 
-/// A note to others that is gone when it is dropped, or with the process: a read lock on a byte of the directory, which takes no right
+/// A note to other zroots that is gone when it is dropped, or with the process: a read lock on a byte of the directory, which takes no right
 /// but to read it, and is in the way of nobody else, flock(1) included.
-pub struct Mark(OwnedFd);
+pub struct Mark {
+    dir: OwnedFd,
+    at: libc::off_t,
+}
 
 impl Mark {
     /// None where the directory cannot be read, or the file system has no locks.
-    #[must_use]
-    pub fn set(root: BorrowedFd, doing: Doing) -> Option<Mark> {
+    fn set(root: BorrowedFd, at: libc::off_t) -> Option<Mark> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let dir = openat(root, ".", flags, Mode::empty()).ok()?;
-        fcntl(&dir, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, doing))).ok()?;
-        Some(Mark(dir))
+        fcntl(&dir, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, at, 1))).ok()?;
+        Some(Mark { dir, at })
     }
 
-    /// The mark of a zroot that starts, set when nobody is tidying up any more. Whoever holds that for a second is something else.
+    /// The mark of a zroot that starts, set when nobody is tidying up any more. Whoever does that for a second is something else.
     #[must_use]
     pub fn starting(root: BorrowedFd) -> Option<Mark> {
-        let mark = Mark::set(root, Doing::Starting)?;
+        let mark = Mark::set(root, STARTING)?;
         for _ in 0..1000 {
-            if !mark.others_are(Doing::Tidying) {
+            if !mark.sees(TIDYING, 1) {
                 break;
             }
             sleep_ms(1);
@@ -301,18 +331,27 @@ impl Mark {
         Some(mark)
     }
 
-    fn others_are(&self, doing: Doing) -> bool {
-        let mut lock = lock(libc::F_WRLCK, doing);
-        fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut lock)).is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
+    fn waiting(root: BorrowedFd) -> Option<Mark> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // Where off_t has 32 bits, the seconds of the last 34 years.
+        let now = libc::off_t::try_from(now.as_nanos()).or_else(|_| libc::off_t::try_from(now.as_secs() & 0x3fff_ffff)).ok()?;
+        Mark::set(root, WAITING + now)
+    }
+
+    /// Whether others have set any of `length` marks, 0 for all, from `first` on.
+    fn sees(&self, first: libc::off_t, length: libc::off_t) -> bool {
+        let mut lock = lock(libc::F_WRLCK, first, length);
+        fcntl(&self.dir, FcntlArg::F_OFD_GETLK(&mut lock)).is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
     }
 }
 
-fn lock(kind: i32, doing: Doing) -> libc::flock {
-    let kind = libc::c_short::try_from(kind).expect("a small number");
+fn lock(kind: i32, first: libc::off_t, length: libc::off_t) -> libc::flock {
     // SAFETY: it is made of numbers, and some targets have more of them than are set here.
     #[allow(unsafe_code)]
     let empty: libc::flock = unsafe { std::mem::zeroed() };
-    libc::flock { l_type: kind, l_whence: 0, l_start: doing as libc::off_t, l_len: 1, ..empty }
+    let kind = libc::c_short::try_from(kind).expect("a small number");
+    // l_whence is 0, SEEK_SET.
+    libc::flock { l_type: kind, l_start: first, l_len: length, ..empty }
 }
 
 fn sleep_ms(milliseconds: u8) {
@@ -349,7 +388,13 @@ fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
 /// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting. The standard ones may be among these, where the
 /// caller has closed its own.
 fn hold_nothing_else(keep: &[BorrowedFd], made: &Made) {
-    let parents = made.things.iter().map(|thing| &thing.parent).chain(&made.root).map(AsRawFd::as_raw_fd);
+    let parents = made
+        .things
+        .iter()
+        .map(|thing| &thing.parent)
+        .chain(&made.root)
+        .chain(made.mark.iter().map(|mark| &mark.dir))
+        .map(AsRawFd::as_raw_fd);
     let ours: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).chain(parents).collect();
     let close = |fds: &mut dyn Iterator<Item = i32>| {
         for fd in fds.filter(|fd| !ours.contains(fd)) {
