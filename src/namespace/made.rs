@@ -176,7 +176,9 @@ impl Thing {
                 let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 let mut file = File::from(openat(&self.parent, self.name.as_os_str(), flags, Mode::empty())?);
                 let mut now = Vec::new();
-                if (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).is_err() || now != *contents {
+                (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).map_err(|_| Errno::EIO)?;
+                // Another zroot that found it before anything was in it has emptied it again.
+                if now != *contents && !now.is_empty() {
                     return Ok(());
                 }
                 match was_there {
