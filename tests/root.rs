@@ -95,7 +95,7 @@ const BINDS: &[Case] = &[
     ("bind to a relative link", "ln -s ../canary root/a", &["--bind=src:/a"], Refused(LEADS_OUT)),
     ("bind through a link", "ln -s ../../../../$0 root/a", &["--bind=src:/a/canary"], Refused(LEADS_OUT)),
     ("bind a file to a link", "ln -s $0/canary/secret root/a", &["--bind=src/file:/a"], Refused(LEADS_OUT)),
-    ("bind to a link loop", "ln -s a root/a", &["--bind=src:/a"], Refused("Too many levels of symbolic links")),
+    ("bind to a link loop", "ln -s a root/a", &["--bind=src:/a"], Refused("Too many symbolic links encountered")),
     ("bind to ..", "", &["--bind=src:/../../../../canary"], Contained),
     ("bind to /", "", &["--bind=src:/"], Refused("it is the root directory itself")),
     ("bind to / by ..", "", &["--bind=src:/bin/../.."], Refused("it is the root directory itself")),
@@ -219,7 +219,7 @@ fn names_of_the_root_directory() {
 /// Runs a script as root of namespaces of its own, where zroot is `"$0"`. `before` notes how the tree is, `same` waits until it is so again.
 fn in_namespaces(tree: &SmallTree, options: &[&str], script: &str) -> Ran {
     const FUNCTIONS: &str = r#"
-        list() { find root/ src canary -xdev -printf '%p %y %m %T@ %s %n %l\n' | sort; cat canary/*; grep "$PWD" /proc/self/mountinfo || true; }
+        list() { find root/ src canary -xdev -printf '%p %y %m %T@ %l\n' | sort; cat canary/secret canary/empty; grep "$PWD" /proc/self/mountinfo || true; }
         before() { list > "$PWD.before"; }
         same() {
             tries=0
@@ -234,7 +234,7 @@ fn in_namespaces(tree: &SmallTree, options: &[&str], script: &str) -> Ran {
     let before = tree.listing();
     let mut command = user("unshare");
     command.args(options).args(["--", "sh", "-ec", &format!("{FUNCTIONS}{script}")]).arg(zroot()).current_dir(tree.place());
-    let ran = run(&mut command);
+    let ran = run(&mut command).succeeds();
     tree.settles(&before);
     ran
 }
@@ -244,7 +244,7 @@ fn in_namespaces(tree: &SmallTree, options: &[&str], script: &str) -> Ran {
 fn root_directories_on_mounts() {
     let Some(tree) = SmallTree::new("root_directories_on_mounts") else { return };
     let zroot = format!("before; \"$0\" --root root -- sh -c '{LOOK}' > out; same; cat out; ! grep leak out");
-    let copy = "cp -a root/. src/root; mount --move src/root root";
+    let copy = "cp -a root/. src/root; mount -n --move src/root root";
     let cases = [
         ("a bind mount", "mount --bind root root".to_owned()),
         ("a shared mount", "mount --bind root root; mount --make-rshared /".to_owned()),
@@ -257,11 +257,11 @@ fn root_directories_on_mounts() {
         ),
         (
             "a tmpfs without inodes",
-            format!("mkdir src/root; mount -t tmpfs none src/root; {copy}; mount -o remount,nr_inodes=$(($(find root | wc -l) + 1)) root"),
+            format!("mkdir src/root; mount -t tmpfs -o nr_inodes=$(($(find root | wc -l) + 1)) none src/root; {copy}"),
         ),
         (
             "an overlay",
-            "mkdir src/up src/work; mount -t overlay -o userxattr,lowerdir=root,upperdir=src/up,workdir=src/work none root".into(),
+            "mount -t tmpfs none src/sub; mkdir src/sub/up src/sub/work; mount -t overlay -o userxattr,lowerdir=root,upperdir=src/sub/up,workdir=src/sub/work none root".into(),
         ),
         ("a read-only mount", "mkdir root/proc root/sys root/dev; mount --bind root root; mount -o remount,bind,ro root".into()),
         ("a read-only mount without places", "mount --bind root root; mount -o remount,bind,ro root".into()),
@@ -271,7 +271,7 @@ fn root_directories_on_mounts() {
         ),
     ];
     for (name, make) in cases {
-        let undo = "cd ..; umount -lR $OLDPWD/root; cd $OLDPWD; rm -rf out src/root src/up src/work; rmdir root/proc root/sys root/dev 2> /dev/null || :";
+        let undo = "cd ..; umount -lR $OLDPWD/root; cd $OLDPWD; rm -rf out src/root; rmdir root/proc root/sys root/dev 2> /dev/null || :";
         let times = "touch -r root /tmp/$$; touch -r src /tmp/$$.src";
         let again = "touch -r /tmp/$$ root; touch -r /tmp/$$.src src; rm /tmp/$$ /tmp/$$.src";
         let outer = "touch -r . /tmp/$$.place; trap 'touch -r /tmp/$$.place .; rm /tmp/$$.place' EXIT";
@@ -293,7 +293,7 @@ fn a_procfs_left_in_the_tree() {
         "/proc/version",
     ] {
         let script = format!(
-            r#"mount -t proc none root/proc; touch -r root/etc /tmp/$$; ln -s {link} root/etc/resolv.conf; before
+            r#"mount -t proc none root/proc; touch -r root/etc /tmp/$$; ln -s {link} root/etc/resolv.conf; before;
             "$0" --root root -- sh -c '{LOOK}' > /dev/null < canary/empty
             "$0" --root root --bind src:/etc/resolv.conf -- true 2> /dev/null && exit 1
             same; rm root/etc/resolv.conf; touch -r /tmp/$$ root/etc; rm /tmp/$$"#
@@ -382,7 +382,7 @@ fn bad_input_changes_nothing() {
         (&["--root", "nowhere", "true"], 125, "root directory 'nowhere': No such file or directory"),
         (&["--root", "nowhere/root", "true"], 125, "root directory 'nowhere/root': No such file"),
         (&["--root", "a\nb/c", "true"], 125, r"root directory 'a\nb/c'"),
-        (&["--root", "", "true"], 125, "root directory '': No such file"),
+        (&["--root", "", "true"], 125, "--root"),
         (&["--root", "file", "true"], 125, "root directory 'file': Not a directory"),
         (&["--root", "locked", "true"], 125, "root directory 'locked': Permission denied"),
         (&["--root", "empty", "true"], 127, "'true': command not found"),
@@ -404,7 +404,7 @@ fn bad_input_changes_nothing() {
         (&["--root", "root", "-C", "/nowhere", "true"], 125, "cannot change to '/nowhere': No such file"),
         (&["--root", "root", "-C", "/tmp/plain", "true"], 125, "cannot change to '/tmp/plain': Not a directory"),
         (&["--root", "root", "-C", "/out", "true"], 125, "cannot change to '/out': No such file"),
-        (&["--root", "root", "-C", "", "true"], 125, "cannot change to"),
+        (&["--root", "root", "-C", "", "true"], 125, "--chdir"),
         (&["--root", "root", "--bind=src:/work", "-C", "/work/nothing", "true"], 125, "cannot change to '/work/nothing': No such file"),
         (&["--root", "root", "--bind=src:/work", "-C", "/work/file", "true"], 125, "cannot change to '/work/file': Not a directory"),
         (&["--bind", "src:/a", "true"], 125, "--bind needs --root"),
@@ -518,7 +518,10 @@ fn the_process_that_tidies_up() {
     let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
     let pid = tidy.file_name().and_then(OsStr::to_str).expect("an id");
     let (parent, session, terminal) = (fields[1], fields[3], fields[4]);
-    assert!(parent != command && session == pid && terminal == "0", "{stat}");
+    assert!(parent != command && terminal == "0", "{stat}");
+    // Neither the command's session and process group nor one that it could get a terminal in.
+    let own = nix::unistd::getsid(None).expect("getsid").to_string();
+    assert!(session != own && session != command && session != pid && fields[2] == session, "{stat}");
     assert_eq!(fs::read_link(tidy.join("cwd")).expect("cwd"), Path::new("/"));
     assert_eq!(fs::read_link(tidy.join("root")).expect("root"), Path::new("/"));
     for namespace in ["mnt", "user"] {
@@ -545,8 +548,7 @@ fn the_command_has_no_children() {
     let out = run(&mut tree.inside(&[], script)).succeeds().stdout;
     // The one that cat itself is in the second list.
     assert!(!out.contains("PPid"), "{out}");
-    let children = out.lines().next().expect("a line").split_whitespace().count();
-    assert!(children <= 1, "{out}");
+    assert!(out.split_whitespace().count() <= 2, "{out}");
 }
 
 #[test]
@@ -636,6 +638,29 @@ fn two_zroots_in_one_directory() {
     tidied(&tree);
 }
 
+/// One after the other: the second found what the first had made, and lost it at once. Side by side: each makes what the others need.
+#[test]
+fn many_zroots_in_one_directory() {
+    let Some(tree) = SmallTree::new("many_zroots_in_one_directory") else { return };
+    let before = tree.listing();
+    let check = "test -e /proc/self && test -e /dev/null && test -d /sys/kernel && test -s /etc/resolv.conf && test -f $0/file";
+    let once = |target: &str| {
+        let options = ["--root", "root", &format!("--bind=src:{target}"), "sh", "-c", check, target];
+        run(&mut tree.zroot(options)).succeeds();
+    };
+    for target in ["/work", "/work/deep", "/work/deep/er/still", "/work"].iter().cycle().take(40) {
+        once(target);
+    }
+    tree.settles(&before);
+    std::thread::scope(|scope| {
+        for targets in [["/work/a", "/work"], ["/work/a/b", "/other"], ["/work/c", "/work/a/b/c"], ["/tmp/x", "/work/a"]] {
+            scope.spawn(move || targets.iter().cycle().take(20).for_each(|target| once(target)));
+        }
+    });
+    // Nothing is left, though the time of a directory that two changed at once may be.
+    tree.settles_but_for(&before, |path| path.ends_with("root") || path.ends_with("etc") || path.ends_with("root/tmp"));
+}
+
 /// A process in a copy of the mount namespace lost /proc when the command ended.
 #[test]
 fn a_process_in_a_nested_mount_namespace() {
@@ -707,11 +732,7 @@ const WORKS: &[(&str, &[&str], &str)] = &[
     ("file bound", &["--bind=src/file:/work"], "grep -q source /work"),
     ("file in a new directory", &["--bind=src/file:/work/deep/file"], "grep -q source /work/deep/file"),
     ("same place", &["--bind=/usr"], "test -d /usr/bin"),
-    (
-        "read-only",
-        &["--bind=src:/work:ro"],
-        "grep -q source /work/file; ! touch /work/a; ! echo > /work/file; ! mount -o remount,rw /work; ! mount -o remount,bind,rw /work",
-    ),
+    ("read-only", &["--bind=src:/work:ro"], "grep -q source /work/file; ! touch /work/a; ! echo > /work/file; ! mount -o remount,rw /work"),
     ("read-only file", &["--bind=src/file:/work:ro"], "grep -q source /work; ! echo > /work"),
     ("both", &["--bind=src:/work:ro", "--bind=src/sub:/work/sub"], "touch /work/sub/a; rm /work/sub/a; ! touch /work/a"),
     ("device bound", &["--bind=/dev/null:/work/null"], "echo > /work/null"),
@@ -814,6 +835,9 @@ fn read_only_without_mount_setattr() {
 
 // zroot --root in and around other things.
 
+// The end of a PID namespace's first process is the end of all others in it, even of the one that tidies up: it waits for that here.
+const AS_INIT: &str = "\"$@\" || exit 1; while [ -e root/proc ]; do :; done";
+
 #[test]
 fn roots_in_roots() {
     let Some(tree) = SmallTree::new("roots_in_roots") else { return };
@@ -828,7 +852,7 @@ fn roots_in_roots() {
         &[zroot_path],
         &[zroot_path, zroot_path],
         &["unshare", "-r"],
-        &["unshare", "-rmpf", "--mount-proc", "sh", "-c", "\"$@\"", "sh"],
+        &["unshare", "-rmpf", "--mount-proc", "sh", "-c", AS_INIT, "sh"],
     ];
     for outer in outers {
         let words = outer.iter().copied().chain([zroot_path, "--root", "root", &bind]).chain(inner).collect::<Vec<_>>();

@@ -294,8 +294,7 @@ impl SmallTree {
 
     /// What is there now, and which mounts the host has there.
     pub fn listing(&self) -> Listing {
-        let mut listing = Listing::new();
-        list(self.place(), &mut listing);
+        let mut listing = list(self.place());
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         let place = self.place().to_str().expect("a path of ASCII");
         listing.extend(mounts.lines().filter(|line| line.contains(place)).map(|line| (PathBuf::from(line), "mounted".into())));
@@ -305,17 +304,24 @@ impl SmallTree {
     /// Waits until all is as in `before`: what zroot has made is taken away by a process that nobody waits for.
     #[track_caller]
     pub fn settles(&self, before: &Listing) {
+        self.settles_but_for(before, |_| false);
+    }
+
+    /// The same, when for paths that are `ignored` only their being there counts.
+    #[track_caller]
+    pub fn settles_but_for(&self, before: &Listing, ignored: impl Fn(&Path) -> bool) {
+        let differ = |one: &Listing, other: &Listing| -> Listing {
+            let same = |path: &PathBuf, what: &String| other.get(path).is_some_and(|there| there == what || ignored(path));
+            one.iter().filter(|(path, what)| !same(path, what)).map(|(path, what)| (path.clone(), what.clone())).collect()
+        };
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
             let now = self.listing();
-            if now == *before {
+            let (new, gone) = (differ(&now, before), differ(before, &now));
+            if new.is_empty() && gone.is_empty() {
                 return;
             }
-            if std::time::Instant::now() > deadline {
-                let changed = |(path, what): &(&PathBuf, &String)| before.get(*path) != Some(what);
-                let gone: Vec<_> = before.iter().filter(|(path, what)| now.get(*path) != Some(what)).collect();
-                panic!("not as before: {:#?}, which was {gone:#?}", now.iter().filter(changed).collect::<Vec<_>>());
-            }
+            assert!(std::time::Instant::now() < deadline, "not as before: {new:#?}, which was {gone:#?}");
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
     }
@@ -329,19 +335,21 @@ impl Drop for SmallTree {
     }
 }
 
-fn list(path: &Path, listing: &mut Listing) {
-    let Ok(status) = fs::symlink_metadata(path) else { return };
-    let contents = match status.file_type() {
-        kind if kind.is_symlink() => fs::read_link(path).map_or_else(|_| String::new(), |target| target.display().to_string()),
-        kind if kind.is_file() && status.len() < 4096 => fs::read(path).map_or_else(|_| String::new(), |bytes| format!("{bytes:?}")),
-        _ => String::new(),
-    };
-    let (mode, links, seconds, nanoseconds) = (status.mode(), status.nlink(), status.mtime(), status.mtime_nsec());
-    listing.insert(path.to_owned(), format!("{mode:o} {links} {seconds}.{nanoseconds} {} {contents}", status.size()));
-    if status.is_dir() {
-        // One that cannot be read is empty for who cannot read it.
-        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-            list(&entry.path(), listing);
+fn list(top: &Path) -> Listing {
+    let (mut listing, mut ahead) = (Listing::new(), vec![top.to_owned()]);
+    while let Some(path) = ahead.pop() {
+        let Ok(status) = fs::symlink_metadata(&path) else { continue };
+        let contents = match status.file_type() {
+            kind if kind.is_symlink() => fs::read_link(&path).map_or_else(|_| String::new(), |target| target.display().to_string()),
+            kind if kind.is_file() && status.len() < 4096 => fs::read(&path).map_or_else(|_| String::new(), |bytes| format!("{bytes:?}")),
+            _ => String::new(),
+        };
+        if status.is_dir() {
+            // One that cannot be read is empty for who cannot read it.
+            ahead.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
         }
+        let (mode, links, seconds, nanoseconds) = (status.mode(), status.nlink(), status.mtime(), status.mtime_nsec());
+        listing.insert(path, format!("{mode:o} {links} {seconds}.{nanoseconds} {} {contents}", status.size()));
     }
+    listing
 }
