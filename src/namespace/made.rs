@@ -93,7 +93,7 @@ impl Made {
             return Err(Errno::EMLINK); // its other names may be outside
         }
         let was_there = (!is_new).then_some(status);
-        if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
+        if (!is_new && status.st_size != 0) || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
         }
         self.record(kept, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
@@ -165,16 +165,15 @@ impl Drop for Made {
 impl Thing {
     /// Removes it, if it is still what was made. Nobody could be told of an error.
     fn take_away(&self) -> Result<(), Errno> {
-        let status = fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let is_it = |status: FileStat| if id(&status) == self.id { Ok(()) } else { Err(Errno::ESTALE) };
+        is_it(fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?)?;
         let untouched = same_mtime(&self.parent_times.1, &self.parent);
-        if id(&status) != self.id {
-            return Ok(());
-        }
         match &self.what {
             What::Dir => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir)?,
             What::File { contents, was_there } => {
                 let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 let mut file = File::from(openat(&self.parent, self.name.as_os_str(), flags, Mode::empty())?);
+                is_it(fstat(&file)?)?; // which another may have been exchanged for
                 let mut now = Vec::new();
                 (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).map_err(|_| Errno::EIO)?;
                 // Another zroot that found it before anything was in it has emptied it again.
