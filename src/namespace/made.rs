@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
@@ -125,7 +125,7 @@ impl Made {
             // In this order: who is no longer starting is in, and who is no longer in has things to take away first, below what is this one's.
             let busy = if tidying.as_ref().is_some_and(|mark| mark.sees(STARTING, 1)) {
                 true
-            } else if let Some(process) = somebody_in(&root) {
+            } else if let Some(process) = somebody_in(root.as_fd()) {
                 drop(tidying);
                 wait_for_process(process);
                 continue;
@@ -319,17 +319,20 @@ impl Mark {
         Some(Mark { dir, at })
     }
 
-    /// The mark of a zroot that starts, set when nobody is tidying up any more. Whoever does that for a second is something else.
+    /// The mark of a zroot that starts, set when what zroots before it made is gone, unless somebody is still using that. Whoever is not done
+    /// in a second is something else.
     #[must_use]
     pub fn starting(root: BorrowedFd) -> Option<Mark> {
-        let mark = Mark::set(root, STARTING)?;
-        for _ in 0..1000 {
-            if !mark.sees(TIDYING, 1) {
-                break;
+        let begin = Instant::now();
+        loop {
+            let mark = Mark::set(root, STARTING)?;
+            let wait = mark.sees(TIDYING, 1) || mark.sees(WAITING, 0) && somebody_in(root).is_none();
+            if !wait || begin.elapsed() > Duration::from_secs(1) {
+                return Some(mark);
             }
+            drop(mark); // for which they would wait
             sleep_ms(1);
         }
-        Some(mark)
     }
 
     fn waiting(root: BorrowedFd) -> Option<Mark> {
@@ -360,7 +363,7 @@ fn sleep_ms(milliseconds: u8) {
 }
 
 /// A process of ours whose root directory is `root`.
-fn somebody_in(root: &OwnedFd) -> Option<Pid> {
+fn somebody_in(root: BorrowedFd) -> Option<Pid> {
     let root = id(&fstat(root).ok()?);
     std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
