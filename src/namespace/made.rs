@@ -7,10 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::time::{Duration, Instant, SystemTime};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, FcntlArg, OFlag, fcntl, openat};
+use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
@@ -47,8 +46,6 @@ pub struct Made {
     things: Vec<Thing>,
     /// The root directory; other processes in it may be using what was made.
     root: Option<OwnedFd>,
-    /// Set before anything is made.
-    mark: Option<Mark>,
 }
 
 impl Made {
@@ -58,8 +55,7 @@ impl Made {
     /// dup(2)'s.
     pub fn inside(root: BorrowedFd) -> Result<Made, Errno> {
         let root = root.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        let mark = Mark::waiting(root.as_fd());
-        Ok(Made { things: Vec::new(), root: Some(root), mark })
+        Ok(Made { things: Vec::new(), root: Some(root) })
     }
 
     /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
@@ -69,9 +65,14 @@ impl Made {
     pub fn dir(&mut self, parent: BorrowedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
         let before = fstat(parent)?;
         let kept = parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
-        let status = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-        self.record(kept, name, before, &status, What::Dir)?;
+        match mkdirat(parent, name, Mode::from_bits_truncate(0o755)) {
+            Ok(()) => {
+                let status = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                self.record(kept, name, before, &status, What::Dir)?;
+            }
+            Err(Errno::EEXIST) => {} // another zroot's, made at the same time
+            Err(errno) => return Err(errno),
+        }
         openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
     }
 
@@ -93,7 +94,7 @@ impl Made {
             return Err(Errno::EMLINK); // its other names may be outside
         }
         let was_there = (!is_new).then_some(status);
-        if (!is_new && status.st_size != 0) || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
+        if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
         }
         self.record(kept, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
@@ -114,41 +115,10 @@ impl Made {
         self.things.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
         Ok(())
     }
+}
 
-    /// Takes everything away as soon as nobody uses it. Another zroot may have found there what this one made, and removing a directory removes the
-    /// mounts on it from all namespaces (fs/namei.c, `vfs_rmdir`: `detach_mounts`).
-    fn take_away_unused(&mut self) {
-        let Some(root) = self.root.take() else { return self.take_away() };
-        let mut pause = 1;
-        loop {
-            let tidying = Mark::set(root.as_fd(), TIDYING);
-            // In this order: who is no longer starting is in, and who is no longer in has things to take away first, below what is this one's.
-            let busy = if tidying.as_ref().is_some_and(|mark| mark.sees(STARTING, 1)) {
-                true
-            } else if let Some(process) = somebody_in(root.as_fd()) {
-                drop(tidying);
-                wait_for_process(process);
-                continue;
-            } else if let Some(mark) = &self.mark {
-                mark.sees(mark.at + 1, 0)
-            } else {
-                tidying.as_ref().is_some_and(|mark| mark.sees(WAITING, 0))
-            };
-            if busy {
-                drop(tidying);
-                sleep_ms(pause);
-                pause = pause.saturating_mul(2);
-                continue;
-            }
-            self.take_away();
-            // What is in a directory that stays may be another's that made at the same time: once more when all others are done.
-            if self.things.is_empty() || self.mark.take().is_none() {
-                return;
-            }
-        }
-    }
-
-    /// Takes everything away, the last first, but for directories that something is in; these stay recorded.
+impl Made {
+    /// Takes everything away, the last first, but for directories that something is in.
     fn take_away(&mut self) {
         self.things =
             std::mem::take(&mut self.things).into_iter().rev().filter(|thing| thing.take_away() == Err(Errno::ENOTEMPTY)).collect();
@@ -163,20 +133,21 @@ impl Drop for Made {
 }
 
 impl Thing {
-    /// Removes it, if it is still what was made. Nobody could be told of an error.
+    /// Removes it, if it is still what was made.
     fn take_away(&self) -> Result<(), Errno> {
-        let is_it = |status: FileStat| if id(&status) == self.id { Ok(()) } else { Err(Errno::ESTALE) };
-        is_it(fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?)?;
+        let status = fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
         let untouched = same_mtime(&self.parent_times.1, &self.parent);
+        if id(&status) != self.id {
+            return Ok(());
+        }
         match &self.what {
             What::Dir => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir)?,
             What::File { contents, was_there } => {
                 let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 let mut file = File::from(openat(&self.parent, self.name.as_os_str(), flags, Mode::empty())?);
-                is_it(fstat(&file)?)?; // which another may have been exchanged for
                 let mut now = Vec::new();
                 (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).map_err(|_| Errno::EIO)?;
-                // Another zroot that found it before anything was in it has emptied it again.
+                // Another zroot that found it before anything was in it may have emptied it again.
                 if now != *contents && !now.is_empty() {
                     return Ok(());
                 }
@@ -293,77 +264,47 @@ fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
         // There is one event to come, when neither the command's mount namespace is left nor one that was copied from it.
         while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
     }
-    made.take_away_unused();
-}
-
-/// What a [`Mark`] says, as an offset in the directory: a zroot is looking at what is there, and then entering it.
-const STARTING: libc::off_t = 0;
-/// What was made is being removed.
-const TIDYING: libc::off_t = 1;
-/// From here on: what was made will be removed. Who makes later is further on, as far as clocks tell.
-const WAITING: libc::off_t = 2;
-
-/// A note to other zroots that is gone when it is dropped, or with the process: a read lock on a byte of the directory, which takes no right
-/// but to read it, and is in the way of nobody else, flock(1) included.
-pub struct Mark {
-    dir: OwnedFd,
-    at: libc::off_t,
-}
-
-impl Mark {
-    /// None where the directory cannot be read, or the file system has no locks.
-    fn set(root: BorrowedFd, at: libc::off_t) -> Option<Mark> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let dir = openat(root, ".", flags, Mode::empty()).ok()?;
-        fcntl(&dir, FcntlArg::F_OFD_SETLK(&lock(libc::F_RDLCK, at, 1))).ok()?;
-        Some(Mark { dir, at })
-    }
-
-    /// The mark of a zroot that starts, set when what zroots before it made is gone, unless somebody is still using that. Whoever is not done
-    /// in a second is something else.
-    #[must_use]
-    pub fn starting(root: BorrowedFd) -> Option<Mark> {
-        let begin = Instant::now();
-        loop {
-            let mark = Mark::set(root, STARTING)?;
-            let wait = mark.sees(TIDYING, 1) || mark.sees(WAITING, 0) && somebody_in(root).is_none();
-            if !wait || begin.elapsed() > Duration::from_secs(1) {
-                return Some(mark);
-            }
-            drop(mark); // for which they would wait
-            sleep_ms(1);
+    // Another zroot may have found there what this one made, and removing a directory removes the mounts on it from all namespaces (fs/namei.c,
+    // vfs_rmdir: detach_mounts).
+    let Some(root) = made.root.take() else { return };
+    let mut tries = 0;
+    while !made.things.is_empty() && tries < 100 {
+        let lock = lock(root.as_fd(), FlockArg::LockExclusive).ok();
+        if let Some(process) = somebody_in(&root) {
+            drop(lock);
+            wait_for_process(process);
+            continue;
+        }
+        made.take_away();
+        drop(lock);
+        // What is in a directory that was made is the command's, or another zroot's that is about to take it away.
+        if !made.things.is_empty() {
+            tries += 1;
+            let _ = poll(&mut [], PollTimeout::from(10u8));
         }
     }
-
-    fn waiting(root: BorrowedFd) -> Option<Mark> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // Where off_t has 32 bits, the seconds of the last 34 years.
-        let now = libc::off_t::try_from(now.as_nanos()).or_else(|_| libc::off_t::try_from(now.as_secs() & 0x3fff_ffff)).ok()?;
-        Mark::set(root, WAITING + now)
-    }
-
-    /// Whether others have set any of `length` marks, 0 for all, from `first` on.
-    fn sees(&self, first: libc::off_t, length: libc::off_t) -> bool {
-        let mut lock = lock(libc::F_WRLCK, first, length);
-        fcntl(&self.dir, FcntlArg::F_OFD_GETLK(&mut lock)).is_ok() && i32::from(lock.l_type) != libc::F_UNLCK
-    }
 }
 
-fn lock(kind: i32, first: libc::off_t, length: libc::off_t) -> libc::flock {
-    // SAFETY: it is made of numbers, and some targets have more of them than are set here.
-    #[allow(unsafe_code)]
-    let empty: libc::flock = unsafe { std::mem::zeroed() };
-    let kind = libc::c_short::try_from(kind).expect("a small number");
-    // l_whence is 0, SEEK_SET.
-    libc::flock { l_type: kind, l_start: first, l_len: length, ..empty }
+/// Held from the first look at a root directory until execve, and by whoever takes something away in it, so that nothing vanishes between a look
+/// and what follows from it. Without the right to read the directory, or where something else locks it, it does without.
+#[must_use]
+pub fn starting(root: BorrowedFd) -> Option<Flock<OwnedFd>> {
+    for _ in 0..100 {
+        match lock(root, FlockArg::LockSharedNonblock) {
+            Err(Errno::EWOULDBLOCK) => drop(poll(&mut [], PollTimeout::from(1u8))),
+            done => return done.ok(),
+        }
+    }
+    None
 }
 
-fn sleep_ms(milliseconds: u8) {
-    let _ = poll(&mut [], PollTimeout::from(milliseconds));
+fn lock(root: BorrowedFd, how: FlockArg) -> Result<Flock<OwnedFd>, Errno> {
+    let dir = openat(root, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    Flock::lock(dir, how).map_err(|(_, errno)| errno)
 }
 
 /// A process of ours whose root directory is `root`.
-fn somebody_in(root: BorrowedFd) -> Option<Pid> {
+fn somebody_in(root: &OwnedFd) -> Option<Pid> {
     let root = id(&fstat(root).ok()?);
     std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
         let pid = process.file_name().to_str()?.parse().ok()?;
@@ -374,10 +315,9 @@ fn somebody_in(root: BorrowedFd) -> Option<Pid> {
 
 /// Returns when `process` has ended, or after a moment where the kernel cannot tell (before 5.3).
 fn wait_for_process(process: Pid) {
-    match open_pidfd(process) {
-        Ok(pidfd) => drop(poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE)),
-        Err(_) => sleep_ms(100),
-    }
+    let pidfd = open_pidfd(process).ok();
+    let mut ends: Vec<PollFd> = pidfd.iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)).collect();
+    let _ = poll(&mut ends, if pidfd.is_some() { PollTimeout::NONE } else { PollTimeout::from(100u8) });
 }
 
 #[allow(unsafe_code)]
@@ -392,23 +332,13 @@ fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
 /// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting. The standard ones may be among these, where the
 /// caller has closed its own.
 fn hold_nothing_else(keep: &[BorrowedFd], made: &Made) {
-    let parents = made
-        .things
-        .iter()
-        .map(|thing| &thing.parent)
-        .chain(&made.root)
-        .chain(made.mark.iter().map(|mark| &mark.dir))
-        .map(AsRawFd::as_raw_fd);
-    let ours: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).chain(parents).collect();
-    let close = |fds: &mut dyn Iterator<Item = i32>| {
-        for fd in fds.filter(|fd| !ours.contains(fd)) {
-            let _ = nix::unistd::close(fd);
-        }
-    };
-    close(&mut (0..3)); // which makes room for the one that comes next, if there was none
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    close(&mut open.into_iter());
+    let own = made.things.iter().map(|thing| &thing.parent).chain(&made.root).map(AsRawFd::as_raw_fd);
+    let ours: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).chain(own).collect();
+    for fd in open.into_iter().filter(|fd| !ours.contains(fd)) {
+        let _ = nix::unistd::close(fd);
+    }
     while let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
         if null.as_raw_fd() > 2 {
             break;

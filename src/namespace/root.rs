@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, readlink};
+use nix::fcntl::{AtFlags, Flock, OFlag, open, openat, readlink};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
@@ -19,7 +19,7 @@ use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
 use crate::failure::{Failure, shown};
 
-use super::made::{Guard, Made, Mark};
+use super::made::{Guard, Made, starting};
 use super::resolve::{Resolved, kind, resolve};
 use super::set_propagation;
 
@@ -41,7 +41,7 @@ pub struct Root {
     /// Whether it is `/` itself, which needs no mounts.
     present: bool,
     /// Until the process is in it, nobody takes away what was found there.
-    _starting: Option<Mark>,
+    _starting: Option<Flock<OwnedFd>>,
     mounts: Vec<Mount>,
     /// Files of the host's whose contents are wanted inside, for name resolution.
     copies: Vec<(&'static str, Vec<u8>)>,
@@ -82,7 +82,7 @@ impl Root {
             return Err(Failure::new("--root needs /proc, which is not mounted here").hint("mount it"));
         }
         let present = is_present_root(&dir);
-        let starting = if present { None } else { Mark::starting(dir.as_fd()) };
+        let starting = if present { None } else { starting(dir.as_fd()) };
         let mut root = Root { path: path.to_owned(), dir, present, _starting: starting, mounts: Vec::new(), copies: Vec::new() };
         for bind in binds {
             root.add_bind(bind)?;
