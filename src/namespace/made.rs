@@ -256,8 +256,8 @@ impl Guard {
 /// What the detached process does.
 fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
     let _ = nix::unistd::chdir("/");
-    let _ = nix::sys::prctl::set_name(c"zroot-tidy");
     hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], &made);
+    let _ = nix::sys::prctl::set_name(c"zroot-tidy");
     // Ends when zroot does, by execve or otherwise.
     let mut armed = Vec::new();
     if File::from(wait).read_to_end(&mut armed).is_ok() && !armed.is_empty() {
