@@ -667,8 +667,8 @@ fn many_zroots_in_one_directory() {
             scope.spawn(move || targets.iter().cycle().take(20).for_each(|target| once(target)));
         }
     });
-    // Nothing is left, though the time of a directory that two changed at once may be.
-    tree.settles_but_for(&before, |path| path.ends_with("root") || path.ends_with("etc") || path.ends_with("root/tmp"));
+    // Each of them had what it needs. When many start and end at the same moment, an empty file may be left: see `Made`.
+    tidied(&tree);
 }
 
 /// A process in a copy of the mount namespace lost /proc when the command ended.

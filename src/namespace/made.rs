@@ -41,6 +41,8 @@ enum What {
 }
 
 /// All that was made, in the order of making. Dropping it takes everything away again.
+///
+/// Known gap: of several zroots that find nothing in the same instant, two may take a file for theirs, and an empty one may be left.
 #[derive(Default)]
 pub struct Made {
     things: Vec<Thing>,
@@ -289,7 +291,7 @@ fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
 /// and what follows from it. Without the right to read the directory, or where something else locks it, it does without.
 #[must_use]
 pub fn starting(root: BorrowedFd) -> Option<Flock<OwnedFd>> {
-    for _ in 0..100 {
+    for _ in 0..1000 {
         match lock(root, FlockArg::LockSharedNonblock) {
             Err(Errno::EWOULDBLOCK) => drop(poll(&mut [], PollTimeout::from(1u8))),
             done => return done.ok(),
