@@ -262,7 +262,7 @@ fn root_directories_on_mounts() {
         ),
         (
             "an overlay",
-            "mount -t tmpfs none src/sub; mkdir src/sub/up src/sub/work; mount -t overlay -o userxattr,lowerdir=root,upperdir=src/sub/up,workdir=src/sub/work none root".into(),
+            "mount -t tmpfs none src/sub; mkdir src/sub/up src/sub/job; mount -t overlay -o userxattr,lowerdir=root,upperdir=src/sub/up,workdir=src/sub/job none root".into(),
         ),
         ("a read-only mount", "mkdir root/proc root/sys root/dev; mount --bind root root; mount -o remount,bind,ro root".into()),
         ("a read-only mount without places", "mount --bind root root; mount -o remount,bind,ro root".into()),
@@ -395,8 +395,8 @@ fn bad_input_changes_nothing() {
         (&["--root", "root", "/bin/loop"], 126, "cannot run '/bin/loop': too many symbolic links"),
         (&["--root", "root", "/out/secret"], 127, "'/out/secret': No such file"),
         (&["--root", "root", "--bind=src", "no-such-command"], 127, "'no-such-command': command not found"),
-        (&["--root", "root", "--bind=src:/work", "/work/nothing"], 127, "'/work/nothing'"),
-        (&["--root", "root", "--bind=src:/work", "/work/file"], 126, "cannot run '/work/file': Permission denied"),
+        (&["--root", "root", "--bind=src:/job", "/job/nothing"], 127, "'/job/nothing'"),
+        (&["--root", "root", "--bind=src:/job", "/job/file"], 126, "cannot run '/job/file': Permission denied"),
         (&["--root", "root", "--bind", "nowhere:/a", "true"], 125, "bind source 'nowhere': No such file"),
         (&["--root", "root", "--bind", "src:/ok", "--bind", "nowhere:/a", "true"], 125, "bind source 'nowhere'"),
         (&["--root", "root", "--bind", "src:/out", "true"], 125, "bind target '/out' in 'root'"),
@@ -406,8 +406,8 @@ fn bad_input_changes_nothing() {
         (&["--root", "root", "-C", "/tmp/plain", "true"], 125, "cannot change to '/tmp/plain': Not a directory"),
         (&["--root", "root", "-C", "/out", "true"], 125, "cannot change to '/out': No such file"),
         (&["--root", "root", "-C", "", "true"], 125, "--chdir"),
-        (&["--root", "root", "--bind=src:/work", "-C", "/work/nothing", "true"], 125, "cannot change to '/work/nothing': No such file"),
-        (&["--root", "root", "--bind=src:/work", "-C", "/work/file", "true"], 125, "cannot change to '/work/file': Not a directory"),
+        (&["--root", "root", "--bind=src:/job", "-C", "/job/nothing", "true"], 125, "cannot change to '/job/nothing': No such file"),
+        (&["--root", "root", "--bind=src:/job", "-C", "/job/file", "true"], 125, "cannot change to '/job/file': Not a directory"),
         (&["--bind", "src:/a", "true"], 125, "--bind needs --root"),
         (&["--root", "root", "--bind", "", "true"], 125, "--bind"),
         (&["--root", "root", "--bind", ":/a", "true"], 125, "SRC is empty"),
@@ -457,7 +457,7 @@ const MAKINGS: [&str; 5] = [
     "mkdir root/proc; ln -s ../run/resolv.conf root/etc/resolv.conf; chmod 2755 root",
 ];
 
-const BIND_ALL: [&str; 3] = ["--bind=src:/work/deep/below", "--bind=src/file:/work/file:ro", "--bind=src"];
+const BIND_ALL: [&str; 3] = ["--bind=src:/job/deep/below", "--bind=src/file:/job/file:ro", "--bind=src"];
 
 #[test]
 fn nothing_is_left_however_the_command_ends() {
@@ -494,9 +494,9 @@ fn nothing_is_left_however_the_command_ends() {
 #[test]
 fn no_process_where_nothing_was_made() {
     let Some(tree) = SmallTree::new("no_process_where_nothing_was_made") else { return };
-    tree.prepare("mkdir root/proc root/sys root/dev root/work; echo nameserver 192.0.2.1 > root/etc/resolv.conf");
+    tree.prepare("mkdir root/proc root/sys root/dev root/job; echo nameserver 192.0.2.1 > root/etc/resolv.conf");
     let mut child =
-        tree.inside(&["--bind=src:/work"], "echo; read line").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("zroot");
+        tree.inside(&["--bind=src:/job"], "echo; read line").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("zroot");
     std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut [0]).expect("a line");
     assert_eq!(tidying(&tree), [""; 0].map(PathBuf::from));
     drop(child.stdin.take());
@@ -509,7 +509,7 @@ fn the_process_that_tidies_up() {
     let Some(tree) = SmallTree::new("the_process_that_tidies_up") else { return };
     let before = tree.listing();
     // The pipe ends with the command, although a process stays behind.
-    let mut keep = tree.inside(&["--bind=src:/work"], "sleep 1000 > /dev/null 2>&1 < /dev/null & echo $! $$");
+    let mut keep = tree.inside(&["--bind=src:/job"], "sleep 1000 > /dev/null 2>&1 < /dev/null & echo $! $$");
     let ran = run(keep.stdin(Stdio::piped())).succeeds();
     let (behind, command) = ran.stdout.trim().split_once(' ').expect("two ids");
     // It takes its name when it has let go of all else.
@@ -521,7 +521,7 @@ fn the_process_that_tidies_up() {
         }
     };
     let tidy = tidy.as_path();
-    assert!(tree.root().join("proc").is_dir() && tree.root().join("work").is_dir() && tree.root().join("etc/resolv.conf").is_file());
+    assert!(tree.root().join("proc").is_dir() && tree.root().join("job").is_dir() && tree.root().join("etc/resolv.conf").is_file());
 
     let stat = fs::read_to_string(tidy.join("stat")).expect("stat");
     let fields: Vec<&str> = stat.rsplit(") ").next().expect("fields").split(' ').collect();
@@ -566,7 +566,7 @@ fn nothing_is_left_when_namespaces_are_refused() {
     let before = tree.listing();
     let as_1000 = ["--user", "--map-user=1000", "--map-group=1000", "--keep-caps"];
     for (limit, part) in [("user", "cannot make a user namespace"), ("mnt", "cannot make a mount namespace")] {
-        let script = format!(r#"echo 0 > /proc/sys/user/max_{limit}_namespaces && exec "$0" --root root --bind src:/work echo ran"#);
+        let script = format!(r#"echo 0 > /proc/sys/user/max_{limit}_namespaces && exec "$0" --root root --bind src:/job echo ran"#);
         let ran = run(user("unshare").args(as_1000).args(["--", "sh", "-c", &script]).arg(zroot()).current_dir(tree.place()));
         let (what, _) = ran.refused(125);
         assert!(what.starts_with(part), "{what}");
@@ -586,7 +586,7 @@ fn nothing_is_left_when_descriptors_run_out() {
     let before = tree.listing();
     let mut ran_once = false;
     for limit in 3..50 {
-        let script = format!(r#"ulimit -n {limit}; exec "$0" --root root --bind src:/work/a/b true"#);
+        let script = format!(r#"ulimit -n {limit}; exec "$0" --root root --bind src:/job/a/b true"#);
         let ran = run(user("sh").args(["-c", &script]).arg(zroot()).current_dir(tree.place()));
         ran_once |= ran.status == 0;
         if ran.status != 0 {
@@ -615,7 +615,7 @@ fn callers_of_other_kinds() {
     ];
     for kind in kinds {
         let script = format!(
-            r#"{kind}; exec "$0" --root root --bind src:/work sh -c 'test -f /work/file && test -s /etc/resolv.conf && test -e /proc/self'"#
+            r#"{kind}; exec "$0" --root root --bind src:/job sh -c 'test -f /job/file && test -s /etc/resolv.conf && test -e /proc/self'"#
         );
         run(user("sh").args(["-c", &script]).arg(zroot()).current_dir(tree.place())).succeeds();
         tree.settles(&before);
@@ -629,9 +629,8 @@ fn two_zroots_in_one_directory() {
     let Some(tree) = SmallTree::new("two_zroots_in_one_directory") else { return };
     let before = tree.listing();
     let start = || {
-        let script =
-            "echo; read line; test -e /proc/self && test -e /dev/null && test -s /etc/resolv.conf && test -f /work/file && exit 42";
-        let mut child = tree.inside(&["--bind=src:/work"], script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("zroot");
+        let script = "echo; read line; test -e /proc/self && test -e /dev/null && test -s /etc/resolv.conf && test -f /job/file && exit 42";
+        let mut child = tree.inside(&["--bind=src:/job"], script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("zroot");
         std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut [0]).expect("a line");
         child
     };
@@ -657,13 +656,13 @@ fn many_zroots_in_one_directory() {
         let options = ["--root", "root", &format!("--bind=src:{target}"), "sh", "-c", check, target];
         run(&mut tree.zroot(options)).succeeds();
     };
-    for target in ["/work", "/work/deep", "/work/deep/er/still", "/work"].iter().cycle().take(40) {
+    for target in ["/job", "/job/deep", "/job/deep/er/still", "/job"].iter().cycle().take(40) {
         once(target);
     }
     let times_aside = |path: &Path| path.ends_with("root");
     tree.settles_but_for(&before, times_aside);
     std::thread::scope(|scope| {
-        for targets in [["/work/a", "/work"], ["/work/a/b", "/other"], ["/work/c", "/work/a/b/c"], ["/tmp/x", "/work/a"]] {
+        for targets in [["/job/a", "/job"], ["/job/a/b", "/other"], ["/job/c", "/job/a/b/c"], ["/tmp/x", "/job/a"]] {
             scope.spawn(move || targets.iter().cycle().take(20).for_each(|target| once(target)));
         }
     });
@@ -702,15 +701,15 @@ fn what_the_command_changes_stays() {
         ("rm /etc/resolv.conf", "test ! -e root/etc/resolv.conf; test ! -e root/proc"),
         ("rm /etc/resolv.conf; ln -s ../run/x /etc/resolv.conf", "test -L root/etc/resolv.conf; test ! -e root/proc"),
         ("mkdir /var /var/lib; echo a > /var/lib/a", "test -f root/var/lib/a; test ! -e root/proc"),
-        ("umount -l /work; echo a > /work/a", "test -f root/work/a; test ! -e root/proc"),
-        ("echo a > /work/a", "test -f src/a; test ! -e root/work; test ! -e root/proc"),
+        ("umount -l /job; echo a > /job/a", "test -f root/job/a; test ! -e root/proc"),
+        ("echo a > /job/a", "test -f src/a; test ! -e root/job; test ! -e root/proc"),
         ("umount -l /sys && rmdir /sys && mkdir /sys", "test ! -e root/proc"),
     ];
     for make in ["", ": > root/etc/resolv.conf"] {
         for (script, check) in cases {
             let Some(tree) = SmallTree::new("what_the_command_changes_stays") else { return };
             tree.prepare(make);
-            run(&mut tree.inside(&["--bind=src:/work"], script)).succeeds();
+            run(&mut tree.inside(&["--bind=src:/job"], script)).succeeds();
             tidied(&tree);
             tree.prepare(check);
         }
@@ -727,7 +726,7 @@ const WORKS: &[(&str, &[&str], &str)] = &[
     ("sysfs", &[], "test -d /sys/kernel && test -d /sys/class"),
     ("devices", &[], "echo > /dev/null; head -c 9 /dev/urandom | wc -c | grep -q 9; test -d /dev/pts; test -c /dev/tty; test -e /dev/fd/0"),
     ("shared memory", &[], "test ! -d /dev/shm || { echo > /dev/shm/zroot.$$; rm /dev/shm/zroot.$$; }"),
-    ("only this tree", &[], "test ! -e /usr && test ! -e /work && test ! -e /home"),
+    ("only this tree", &[], "test ! -e /usr && test ! -e /job && test ! -e /home"),
     (
         "mounts",
         &[],
@@ -738,21 +737,21 @@ const WORKS: &[(&str, &[&str], &str)] = &[
     ("resolver", &[], "grep -q . /etc/resolv.conf"),
     ("resolver replaced", &[], "echo a > /etc/new; mv /etc/new /etc/resolv.conf; grep -q a /etc/resolv.conf"),
     ("resolver removed", &[], "rm /etc/resolv.conf; test ! -e /etc/resolv.conf"),
-    ("directory bound", &["--bind=src:/work"], "grep -q source /work/file; touch /work/a; rm /work/a"),
-    ("file bound", &["--bind=src/file:/work"], "grep -q source /work"),
-    ("file in a new directory", &["--bind=src/file:/work/deep/file"], "grep -q source /work/deep/file"),
+    ("directory bound", &["--bind=src:/job"], "grep -q source /job/file; touch /job/a; rm /job/a"),
+    ("file bound", &["--bind=src/file:/job"], "grep -q source /job"),
+    ("file in a new directory", &["--bind=src/file:/job/deep/file"], "grep -q source /job/deep/file"),
     ("same place", &["--bind=/usr"], "test -d /usr/bin"),
-    ("read-only", &["--bind=src:/work:ro"], "grep -q source /work/file; ! touch /work/a; ! echo > /work/file; ! mount -o remount,rw /work"),
-    ("read-only file", &["--bind=src/file:/work:ro"], "grep -q source /work; ! echo > /work"),
-    ("both", &["--bind=src:/work:ro", "--bind=src/sub:/work/sub"], "touch /work/sub/a; rm /work/sub/a; ! touch /work/a"),
-    ("device bound", &["--bind=/dev/null:/work/null"], "echo > /work/null"),
+    ("read-only", &["--bind=src:/job:ro"], "grep -q source /job/file; ! touch /job/a; ! echo > /job/file; ! mount -o remount,rw /job"),
+    ("read-only file", &["--bind=src/file:/job:ro"], "grep -q source /job; ! echo > /job"),
+    ("both", &["--bind=src:/job:ro", "--bind=src/sub:/job/sub"], "touch /job/sub/a; rm /job/sub/a; ! touch /job/a"),
+    ("device bound", &["--bind=/dev/null:/job/null"], "echo > /job/null"),
     ("on an existing directory", &["--bind=src:/tmp"], "grep -q source /tmp/file"),
     ("through a link inside", &["--bind=src:/linked"], "grep -q source /tmp/file"),
     ("directory", &["-C", "/tmp"], "test \"$(pwd)\" = /tmp"),
     ("relative directory", &["-C", "etc/.."], "test \"$(pwd)\" = /"),
     ("directory in a mount", &["-C", "/proc/self/task"], "test \"$(pwd)\" != /"),
-    ("directory in a bind", &["--bind=src:/work", "-C", "/work/sub"], "test \"$(pwd)\" = /work/sub"),
-    ("directory is a bind", &["--bind=src:/work", "-C", "/work"], "test \"$(pwd)\" = /work"),
+    ("directory in a bind", &["--bind=src:/job", "-C", "/job/sub"], "test \"$(pwd)\" = /job/sub"),
+    ("directory is a bind", &["--bind=src:/job", "-C", "/job"], "test \"$(pwd)\" = /job"),
     ("directory in a bind by a link", &["--bind=src:/linked", "-C", "/linked/sub"], "test \"$(pwd)\" = /tmp/sub"),
 ];
 
@@ -777,7 +776,7 @@ fn the_command_is_found_inside() {
     tree.prepare("mkdir root/opt; cp src/tool root/opt/only-inside; mkdir bin; cp src/tool bin/only-outside; : > root/placeholder; cp src/tool root/opt/bare; sed -i 1d root/opt/bare");
     let path = format!("{}/bin:/opt:/bin", tree.place().display());
     let ran = |args: &[&str]| {
-        run(tree.zroot([&["--root", "root", "--bind=src:/work", "--bind=src/tool:/placeholder:ro"], args].concat()).env("PATH", &path))
+        run(tree.zroot([&["--root", "root", "--bind=src:/job", "--bind=src/tool:/placeholder:ro"], args].concat()).env("PATH", &path))
     };
     let tool = |args: &[&str]| assert_eq!(ran(args).succeeds().stdout, "tool\n", "{args:?}");
     tool(&["only-inside"]);
@@ -785,8 +784,8 @@ fn the_command_is_found_inside() {
     tool(&["opt/only-inside"]);
     tool(&["/opt/bare"]);
     tool(&["-C", "/opt", "./only-inside"]);
-    tool(&["/work/tool"]);
-    tool(&["-C", "/work", "./tool"]);
+    tool(&["/job/tool"]);
+    tool(&["-C", "/job", "./tool"]);
     // What is mounted on it counts, not the placeholder, which cannot be run.
     tool(&["/placeholder"]);
     assert!(ran(&["only-outside"]).refused(127).0.contains("'only-outside'"));
@@ -828,8 +827,8 @@ fn read_only_without_mount_setattr() {
     let Some(tree) = SmallTree::new("read_only_without_mount_setattr") else { return };
     let filter = || filter_answering(libc::SYS_mount_setattr, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs());
     let before = tree.listing();
-    for (source, check) in [("src", "grep -q source /work/file; ! touch /work/a"), ("src/file", "grep -q source /work; ! echo > /work")] {
-        run(under_filter(&mut tree.inside(&[&format!("--bind={source}:/work:ro")], check), filter())).succeeds();
+    for (source, check) in [("src", "grep -q source /job/file; ! touch /job/a"), ("src/file", "grep -q source /job; ! echo > /job")] {
+        run(under_filter(&mut tree.inside(&[&format!("--bind={source}:/job:ro")], check), filter())).succeeds();
         tree.settles(&before);
     }
     // What is mounted below would stay writable.
@@ -873,9 +872,9 @@ fn roots_in_roots() {
         tree.settles_but_for(&before, times_aside);
     }
     // The directory that is / already.
-    let script = "test -e /proc/self && test -f /work/file && test -e /bin && echo same";
+    let script = "test -e /proc/self && test -f /job/file && test -e /bin && echo same";
     let ran =
-        run(&mut tree.inside(&[&bind, "--bind=src:/src"], &format!("/zroot --root / --bind /src:/work -- sh -c '{script}'"))).succeeds();
+        run(&mut tree.inside(&[&bind, "--bind=src:/src"], &format!("/zroot --root / --bind /src:/job -- sh -c '{script}'"))).succeeds();
     assert_eq!(ran.stdout, "same\n");
     tree.settles_but_for(&before, times_aside);
 }
@@ -903,12 +902,12 @@ fn a_root_in_bwrap() {
     need!("a_root_in_bwrap", "bwrap");
     let Some(tree) = SmallTree::new("a_root_in_bwrap") else { return };
     let before = tree.listing();
-    let check = "test $(id -u) = 0 && chown 1:2 /bin && test -f /work/file && echo nested";
+    let check = "test $(id -u) = 0 && chown 1:2 /bin && test -f /job/file && echo nested";
     let bwraps: [&[&str]; 3] =
         [&[], &["--unshare-all", "--proc", "/proc"], &["--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "ALL"]];
     for options in bwraps {
         let mut command = user("bwrap");
-        command.args(["--dev-bind", "/", "/"]).args(options).arg(zroot()).args(["--root", "root", "--bind=src:/work", "sh", "-c", check]);
+        command.args(["--dev-bind", "/", "/"]).args(options).arg(zroot()).args(["--root", "root", "--bind=src:/job", "sh", "-c", check]);
         let ran = run(command.current_dir(tree.place())).succeeds();
         assert_eq!(ran.stdout, "nested\n", "{options:?}");
         tree.settles(&before);
@@ -925,9 +924,9 @@ fn real_root_gets_a_root_directory() {
     let Some(tree) = SmallTree::new(name) else { return };
     let before = tree.listing();
     for options in [&[][..], &["--if-needed"], &["--userns=never"]] {
-        let script = "test $(id -u) = 0 && test -e /proc/self && test -s /etc/resolv.conf && test -f /work/file && echo fine";
+        let script = "test $(id -u) = 0 && test -e /proc/self && test -s /etc/resolv.conf && test -f /job/file && echo fine";
         let mut command = Command::new(zroot());
-        command.args(options).args(["--root", "root", "--bind=src:/work", "sh", "-c", script]).current_dir(tree.place());
+        command.args(options).args(["--root", "root", "--bind=src:/job", "sh", "-c", script]).current_dir(tree.place());
         assert_eq!(run(&mut command).succeeds().stdout, "fine\n", "{options:?}");
         tree.settles(&before);
     }
