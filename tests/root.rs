@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{Listing, Ran, SmallTree, control, filter_answering, is_root, run, skip, under_filter, user, zroot};
+use common::{Listing, Ran, SmallTree, control, filter_answering, run, under_filter, user, zroot};
 
 // Hostile trees.
 
@@ -918,8 +918,8 @@ fn a_root_in_bwrap() {
 #[test]
 fn real_root_gets_a_root_directory() {
     let name = "real_root_gets_a_root_directory";
-    if !is_root() {
-        return skip(name, "the tests do not run as root");
+    if common::for_root_only(name) {
+        return;
     }
     let Some(tree) = SmallTree::new(name) else { return };
     let before = tree.listing();
