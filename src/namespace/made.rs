@@ -41,8 +41,7 @@ enum What {
 }
 
 /// All that was made, in the order of making. Dropping it takes everything away again.
-///
-/// Known gap: of several zroots that find nothing in the same instant, two may take a file for theirs, and an empty one may be left.
+
 #[derive(Default)]
 pub struct Made {
     things: Vec<Thing>,
@@ -96,7 +95,8 @@ impl Made {
             return Err(Errno::EMLINK); // its other names may be outside
         }
         let was_there = (!is_new).then_some(status);
-        if status.st_size != 0 || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
+        // What has just been made may have been written by another zroot that found it.
+        if (!is_new && status.st_size != 0) || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
         }
         self.record(kept, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
@@ -147,6 +147,10 @@ impl Thing {
             What::File { contents, was_there } => {
                 let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
                 let mut file = File::from(openat(&self.parent, self.name.as_os_str(), flags, Mode::empty())?);
+                // Another may have been exchanged for it, even one with names outside.
+                if id(&fstat(&file)?) != self.id {
+                    return Err(Errno::ESTALE);
+                }
                 let mut now = Vec::new();
                 (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).map_err(|_| Errno::EIO)?;
                 // Another zroot that found it before anything was in it may have emptied it again.
