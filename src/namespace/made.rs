@@ -41,7 +41,6 @@ enum What {
 }
 
 /// All that was made, in the order of making. Dropping it takes everything away again.
-
 #[derive(Default)]
 pub struct Made {
     things: Vec<Thing>,
