@@ -31,7 +31,7 @@ Classes on by default: owner identity capability device probe. Others: getid syn
 Exit status: 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
 
 /// What was typed.
-#[derive(Parser, Debug)]
+#[derive(Parser, Default, Debug)]
 #[command(
     name = "zroot",
     version,
@@ -174,25 +174,6 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
         }
     };
     plan(typed, args.get(command..).unwrap_or_default().to_vec(), variable).map(Request::Run)
-}
-
-impl Default for Args {
-    fn default() -> Args {
-        Args {
-            chdir: None,
-            root: None,
-            bind: Vec::new(),
-            userns: Userns::Auto,
-            if_needed: false,
-            allow_new_privs: false,
-            fake: Vec::new(),
-            no_fake: Vec::new(),
-            no_sync: false,
-            no_apt_config: false,
-            split_string: None,
-            verbose: false,
-        }
-    }
 }
 
 /// Where the options end and where COMMAND begins: at the first argument that is neither an option nor an option's value, or after `--`.
@@ -417,12 +398,4 @@ fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) 
     }
     words.extend(word);
     words.into_iter().map(|word| CString::new(word).map_err(|_| error("a NUL"))).collect()
-}
-
-/// The C string of an OS string.
-///
-/// # Errors
-/// [`Failure`] if it has a NUL inside, which no argument of a program can have.
-pub fn c_string(string: OsString) -> Result<CString, Failure> {
-    CString::new(string.into_vec()).map_err(|_| usage("an argument contains a NUL byte"))
 }

@@ -14,7 +14,7 @@
 //! only after the number has matched: `seccomp_is_const_allow()` (kernel/seccomp.c, since 5.11) then marks every other number as always
 //! allowed, and the kernel does not run the program for it at all.
 
-use crate::arch::{Abi, Endian, Sysno};
+use crate::arch::{Abi, Endian};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
 use crate::filter::policy::{Action, Class, ClassSet, When};
 
@@ -293,10 +293,4 @@ fn high_word(abi: Abi, arg: u8) -> u32 {
 
 fn word(arg: u8, second: bool) -> u32 {
     ARGS + 8 * u32::from(arg) + if second { 4 } else { 0 }
-}
-
-/// Which call of the matrix has number `nr` on `abi`, if any.
-#[must_use]
-pub fn call_of(abi: Abi, nr: u32) -> Option<Sysno> {
-    Sysno::ALL.iter().copied().find(|call| call.nr(abi) == Some(nr))
 }
