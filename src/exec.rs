@@ -67,7 +67,18 @@ pub fn find(name: &CStr, path: Option<&[u8]>, stat: impl Fn(&CStr) -> nix::Resul
         candidates.push(candidate);
     }
     if candidates.is_empty() {
-        return Err(unfit.unwrap_or_else(|| not_found(name, "command not found")));
+        return Err(unfit.unwrap_or_else(|| {
+            let failure = not_found(name, "command not found");
+            // What root's PATH has and a user's on Debian has not.
+            let elsewhere = ["/usr/local/sbin", "/usr/sbin", "/sbin"].into_iter().find(|dir| {
+                let candidate = CString::new([dir.as_bytes(), b"/", bytes].concat()).unwrap_or_default();
+                matches!(look(stat(&candidate)), Look::Runnable)
+            });
+            match elsewhere {
+                Some(dir) => failure.hint(format!("it is in {dir}, which PATH does not name: add it, as root's PATH has it")),
+                None => failure,
+            }
+        }));
     }
     Ok(candidates)
 }

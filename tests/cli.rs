@@ -1214,3 +1214,12 @@ fn a_setuid_or_setgid_zroot_refuses() {
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o6755)).expect("chmod");
     assert_eq!(run(user(&copy).args(["echo", "ran"])).succeeds().stdout, "ran\n");
 }
+
+#[test]
+fn a_command_of_roots_path_is_named() {
+    let dir = ["/usr/sbin", "/sbin"].into_iter().find(|dir| Path::new(dir).join("chroot").is_file()).expect("chroot in an sbin");
+    let (what, hint) = run(zroot_with(["chroot", "/"]).env("PATH", "/nowhere")).refused(127);
+    assert_eq!(what, "'chroot': command not found");
+    assert!(hint.starts_with(&format!("it is in {dir}, ")), "{hint}");
+    run(zroot_with(["true"]).env("PATH", "/usr/bin:/bin")).succeeds();
+}
