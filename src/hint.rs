@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use crate::filter::install::InstallError;
 use crate::host::Facts;
 use crate::namespace::{Refused, Stage};
+use crate::supervisor::Unavailable;
 
 /// What to do about a refused user namespace. The way that needs no administrator is named last in each.
 #[must_use]
@@ -84,7 +85,22 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
             let count = facts.seccomp_filters.map_or(String::new(), |count| format!(" ({count} here)"));
             format!("too many seccomp filters are stacked{count}: nest zroot less deeply")
         }
+        InstallError::Refused(Errno::EBUSY) => {
+            "calls are notified to another program already (a container runtime's, say), and only one can be: run zroot outside of it, or use --consistency=zero".into()
+        }
         InstallError::Refused(_) => "an outer seccomp filter or a security module forbids seccomp(2): have it allowed".into(),
         InstallError::NoAnswer(_) => "another seccomp filter or a tracer answers in its place: run zroot outside of it".into(),
     }
+}
+
+/// What to do about a supervisor that cannot be had.
+#[must_use]
+pub fn for_supervisor(unavailable: Unavailable) -> String {
+    let way = match unavailable {
+        Unavailable::Kernel => "use Linux 5.9 or later",
+        Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
+        Unavailable::Limit => "set it back to unlimited",
+        Unavailable::Resources(_) => "raise the limits on memory, open files or processes (ulimit -a)",
+    };
+    format!("{way}; or use --consistency=zero, which needs no supervisor")
 }

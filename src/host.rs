@@ -68,8 +68,17 @@ fn maps(path: &str, id: u32) -> Option<bool> {
     Some(id_ranges(&map).any(|(first, count)| (first..first + count).contains(&u64::from(id))))
 }
 
+/// Whether this kernel is `major.minor` or newer.
+#[must_use]
+pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let Ok(names) = nix::sys::utsname::uname() else { return false };
+    let release = names.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
+
 /// The first inner id and the length of each line of a `uid_map` or `gid_map`.
-fn id_ranges(map: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
+pub fn id_ranges(map: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
     map.lines().filter_map(|line| {
         let mut words = line.split_whitespace().map(str::parse);
         Some((words.next()?.ok()?, words.nth(1)?.ok()?))

@@ -10,12 +10,14 @@
 pub mod apt;
 pub mod arch;
 pub mod cli;
+pub mod detach;
 pub mod exec;
 pub mod failure;
 pub mod filter;
 pub mod hint;
 pub mod host;
 pub mod namespace;
+pub mod supervisor;
 
 /// What is exported as `ZROOT` and printed by `--version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

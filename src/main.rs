@@ -19,13 +19,15 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
-use zroot::cli::{Plan, Request, Userns};
+use zroot::cli::{Consistency, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
-use zroot::filter::install::InstallError;
+use zroot::filter::install::{self, InstallError};
+use zroot::filter::{ClassSet, Level, Policy};
 use zroot::host::{self, Facts};
 use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
 use zroot::namespace::{Entered, Refused};
+use zroot::supervisor::{self, Unavailable};
 use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
 
 /// What the kernel starts zroot with.
@@ -102,7 +104,6 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
         _ => failure,
     })?;
-    let program = filter::program(plan.classes).context("cannot build the filter")?;
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
@@ -142,10 +143,56 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     if !plan.allow_new_privs {
         set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
     }
-    filter::install(&program)?;
-    filter::install::probe()?;
-    say(format_args!("filter: {} instructions, fakes {}, answers", program.len(), plan.classes));
+    // Set by a zroot further out, which may have a supervisor.
+    let outer = start.variable("ZROOT").and_then(|_| install::hello()).filter(|_| plan.consistency != Some(Consistency::Zero));
+    emulate(plan, outer, say)?;
     Err(exec::become_command(&candidates, &args, &env).into())
+}
+
+/// Turns the emulation on, at the level that was asked for, and proves that it answers. `outer` is what a supervisor around us answers: it goes on
+/// to do so, because there can be no second one.
+fn emulate(plan: &Plan, outer: Option<ClassSet>, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
+    if let Some(outer) = outer {
+        say(format_args!("the supervisor of the zroot around this one answers {outer}"));
+        let policy = Policy { level: Level::Zero, classes: plan.policy(Level::Zero).classes.minus(outer).minus(Level::Selective.default_classes()) };
+        if policy.classes != ClassSet::EMPTY {
+            filter::install(&filter::program(policy).context("cannot build the filter")?)?;
+            say(format_args!("filter: fakes {}", policy.classes));
+        }
+        return Ok(());
+    }
+    let wanted = plan.consistency.unwrap_or(Consistency::Zero);
+    if wanted != Consistency::Zero {
+        let policy = plan.policy(Level::Selective);
+        match supervise(policy) {
+            Ok(()) => {
+                say(format_args!("supervisor: answers {}", policy.classes));
+                return Ok(());
+            }
+            Err(error) if wanted == Consistency::Auto && can_go_on(&error) => say(format_args!("level zero: {error:#}")),
+            Err(error) => return Err(error),
+        }
+    }
+    let policy = plan.policy(Level::Zero);
+    let program = filter::program(policy).context("cannot build the filter")?;
+    filter::install(&program)?;
+    install::probe()?;
+    say(format_args!("filter: {} instructions, fakes {}, answers", program.len(), policy.classes));
+    Ok(())
+}
+
+/// Starts a supervisor and installs the filter that hands calls on to it.
+fn supervise(policy: Policy) -> anyhow::Result<()> {
+    let program = filter::program(policy).context("cannot build the filter")?;
+    let supervisor = supervisor::start(policy)?;
+    let listener = install::install_with_listener(&program)?;
+    supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
+    Ok(install::probe()?)
+}
+
+/// Whether nothing has been changed by the failed attempt to have a supervisor.
+fn can_go_on(error: &anyhow::Error) -> bool {
+    error.is::<Unavailable>() || matches!(error.downcast_ref(), Some(InstallError::Refused(_)))
 }
 
 /// Sets the variable `name` in `env`, in place of any value it has.
@@ -166,6 +213,8 @@ fn report(error: &anyhow::Error) -> u8 {
         advice = Some(hint::for_namespace(*error, &Facts::read()));
     } else if let Some(error) = error.downcast_ref::<InstallError>() {
         advice = Some(hint::for_filter(*error, &Facts::read()));
+    } else if let Some(error) = error.downcast_ref::<Unavailable>() {
+        advice = Some(hint::for_supervisor(*error));
     } else if error.is::<apt::ConfigError>() {
         advice = Some("--no-apt-config does without".into());
     }

@@ -3,10 +3,12 @@
 #![allow(unsafe_code)] // seccomp(2) with flags and the probe: no crate has a safe call for them
 
 use std::fmt;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 
 use crate::filter::asm::sock_filter;
+use crate::filter::policy::ClassSet;
 
 /// Why the emulation is not on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +36,25 @@ impl std::error::Error for InstallError {}
 /// # Errors
 /// [`InstallError::Refused`] with seccomp(2)'s error.
 pub fn install(program: &[sock_filter]) -> Result<(), InstallError> {
+    // From 4.17 to 5.15 a filter also turns on the mitigation of speculative store bypass, which slows the command down; SPEC_ALLOW
+    // leaves that as it is (kernel/seccomp.c, seccomp_assign_mode). Kernels before 4.17 answer EINVAL to the flag.
+    first_known(&[libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0], program).map(drop)
+}
+
+/// The same for a program that has calls notified. Returns the listener: one may be in a chain of filters, else the error is `EBUSY`.
+///
+/// # Errors
+/// [`InstallError::Refused`] with seccomp(2)'s error.
+pub fn install_with_listener(program: &[sock_filter]) -> Result<OwnedFd, InstallError> {
+    let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // Since 5.19 a signal that does not kill can wait until a call that is in hand has its answer.
+    let fd = first_known(&[flags | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, flags], program)?;
+    // SAFETY: the kernel has just made the descriptor for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// seccomp(2) with the first of `choices` of flags that the kernel knows; what it returns.
+fn first_known(choices: &[libc::c_ulong], program: &[sock_filter]) -> Result<RawFd, InstallError> {
     /// `struct sock_fprog`, include/uapi/linux/filter.h.
     #[repr(C)]
     struct SockFprog {
@@ -44,18 +65,16 @@ pub fn install(program: &[sock_filter]) -> Result<(), InstallError> {
     // asm::MAX_LEN keeps every assembled program below this.
     let len = libc::c_ushort::try_from(program.len()).map_err(|_| InstallError::Refused(Errno::EINVAL))?;
     let fprog = SockFprog { len, filter: program.as_ptr() };
-    // From 4.17 to 5.15 a filter also turns on the mitigation of speculative store bypass, which slows the command down; SPEC_ALLOW
-    // leaves that as it is (kernel/seccomp.c, seccomp_assign_mode). Kernels before 4.17 answer EINVAL to the flag.
     let mut result = Err(InstallError::Refused(Errno::EINVAL));
-    for flags in [libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0] {
+    for flags in choices {
         // SAFETY: `fprog` and the `len` instructions it points to outlive the call, which only reads them.
-        let ret = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const fprog) };
-        result = Errno::result(ret).map(drop).map_err(InstallError::Refused);
+        let ret = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, *flags, &raw const fprog) };
+        result = Errno::result(ret).map_err(InstallError::Refused);
         if result != Err(InstallError::Refused(Errno::EINVAL)) {
             break;
         }
     }
-    result
+    result.map(|fd| RawFd::try_from(fd).unwrap_or(-1))
 }
 
 /// Makes a call that only the filter can answer with success: `kexec_load`, with arguments that the kernel refuses whoever asks
@@ -64,8 +83,22 @@ pub fn install(program: &[sock_filter]) -> Result<(), InstallError> {
 /// # Errors
 /// [`InstallError::NoAnswer`] if the kernel, or another filter, answered instead.
 pub fn probe() -> Result<(), InstallError> {
-    let (entry, segments, flags) = (usize::MAX, usize::MAX, usize::MAX);
+    kexec_load(usize::MAX).map(drop).map_err(InstallError::NoAnswer)
+}
+
+/// Asks whether a zroot with a supervisor is above this process: what its supervisor answers, if there is one.
+#[must_use]
+pub fn hello() -> Option<ClassSet> {
+    // A filter alone answers 0, the kernel with an error.
+    let answer = kexec_load(HELLO).ok().filter(|answer| *answer > 0)?;
+    Some(ClassSet::from_bits(u16::try_from(answer - 1).ok()?))
+}
+
+/// The first argument of a `kexec_load` by which a zroot asks for one above it ("zroo").
+pub const HELLO: usize = 0x7a72_6f6f;
+
+fn kexec_load(entry: usize) -> Result<libc::c_long, Errno> {
+    let (segments, flags) = (usize::MAX, usize::MAX);
     // SAFETY: the segment pointer is null and the count out of range, so that no memory is touched, whoever answers.
-    let ret = unsafe { libc::syscall(libc::SYS_kexec_load, entry, segments, std::ptr::null::<libc::c_void>(), flags) };
-    Errno::result(ret).map(drop).map_err(InstallError::NoAnswer)
+    Errno::result(unsafe { libc::syscall(libc::SYS_kexec_load, entry, segments, std::ptr::null::<libc::c_void>(), flags) })
 }

@@ -14,8 +14,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, UnlinkatFlags, fork, pipe2, setsid, unlinkat};
+use nix::unistd::{Pid, UnlinkatFlags, close, pipe2, unlinkat};
+
+use crate::detach::{detached, hold_nothing_but};
 
 /// An inode, by its device and number.
 type Id = (libc::dev_t, libc::ino_t);
@@ -206,45 +207,12 @@ impl Guard {
         }
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
         let (wait, armed) = pipe2(OFlag::O_CLOEXEC)?;
-        // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
-        #[allow(unsafe_code)]
-        match unsafe { fork() }? {
-            ForkResult::Parent { child } => {
-                let ended = loop {
-                    match waitpid(child, None) {
-                        Err(Errno::EINTR) => {}
-                        ended => break ended,
-                    }
-                };
-                match ended {
-                    // No status is kept where the caller ignores SIGCHLD, which survives execve.
-                    Ok(WaitStatus::Exited(_, 0)) | Err(Errno::ECHILD) => {}
-                    _ => return Err(Errno::EAGAIN), // the second fork's; what was made goes here
-                }
-                std::mem::forget(made); // the other process's now
-                Ok(Some(Guard { inotify, armed }))
-            }
-            ForkResult::Child => {
-                // The command may send a signal to its process group at once.
-                let _ = setsid();
-                // Twice, so that the command does not find a child that it did not start.
-                // SAFETY: as above.
-                #[allow(unsafe_code)]
-                let second = unsafe { fork() };
-                if matches!(second, Ok(ForkResult::Child)) {
-                    drop(armed);
-                    tidy_up(&inotify, wait, made);
-                } else {
-                    std::mem::forget(made);
-                }
-                // Not exit(3): what is buffered or registered is the parent's.
-                // SAFETY: _exit(2) only ends the process.
-                #[allow(unsafe_code)]
-                unsafe {
-                    libc::_exit(second.is_err().into())
-                }
-            }
-        }
+        detached(|| {
+            // What the closure does not own is not dropped there.
+            let _ = close(armed.as_raw_fd());
+            tidy_up(&inotify, wait, made);
+        })?;
+        Ok(Some(Guard { inotify, armed }))
     }
 
     /// From now on everything stays until the present mount namespace ends. `root` is the root of a file system that is mounted there and nowhere
@@ -261,7 +229,8 @@ impl Guard {
 /// What the detached process does.
 fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
     let _ = nix::unistd::chdir("/");
-    hold_nothing_else(&[inotify.as_fd(), wait.as_fd()], &made);
+    let own = made.things.iter().map(|thing| thing.parent.as_raw_fd()).chain(made.root.as_ref().map(AsRawFd::as_raw_fd));
+    hold_nothing_but(&own.chain([inotify.as_fd().as_raw_fd(), wait.as_raw_fd()]).collect::<Vec<_>>());
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
     // Ends when zroot does, by execve or otherwise.
     let mut armed = Vec::new();
@@ -331,23 +300,5 @@ fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
     unsafe {
         let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
         Ok(OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?))
-    }
-}
-
-/// Closes every descriptor but these: a pipe of the caller's, held open, would keep its reader waiting. The standard ones may be among these, where the
-/// caller has closed its own.
-fn hold_nothing_else(keep: &[BorrowedFd], made: &Made) {
-    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<i32> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    let own = made.things.iter().map(|thing| &thing.parent).chain(&made.root).map(AsRawFd::as_raw_fd);
-    let ours: Vec<i32> = keep.iter().map(AsRawFd::as_raw_fd).chain(own).collect();
-    for fd in open.into_iter().filter(|fd| !ours.contains(fd)) {
-        let _ = nix::unistd::close(fd);
-    }
-    while let Ok(null) = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
-        if null.as_raw_fd() > 2 {
-            break;
-        }
-        std::mem::forget(null);
     }
 }

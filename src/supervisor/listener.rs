@@ -1,0 +1,124 @@
+//! The listener: the descriptor over which the kernel hands notified calls to the supervisor and takes the answers (seccomp_unotify(2)).
+
+#![allow(unsafe_code)] // ioctl(2) on it: no crate has a safe call
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::call::Answer;
+
+pub use libc::{seccomp_notif, seccomp_notif_resp};
+
+/// Room for one notification, as large as any kernel's.
+#[repr(C, align(8))]
+pub struct Notification {
+    /// What every kernel fills in.
+    pub notif: seccomp_notif,
+    /// A later kernel's fields.
+    more: [u8; 256 - size_of::<seccomp_notif>()],
+}
+
+/// The answer to one notification, with room for a later kernel's fields.
+#[repr(C, align(8))]
+pub struct Response {
+    /// What every kernel reads.
+    pub resp: seccomp_notif_resp,
+    more: [u8; 64 - size_of::<seccomp_notif_resp>()],
+}
+
+/// What [`Listener::receive`] comes back with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Received {
+    /// A notification is there.
+    Call,
+    /// Nothing, because of a signal or because the caller is gone already.
+    Nothing,
+    /// No process uses the filter any more.
+    End,
+}
+
+/// A listener. Its clones and a forked process's share the kernel's queue.
+pub struct Listener {
+    fd: OwnedFd,
+    /// Whether RECV itself returns when the last process is gone: since 6.6 (kernel/seccomp.c, `recv_wait_event`), as is the flag that tells.
+    recv_ends: bool,
+}
+
+impl Listener {
+    /// Takes over `fd`, which seccomp(2) returned.
+    #[must_use]
+    pub fn new(fd: OwnedFd) -> Listener {
+        /// include/uapi/linux/seccomp.h. It has the supervisor woken on the caller's processor, as a function call would be.
+        const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: libc::c_ulong = 1;
+        // SAFETY: this ioctl takes its argument by value.
+        let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) };
+        Listener { fd, recv_ends: result == 0 }
+    }
+
+    /// Waits for the next notification and puts it into `room`.
+    ///
+    /// # Errors
+    /// ioctl(2)'s that no other call will do better.
+    pub fn receive(&self, room: &mut Notification) -> Result<Received, Errno> {
+        if !self.recv_ends && self.is_unused(PollTimeout::NONE) {
+            return Ok(Received::End);
+        }
+        // The kernel wants it zeroed (kernel/seccomp.c, seccomp_notify_recv: check_zeroed_user).
+        // SAFETY: a notification is plain integers, for which zero is a value.
+        unsafe { std::ptr::write_bytes(&raw mut *room, 0, 1) };
+        // SAFETY: `room` is as large as the kernel's structure, or larger.
+        match Errno::result(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut *room) }) {
+            Ok(_) => Ok(Received::Call),
+            Err(Errno::EINTR) => Ok(Received::Nothing),
+            Err(Errno::ENOENT) => Ok(if self.is_unused(PollTimeout::ZERO) { Received::End } else { Received::Nothing }),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Waits for something to happen, at most `timeout`; whether that was the end of the last process under the filter
+    /// (since 5.9: kernel/seccomp.c, `seccomp_notify_poll`).
+    fn is_unused(&self, timeout: PollTimeout) -> bool {
+        let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut fds, timeout);
+        let events = fds[0].revents().unwrap_or(PollFlags::empty());
+        events.contains(PollFlags::POLLHUP) && !events.contains(PollFlags::POLLIN)
+    }
+
+    /// Answers. An error says that nobody waits for it any more: the caller died, or a signal called it away.
+    ///
+    /// # Errors
+    /// `ENOENT`.
+    pub fn send(&self, response: &Response) -> Result<(), Errno> {
+        // SAFETY: the kernel reads and writes its structure, which is not larger than `Response`.
+        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, (&raw const *response).cast_mut()) };
+        Errno::result(result).map(drop)
+    }
+
+    /// Whether the caller of notification `id` still waits: what was read of it up to now was its own, not that of a later process with its number.
+    #[must_use]
+    pub fn is_valid(&self, id: u64) -> bool {
+        // SAFETY: the kernel reads eight bytes.
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) == 0 }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Response {
+    /// What the kernel is told about notification `id`.
+    #[must_use]
+    pub fn new(id: u64, answer: Answer) -> Response {
+        let (val, error, flags) = match answer {
+            Answer::Value(value) => (value, 0, 0),
+            Answer::Error(errno) => (0, -(errno as i32), 0),
+            Answer::Real => (0, 0, 1), // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+        };
+        Response { resp: seccomp_notif_resp { id, val, error, flags }, more: [0; 64 - size_of::<seccomp_notif_resp>()] }
+    }
+}

@@ -1,0 +1,222 @@
+//! The supervisor: a detached process that answers the calls which the filter hands on (`SECCOMP_RET_USER_NOTIF`), so that they are real where the kernel
+//! permits them and pretended only where it refuses.
+//!
+//! ```text
+//! listener -> call (what was asked) -> one file per kind of answer -> answer -> listener
+//!                                      owners nodes foreign xattrs: through target, to the files
+//!                                      identity: through store, to credentials
+//! ```
+//!
+//! [`serve`] is the loop and its guard; [`target`] the only place that reads a target's memory and reaches its files; [`credentials`] a pure
+//! model of what credentials(7) and capabilities(7) say; [`store`] what has been set, kept in a [`journal`].
+
+pub mod call;
+pub mod credentials;
+pub mod desk;
+pub mod foreign;
+pub mod identity;
+pub mod journal;
+pub mod listener;
+pub mod nodes;
+pub mod owners;
+pub mod serve;
+pub mod store;
+pub mod target;
+pub mod xattrs;
+
+use std::fmt;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::socket::{AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
+
+use crate::detach;
+use crate::filter::install::HELLO;
+use crate::arch::Sysno;
+use crate::filter::policy::{Action, Class, Policy};
+use crate::host;
+use call::Call;
+use desk::Desk;
+use journal::Journal;
+use listener::Listener;
+use serve::Supervisor;
+use store::Store;
+use target::{File, Home, Target};
+
+/// Why there can be no supervisor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unavailable {
+    /// The kernel is older than 5.9, whose listeners do not tell when the last process is gone.
+    Kernel,
+    /// `/proc` is missing, or another PID namespace's.
+    Proc(Errno),
+    /// The hard limit RLIMIT_LOCKS leaves no room for a number.
+    Limit,
+    /// What it needs of memory, descriptors or processes is not to be had.
+    Resources(Errno),
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot start the supervisor: ")?;
+        match self {
+            Unavailable::Kernel => f.write_str("this kernel is older than 5.9"),
+            Unavailable::Proc(Errno::ESRCH) => f.write_str("/proc is that of another PID namespace"),
+            Unavailable::Proc(errno) => write!(f, "/proc: {}", errno.desc()),
+            Unavailable::Limit => f.write_str("the hard limit on locks (ulimit -Hx) is set"),
+            Unavailable::Resources(errno) => f.write_str(errno.desc()),
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// A supervisor that has no listener yet. If this is dropped, it ends.
+pub struct Waiting {
+    socket: OwnedFd,
+}
+
+/// Starts a supervisor for what `policy` has notified. It sees files as this process does now.
+///
+/// # Errors
+/// [`Unavailable`]; nothing is left then.
+pub fn start(policy: Policy) -> Result<Waiting, Unavailable> {
+    if !host::kernel_is_at_least(5, 9) {
+        return Err(Unavailable::Kernel);
+    }
+    let home = Home::open().map_err(Unavailable::Proc)?;
+    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_LOCKS).map_err(Unavailable::Resources)?;
+    if hard != libc::RLIM_INFINITY {
+        return Err(Unavailable::Limit);
+    }
+    let maps = IdMaps::read();
+    let journal = Journal::new().map_err(Unavailable::Resources)?;
+    let desk = Desk::new().map_err(Unavailable::Resources)?;
+    let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(Unavailable::Resources)?;
+    let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
+    keep.extend(home.descriptors());
+    detach::detached(|| {
+        detach::hold_nothing_but(&keep);
+        if let Some(listener) = receive_listener(there.as_raw_fd()) {
+            let _ = nix::unistd::close(there.as_raw_fd());
+            let listener = Listener::new(listener);
+            Supervisor { listener, home, store: Store::new(journal), maps, classes: classes(policy), answers: policy, desk, life: None, unanswered: None }.run();
+        }
+    })
+    .map_err(Unavailable::Resources)?;
+    Ok(Waiting { socket: here })
+}
+
+impl Waiting {
+    /// Hands over the listener, which must be open nowhere else: calls fail only once its last descriptor is closed.
+    ///
+    /// # Errors
+    /// sendmsg(2)'s: the supervisor is gone.
+    pub fn serve(self, listener: OwnedFd) -> Result<(), Errno> {
+        let fds = [listener.as_raw_fd()];
+        let data = [IoSlice::new(b"listener")];
+        sendmsg::<()>(self.socket.as_raw_fd(), &data, &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None).map(drop)
+    }
+}
+
+/// The listener that comes over `socket`; `None` if zroot ends instead.
+fn receive_listener(socket: RawFd) -> Option<OwnedFd> {
+    let mut text = [0; 16];
+    let mut data = [IoSliceMut::new(&mut text)];
+    let mut space = nix::cmsg_space!([RawFd; 1]);
+    let message = recvmsg::<()>(socket, &mut data, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
+    message.cmsgs().ok()?.find_map(|message| match message {
+        ControlMessageOwned::ScmRights(fds) => {
+            let fd = *fds.first()?;
+            // SAFETY: the kernel has just made the descriptor for us.
+            #[allow(unsafe_code)]
+            Some(unsafe { OwnedFd::from_raw_fd(fd) })
+        }
+        _ => None,
+    })
+}
+
+/// The class of each call that is notified, in the order of [`Sysno::ALL`].
+fn classes(policy: Policy) -> Vec<Option<Class>> {
+    let mut classes = vec![None; Sysno::ALL.len()];
+    for class in policy.classes.iter() {
+        for rule in class.rules(policy.level).filter(|rule| rule.action == Action::Notify) {
+            classes[rule.call as usize] = Some(class);
+        }
+    }
+    classes
+}
+
+/// Which ids the kernel knows here, and who we are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdMaps {
+    /// The effective uid and gid, to which everything that we make belongs.
+    pub own: (u32, u32),
+    uids: Vec<(u64, u64)>,
+    gids: Vec<(u64, u64)>,
+}
+
+impl IdMaps {
+    /// Those of this process's user namespace.
+    #[must_use]
+    pub fn read() -> IdMaps {
+        let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let ranges = |path| std::fs::read_to_string(path).map_or_else(|_| Vec::new(), |map| host::id_ranges(&map).collect());
+        IdMaps { own, uids: ranges("/proc/self/uid_map"), gids: ranges("/proc/self/gid_map") }
+    }
+
+    /// Whether the kernel knows `uid`, or it is -1.
+    #[must_use]
+    pub fn has_uid(&self, uid: u32) -> bool {
+        knows(&self.uids, uid)
+    }
+
+    /// Whether the kernel knows `gid`, or it is -1.
+    #[must_use]
+    pub fn has_gid(&self, gid: u32) -> bool {
+        knows(&self.gids, gid)
+    }
+}
+
+fn knows(ranges: &[(u64, u64)], id: u32) -> bool {
+    id == u32::MAX || ranges.iter().any(|(first, count)| (*first..first + count).contains(&id.into()))
+}
+
+/// A refusal is taken for success, every other error stays.
+fn pretended(result: Result<(), Errno>) -> Result<i64, Errno> {
+    match result {
+        Ok(()) | Err(Errno::EPERM) => Ok(0),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The file that a call with `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH` means by directory descriptor `dir` and the path at `address`.
+///
+/// # Errors
+/// `EINVAL` for other flags; what reading the path brings; what `act` says.
+fn with_flags<T>(
+    target: &Target,
+    dir: i32,
+    address: u64,
+    flags: i32,
+    act: impl FnOnce(File, AtFlags) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let flags = AtFlags::from_bits_retain(flags);
+    if !(AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) {
+        return Err(Errno::EINVAL);
+    }
+    let follow = flags & AtFlags::AT_SYMLINK_NOFOLLOW;
+    if flags.contains(AtFlags::AT_EMPTY_PATH) {
+        // A null path has been as good as an empty one since 6.11 (fs/namei.c, getname_maybe_null).
+        let path = if address == 0 { c"".into() } else { target.path(address)? };
+        return if path.is_empty() { act(File::Open(dir), AtFlags::empty()) } else { act(File::At(dir, &path), follow) };
+    }
+    act(File::At(dir, &target.path(address)?), follow)
+}
+
+/// The answer to the probe: nothing, or for a zroot that asks, what is answered here.
+fn hello(call: &Call, policy: Policy) -> i64 {
+    if call.pointer(0) == HELLO as u64 { i64::from(policy.classes.bits()) + 1 } else { 0 }
+}

@@ -1,0 +1,150 @@
+//! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids are mapped), pretended where it refuses for
+//! lack of privilege or because an id is not mapped.
+
+#![allow(unsafe_code)] // the setxattr(2) family: no crate has a safe call for it here
+
+use std::ffi::{CStr, CString};
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+
+use super::target::{File, Target};
+use super::{IdMaps, with_flags};
+use crate::arch::Sysno;
+
+/// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
+const NAME_MAX: usize = 256;
+const SIZE_MAX: u64 = 65536;
+
+/// Where the arguments of a set call are, or of a remove call: which file, which name, and perhaps which value.
+struct Change {
+    name: CString,
+    /// The value and XATTR_CREATE or XATTR_REPLACE; `None` to remove.
+    set: Option<(Vec<u8>, i32)>,
+}
+
+/// Answers a call of class `xattr`.
+///
+/// # Errors
+/// The kernel's, but for a refusal.
+pub fn answer(target: &Target, maps: &IdMaps) -> Result<i64, Errno> {
+    let call = target.call;
+    let here = AT_FDCWD.as_raw_fd();
+    let set = |name| read_change(target, name, Some((call.pointer(2), call.long(3), call.int(4))));
+    let remove = |name| read_change(target, name, None);
+    let at = |change: &Change, flags| make(target, File::At(here, &target.path(call.pointer(0))?), flags, change, maps);
+    let not_through = AtFlags::AT_SYMLINK_NOFOLLOW;
+    match call.sysno {
+        Sysno::setxattr => at(&set(call.pointer(1))?, AtFlags::empty()),
+        Sysno::lsetxattr => at(&set(call.pointer(1))?, not_through),
+        Sysno::fsetxattr => make(target, File::Open(call.int(0)), AtFlags::empty(), &set(call.pointer(1))?, maps),
+        Sysno::removexattr => at(&remove(call.pointer(1))?, AtFlags::empty()),
+        Sysno::lremovexattr => at(&remove(call.pointer(1))?, not_through),
+        Sysno::fremovexattr => make(target, File::Open(call.int(0)), AtFlags::empty(), &remove(call.pointer(1))?, maps),
+        // setxattrat(dir, path, flags, name, &args, sizeof args), removexattrat(dir, path, flags, name).
+        _ => with_flags(target, call.int(0), call.pointer(1), call.int(2), |file, flags| {
+            let value = if call.sysno == Sysno::setxattrat { Some(read_args(target)?) } else { None };
+            make(target, file, flags, &read_change(target, call.pointer(3), value)?, maps)
+        }),
+    }
+}
+
+/// `struct xattr_args`, include/uapi/linux/xattr.h: where the value is, its size, and the flags.
+fn read_args(target: &Target) -> Result<(u64, u64, i32), Errno> {
+    let (address, size) = (target.call.pointer(4), target.call.long(5));
+    let mut bytes = [0; 4096];
+    match size {
+        0..16 => return Err(Errno::EINVAL),
+        4097.. => return Err(Errno::E2BIG),
+        _ => {}
+    }
+    let bytes = &mut bytes[..usize::try_from(size).unwrap_or_default()];
+    target.read(address, bytes)?;
+    if bytes[16..].iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG); // a later kernel's
+    }
+    let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
+    let value = u64::from_ne_bytes(bytes[..8].try_into().unwrap_or_default());
+    Ok((value, word(8).into(), word(12).cast_signed()))
+}
+
+fn read_change(target: &Target, name: u64, value: Option<(u64, u64, i32)>) -> Result<Change, Errno> {
+    if value.is_some_and(|(_, _, flags)| flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let name = target.string(name, NAME_MAX)?.filter(|name| !name.is_empty()).ok_or(Errno::ERANGE)?;
+    let set = match value {
+        None => None,
+        Some((_, size, _)) if size > SIZE_MAX => return Err(Errno::E2BIG),
+        Some((address, size, flags)) => {
+            let mut value = vec![0; usize::try_from(size).unwrap_or_default()];
+            target.read(address, &mut value)?;
+            Some((value, flags))
+        }
+    };
+    Ok(Change { name, set })
+}
+
+fn make(target: &Target, file: File, flags: AtFlags, change: &Change, maps: &IdMaps) -> Result<i64, Errno> {
+    let through = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
+    match target.reach(file, |path| real(path, through, change)) {
+        Ok(()) => Ok(0),
+        Err(errno) if is_refusal(errno, change, maps) => Ok(0),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn real(path: &CStr, through: bool, change: &Change) -> Result<(), Errno> {
+    let (path, name) = (path.as_ptr(), change.name.as_ptr());
+    let result = match &change.set {
+        Some((value, flags)) => {
+            let set = if through { libc::setxattr } else { libc::lsetxattr };
+            // SAFETY: two strings that end in a null byte, and as many bytes as are said.
+            unsafe { set(path, name, value.as_ptr().cast(), value.len(), *flags) }
+        }
+        None => {
+            let remove = if through { libc::removexattr } else { libc::lremovexattr };
+            // SAFETY: two strings that end in a null byte.
+            unsafe { remove(path, name) }
+        }
+    };
+    Errno::result(result).map(drop)
+}
+
+/// Whether real root would not have seen this error.
+fn is_refusal(errno: Errno, change: &Change, maps: &IdMaps) -> bool {
+    let name = change.name.to_bytes();
+    let is = |space: &[u8]| name.starts_with(space);
+    match errno {
+        // user.* attributes belong to regular files and directories, whoever asks (fs/xattr.c, xattr_permission).
+        Errno::EPERM => is(b"security.") || is(b"trusted.") || is(b"system."),
+        Errno::EOPNOTSUPP => is(b"security.") || is(b"trusted."),
+        Errno::EINVAL if is(b"system.posix_acl_") => change.set.as_ref().is_some_and(|(acl, _)| names_unmapped_id(acl, maps)),
+        _ => false,
+    }
+}
+
+/// Whether an ACL (include/uapi/linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each entry, little-endian) is well formed
+/// and names somebody whom the kernel does not know here.
+fn names_unmapped_id(acl: &[u8], maps: &IdMaps) -> bool {
+    const USER: u16 = 2;
+    const GROUP: u16 = 8;
+    let Some(entries) = acl.strip_prefix(&2_u32.to_le_bytes()) else { return false };
+    let mut unmapped = false;
+    let chunks = entries.chunks_exact(8);
+    if !chunks.remainder().is_empty() {
+        return false;
+    }
+    for entry in chunks {
+        let tag = u16::from_le_bytes([entry[0], entry[1]]);
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        match tag {
+            USER => unmapped |= !maps.has_uid(id),
+            GROUP => unmapped |= !maps.has_gid(id),
+            0x01 | 0x04 | 0x10 | 0x20 => {}
+            _ => return false,
+        }
+    }
+    unmapped
+}
