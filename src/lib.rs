@@ -16,6 +16,7 @@ pub mod filter;
 pub mod hint;
 pub mod host;
 pub mod namespace;
+pub mod supervisor;
 
 /// What is exported as `ZROOT` and printed by `--version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
