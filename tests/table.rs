@@ -179,6 +179,49 @@ fn every_call_is_in_exactly_one_class() {
 }
 
 #[test]
+fn numbers_lead_back_to_abi_and_call() {
+    for abi in Abi::ALL {
+        for call in Sysno::ALL {
+            let Some(nr) = call.nr(abi) else { continue };
+            assert_eq!(Abi::of(abi.audit_arch(), nr), Some(abi), "{call:?} on {abi}");
+            assert_eq!(Sysno::of(abi, nr), Some(*call), "{abi}");
+            if abi.audit_arch() == Abi::X32.audit_arch() {
+                let other = if abi == Abi::X32 { Abi::X86_64 } else { Abi::X32 };
+                assert_eq!(Abi::of(abi.audit_arch(), nr ^ 0x4000_0000), Some(other), "{call:?} on {abi}");
+                assert_eq!(Sysno::of(abi, nr ^ 0x4000_0000), None, "{call:?} on {abi}");
+            } else {
+                assert_eq!(Abi::of(abi.audit_arch(), nr | 0x4000_0000), Some(abi), "{abi} has no bit");
+            }
+            assert_eq!(Sysno::of(abi, nr | 0x8000_0000), None, "{call:?} on {abi}");
+        }
+        assert_eq!(Sysno::of(abi, u32::MAX), None, "a cell without a number is no call");
+        assert_eq!(Sysno::of(abi, u16::MAX.into()), None, "a cell without a number is no call");
+    }
+    assert_eq!(Abi::of(0, 0), None);
+    assert_eq!(Abi::of(u32::MAX, 0x4000_0000), None);
+}
+
+#[test]
+fn ids_of_16_bits_are_where_there_are_twins_of_32() {
+    for abi in Abi::ALL {
+        let twins: Vec<_> = Sysno::ALL.iter().filter(|call| call.name().ends_with("32") && call.nr(abi).is_some()).collect();
+        assert_eq!(abi.has_16bit_ids(), !twins.is_empty(), "{abi}: {twins:?}");
+    }
+}
+
+#[test]
+fn pointers_have_the_width_of_the_abi() {
+    for abi in Abi::ALL {
+        let expected = match abi {
+            Abi::S390 => 0x7fff_ffff,
+            Abi::I386 | Abi::Arm | Abi::Riscv32 | Abi::Mipsel => 0xffff_ffff,
+            _ => u64::MAX,
+        };
+        assert_eq!(abi.pointer_mask(), expected, "{abi}");
+    }
+}
+
+#[test]
 fn kernels_execute_these_abis() {
     use Abi::*;
     let families: [&[Abi]; 7] = [
@@ -276,6 +319,7 @@ fn inode_flag_requests_are_what_compilers_make_of_them() {
             Abi::Mipsn32el | Abi::Mipsel => (0x8004_6602, 0x801c_5820),
         };
         assert_eq!((abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()), expected, "{abi}");
+        assert_eq!(abi.inode_flag_requests(), [expected.0, expected.1], "{abi}");
     }
 
     need!(NAME, "cc");

@@ -52,6 +52,12 @@ impl Sysno {
             nr => Some(nr as u32 | abi.nr_bit()),
         }
     }
+
+    /// The call that `nr` is on `abi`, as `seccomp_data.nr` shows it (for x32 with the bit), or `None` if it is none of the matrix.
+    #[must_use]
+    pub fn of(abi: super::Abi, nr: u32) -> Option<Sysno> {
+        Sysno::ALL.iter().copied().find(|call| call.nr(abi) == Some(nr))
+    }
 }
 
 #[rustfmt::skip]
