@@ -22,6 +22,7 @@ use nix::unistd::chdir;
 use zroot::cli::{Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
 use zroot::filter::install::InstallError;
+use zroot::filter::{Level, Policy};
 use zroot::host::{self, Facts};
 use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
@@ -102,7 +103,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
         _ => failure,
     })?;
-    let program = filter::program(plan.classes).context("cannot build the filter")?;
+    let program = filter::program(Policy { level: Level::Zero, classes: plan.classes }).context("cannot build the filter")?;
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
