@@ -19,10 +19,10 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
-use zroot::cli::{Plan, Request, Userns};
+use zroot::cli::{Consistency, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
+use zroot::filter::Level;
 use zroot::filter::install::InstallError;
-use zroot::filter::{Level, Policy};
 use zroot::host::{self, Facts};
 use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
@@ -103,7 +103,8 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
         _ => failure,
     })?;
-    let program = filter::program(Policy { level: Level::Zero, classes: plan.classes }).context("cannot build the filter")?;
+    let policy = plan.policy(level(plan)?);
+    let program = filter::program(policy).context("cannot build the filter")?;
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
@@ -145,8 +146,16 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     }
     filter::install(&program)?;
     filter::install::probe()?;
-    say(format_args!("filter: {} instructions, fakes {}, answers", program.len(), plan.classes));
+    say(format_args!("filter: {} instructions, fakes {}, answers", program.len(), policy.classes));
     Err(exec::become_command(&candidates, &args, &env).into())
+}
+
+/// The level of this run. There is no supervisor yet, so only zero can be had.
+fn level(plan: &Plan) -> Result<Level, Failure> {
+    match plan.consistency {
+        None | Some(Consistency::Zero | Consistency::Auto) => Ok(Level::Zero),
+        Some(Consistency::Selective) => Err(Failure::new("--consistency=selective: this zroot has no supervisor")),
+    }
 }
 
 /// Sets the variable `name` in `env`, in place of any value it has.
