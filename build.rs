@@ -1,4 +1,4 @@
-//! Builds the default filter of each ABI, so that a run of zroot need not (see `filter::program`), and warns when the executable will not be
+//! Builds the default filters of each ABI, so that a run of zroot need not (see `filter::program`), and warns when the executable will not be
 //! static. Downloads and probes nothing.
 
 use std::fmt::Write;
@@ -35,14 +35,18 @@ fn main() {
     }
 }
 
-/// An array expression with each ABI's default program, in the order of `Abi::ALL`.
+/// An array expression with each ABI's default programs, in the order of `Abi::ALL`, and of `Level::ALL` inside.
 fn default_filters() -> String {
     let mut text = String::from("[");
     for abi in arch::Abi::ALL {
-        let program = filter::codegen::build(abi.family(), filter::policy::ClassSet::DEFAULT).expect("a filter");
-        text.push_str("&[");
-        for filter::asm::sock_filter { code, jt, jf, k } in program {
-            write!(text, "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},").expect("a String takes all");
+        text.push('[');
+        for level in filter::policy::Level::ALL {
+            let program = filter::codegen::build(abi.family(), filter::policy::Policy::of(level)).expect("a filter");
+            text.push_str("&[");
+            for filter::asm::sock_filter { code, jt, jf, k } in program {
+                write!(text, "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},").expect("a String takes all");
+            }
+            text.push_str("],");
         }
         text.push_str("],");
     }

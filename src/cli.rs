@@ -10,7 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::failure::{Failure, shown};
-use crate::filter::policy::{Class, ClassSet, UnknownClass};
+use crate::filter::policy::{Class, ClassSet, Level, Policy, UnknownClass};
 use crate::namespace::root::Bind;
 
 /// Whether to enter a user namespace.
@@ -23,10 +23,22 @@ pub enum Userns {
     Never,
 }
 
+/// How far the pretence is to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Consistency {
+    /// The filter alone: pretended calls do nothing, and nothing is remembered
+    Zero,
+    /// A supervisor answers calls whose blind success breaks programs: really where the kernel permits, else pretended
+    Selective,
+    /// Selective where this host can have it, else zero
+    Auto,
+}
+
 const AFTER_HELP: &str = "\
 Options end at the first argument that is not one. Without COMMAND, on a terminal, $SHELL is started.
 
-Classes on by default: owner identity capability device probe. Others: getid sync xattr inode-flags host limits mount.
+Classes on by default: owner identity capability device probe; with --consistency=selective also getid xattr foreign.
+Others: sync inode-flags host limits mount.
 
 Exit status: 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
 
@@ -56,6 +68,10 @@ pub struct Args {
     /// Whether to enter a user namespace
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     userns: Userns,
+
+    /// How far the pretence goes
+    #[arg(short = 'c', long, value_name = "LEVEL", value_enum)]
+    consistency: Option<Consistency>,
 
     /// Run COMMAND plainly if already root over more than one id
     #[arg(long)]
@@ -107,8 +123,12 @@ pub struct Plan<'a> {
     pub if_needed: bool,
     /// Whether to leave `no_new_privs` off.
     pub allow_new_privs: bool,
-    /// What the filter fakes.
-    pub classes: ClassSet,
+    /// How far the pretence goes, if that was said.
+    pub consistency: Option<Consistency>,
+    /// The classes to add to a level's default.
+    pub fake: ClassSet,
+    /// The classes to remove from that. Never has the probe.
+    pub no_fake: ClassSet,
     /// Whether to export `APT_CONFIG`.
     pub apt_config: bool,
     /// Whether to say each step.
@@ -120,6 +140,13 @@ impl Plan<'_> {
     #[must_use]
     pub fn chdir(&self) -> &Path {
         self.chdir.as_deref().unwrap_or(Path::new(if self.root.is_some() { "/" } else { "." }))
+    }
+
+    /// What the filter answers at `level`. Classes that the level has no rules for are left out.
+    #[must_use]
+    pub const fn policy(&self, level: Level) -> Policy {
+        let absent = ClassSet::ALL.minus(level.classes());
+        Policy { level, classes: level.default_classes().union(self.fake).minus(self.no_fake).minus(absent) }
     }
 }
 
@@ -246,19 +273,26 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
     if typed.root.is_none() && !typed.bind.is_empty() {
         return Err(usage("--bind needs --root"));
     }
-    let mut classes = typed.fake.into_iter().fold(ClassSet::DEFAULT, ClassSet::union);
+    // By its name: 'all' means what there is at the level.
+    let at_zero = matches!(typed.consistency, None | Some(Consistency::Zero));
+    if at_zero && typed.fake.contains(&ClassSet::EMPTY.with(Class::Foreign)) {
+        let failure = Failure::new("--fake=foreign: the filter alone cannot tell whose a file is");
+        return Err(failure.hint("it needs --consistency=selective, where it is on by default"));
+    }
+    let mut fake = typed.fake.into_iter().fold(ClassSet::EMPTY, ClassSet::union);
     if typed.no_sync {
-        classes = classes.with(Class::Sync);
+        fake = fake.with(Class::Sync);
     }
     if typed.userns == Userns::Never {
-        classes = classes.with(Class::Getid);
+        fake = fake.with(Class::Getid);
     }
+    let mut no_fake = ClassSet::EMPTY;
     for removed in typed.no_fake {
         if removed.contains(Class::Probe) && removed != ClassSet::ALL {
             let failure = Failure::new("--no-fake=probe: the self-test cannot be left out");
             return Err(failure.hint("without it zroot could not tell whether the emulation is on"));
         }
-        classes = classes.minus(removed).with(Class::Probe);
+        no_fake = no_fake.union(removed).without(Class::Probe);
     }
     if command.is_empty() {
         if !stdin().is_terminal() {
@@ -276,7 +310,9 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         userns: typed.userns,
         if_needed: typed.if_needed,
         allow_new_privs: typed.allow_new_privs,
-        classes,
+        consistency: typed.consistency,
+        fake,
+        no_fake,
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })

@@ -14,6 +14,9 @@ use std::process::{Command, Stdio};
 
 use common::{PATH, Ran, control, dir, executable, for_root_only, is_root, run, skip, uid, user, zroot, zroot_with};
 
+use zroot::cli::{Consistency, Request};
+use zroot::filter::Level;
+
 /// `sh -c SCRIPT sh ARGS...` as the unprivileged user.
 fn sh<A: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = A>) -> Command {
     zroot(); // other tests find its copy busy if this one forks while it is written
@@ -374,15 +377,59 @@ fn classes_add_up() {
         (&["--no-fake=owner,device", "--no-fake=identity"], "capability,probe"),
         (&["--no-sync", "--no-fake=sync"], "owner,identity,capability,device,probe"),
         (&["--fake=all"], "owner,identity,capability,device,probe,getid,sync,xattr,inode-flags,host,limits,mount"),
+        (
+            &["--consistency=zero", "--fake=all", "--no-fake=foreign"][..],
+            "owner,identity,capability,device,probe,getid,sync,xattr,inode-flags,host,limits,mount",
+        ),
+        (&["-c", "zero", "--no-fake=foreign,owner"], "identity,capability,device,probe"),
     ] {
         let ran = run(zroot_with(options).args(["-v", "true"])).succeeds();
         assert!(ran.stderr.contains(&format!("fakes {classes}, answers")), "{options:?}: {ran:#?}");
     }
 }
 
+/// The same options under either level: which one it is may be decided only when zroot runs.
+#[test]
+fn a_plan_has_a_policy_for_every_level() {
+    const ZERO: &str = "owner,identity,capability,device,probe";
+    const SELECTIVE: &str = "owner,identity,capability,device,probe,getid,xattr,foreign";
+    for (options, consistency, zero, selective) in [
+        (&[][..], None, ZERO, SELECTIVE),
+        (&[c"-c", c"zero"], Some(Consistency::Zero), ZERO, SELECTIVE),
+        (&[c"--consistency=selective"], Some(Consistency::Selective), ZERO, SELECTIVE),
+        (&[c"-czero", c"-vcauto"], Some(Consistency::Auto), ZERO, SELECTIVE),
+        (
+            &[c"--no-sync", c"--userns=never"],
+            None,
+            "owner,identity,capability,device,probe,getid,sync",
+            "owner,identity,capability,device,probe,getid,sync,xattr,foreign",
+        ),
+        (
+            &[c"-cauto", c"--fake=foreign,host", c"--no-fake=xattr,owner"],
+            Some(Consistency::Auto),
+            "identity,capability,device,probe,host",
+            "identity,capability,device,probe,getid,foreign,host",
+        ),
+        (
+            &[c"--fake=all", c"--no-fake=mount"],
+            None,
+            "owner,identity,capability,device,probe,getid,sync,xattr,inode-flags,host,limits",
+            "owner,identity,capability,device,probe,getid,sync,xattr,foreign,inode-flags,host,limits",
+        ),
+        (&[c"--no-fake=all", c"--fake=all"], None, "probe", "probe"),
+    ] {
+        let args = [&[c"zroot"], options, &[c"true"]].concat();
+        let Ok(Request::Run(plan)) = zroot::cli::parse(&args, |_| None) else { panic!("{options:?} is refused") };
+        assert_eq!(plan.consistency, consistency, "{options:?}");
+        let classes = |level| plan.policy(level).classes.to_string();
+        assert_eq!((classes(Level::Zero), classes(Level::Selective)), (zero.to_owned(), selective.to_owned()), "{options:?}");
+        assert!(Level::ALL.into_iter().all(|level| plan.policy(level).level == level));
+    }
+}
+
 #[test]
 fn bad_usage_is_one_line_and_a_hint() {
-    let classes = "the classes are owner identity capability device probe getid sync xattr inode-flags host limits mount";
+    let classes = "the classes are owner identity capability device probe getid sync xattr foreign inode-flags host limits mount";
     for (args, says, advises) in [
         (&["--bogus", "echo"][..], "'--bogus'", "zroot --help"),
         (&["--verbos", "echo"], "'--verbos'", "'--verbose'"),
@@ -397,6 +444,13 @@ fn bad_usage_is_one_line_and_a_hint() {
         (&["--userns", "echo"], "'echo'", "auto, never"),
         (&["--no-fake=probe", "echo"], "self-test", "emulation"),
         (&["--no-fake=owner,probe", "echo"], "self-test", "emulation"),
+        (&["-c", "maybe", "echo"], "'maybe'", "zero, selective, auto"),
+        (&["--consistency", "echo"], "'echo'", "zero, selective, auto"),
+        (&["-c"], "--consistency", ""),
+        (&["--fake=foreign", "echo"], "whose a file is", "--consistency=selective"),
+        (&["--consistency=zero", "--fake=sync,foreign", "echo"], "whose a file is", "--consistency=selective"),
+        (&["-cselective", "-czero", "--fake=foreign", "echo"], "whose a file is", "--consistency=selective"),
+        (&["-c", "selective", "--no-fake=probe", "echo"], "self-test", "emulation"),
         (&["--if-needed=yes", "echo"], "--if-needed", ""),
         (&["-C"], "--chdir", ""),
         (&["--chdir"], "--chdir", ""),

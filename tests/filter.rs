@@ -13,36 +13,47 @@ use zroot::arch::{Abi, Endian, Sysno};
 use zroot::filter::asm::{AsmError, Assembler, Cond, MAX_LEN, Program, op, sock_filter};
 use zroot::filter::policy::{Action, Rule, When};
 use zroot::filter::sim::{self, Call, Fault};
-use zroot::filter::{Class, ClassSet, build, disasm};
+use zroot::filter::{Class, ClassSet, Level, Policy, build, disasm};
 
-/// `SECCOMP_RET_ALLOW` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h.
+/// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h.
 const ALLOW: u32 = 0x7fff_0000;
+const USER_NOTIF: u32 = 0x7fc0_0000;
 const ERRNO: u32 = 0x0005_0000;
 
 /// The classes of a user who forbids himself the user namespace.
 const NEVER: ClassSet = ClassSet::DEFAULT.with(Class::Getid);
 
-/// The sets of classes whose every answer is looked at.
-fn sets() -> Vec<ClassSet> {
-    let single = Class::ALL.into_iter().map(|class| ClassSet::EMPTY.with(class));
-    [ClassSet::DEFAULT, NEVER, ClassSet::ALL, ClassSet::EMPTY].into_iter().chain(single).collect()
-}
-
-/// Every set there is.
-fn all_sets() -> impl Iterator<Item = ClassSet> {
-    (0..1_u32 << Class::ALL.len()).map(|bits| {
-        let members = Class::ALL.into_iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
-        members.fold(ClassSet::EMPTY, |set, (_, class)| set.with(class))
+/// The policies whose every answer is looked at.
+fn policies() -> impl Iterator<Item = Policy> {
+    Level::ALL.into_iter().flat_map(|level| {
+        let single = Class::ALL.into_iter().map(|class| ClassSet::EMPTY.with(class));
+        let sets = [level.default_classes(), NEVER, ClassSet::ALL, ClassSet::EMPTY].into_iter().chain(single);
+        sets.map(move |classes| Policy { level, classes })
     })
 }
 
-/// The rules of `classes` by audit architecture and number, for all ABIs of `family`.
-type Rules = BTreeMap<(u32, u32), (Abi, &'static Rule)>;
+/// Every policy there is.
+fn all_policies() -> impl Iterator<Item = Policy> {
+    let sets = (0..1_u32 << Class::ALL.len()).map(|bits| {
+        let members = Class::ALL.into_iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
+        members.fold(ClassSet::EMPTY, |set, (_, class)| set.with(class))
+    });
+    let all = sets.flat_map(|classes| Level::ALL.map(|level| Policy { level, classes }));
+    // A class without rules makes no difference.
+    all.filter(|policy| policy.classes.minus(policy.level.classes()) == ClassSet::EMPTY)
+}
 
-fn rules(family: &[Abi], classes: ClassSet) -> Rules {
-    let rules = family.iter().flat_map(|abi| classes.iter().flat_map(Class::rules).map(|rule| (*abi, rule)));
+/// The rules of a policy by audit architecture and number, for all ABIs of `family`.
+type Rules = BTreeMap<(u32, u32), (Abi, Rule)>;
+
+fn rules(family: &[Abi], policy: Policy) -> Rules {
+    let rules = family.iter().flat_map(|abi| policy.rules().map(|rule| (*abi, rule)));
     rules.filter_map(|(abi, rule)| Some(((abi.audit_arch(), rule.call.nr(abi)?), (abi, rule)))).collect()
 }
+
+/// The prctl options about what setuid and execve do to capabilities.
+const CAPABILITY_PRCTLS: [libc::c_int; 5] =
+    [libc::PR_GET_KEEPCAPS, libc::PR_SET_KEEPCAPS, libc::PR_GET_SECUREBITS, libc::PR_SET_SECUREBITS, libc::PR_CAP_AMBIENT];
 
 /// What the kernel would take argument `i` for, on an ABI whose `int` is 32 bits wide everywhere.
 fn int(call: &Call, i: u8) -> u32 {
@@ -65,10 +76,12 @@ fn expected(rules: &Rules, call: &Call) -> u32 {
         When::NonNull { arg } if abi.has_64bit_registers() => call.args[usize::from(arg)] != 0,
         When::NonNull { arg } => int(call, arg) != 0,
         When::SetsInodeFlags { request } => [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()].contains(&int(call, request)),
+        When::CapabilityPrctl { option } => CAPABILITY_PRCTLS.iter().any(|number| i64::from(*number) == i64::from(int(call, option))),
     };
     match (applies, rule.action, abi) {
         (false, ..) | (true, Action::Allow, _) => ALLOW,
         (true, Action::FakeSuccess, _) => ERRNO,
+        (true, Action::Notify, _) => USER_NOTIF,
         // ENOSYS: asm-generic/errno.h, arch/mips/include/uapi/asm/errno.h.
         (true, Action::Absent, Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel) => ERRNO + 89,
         (true, Action::Absent, _) => ERRNO + 38,
@@ -78,7 +91,7 @@ fn expected(rules: &Rules, call: &Call) -> u32 {
 const JUNK: u64 = 0xdead_beef_0000_0000;
 
 /// Arguments that every number gets, and those that decide whether `rule` applies.
-fn arguments(rule: Option<(Abi, &Rule)>) -> Vec<[u64; 6]> {
+fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
     let mut all = vec![[0; 6], [u64::MAX; 6], [JUNK; 6]];
     let mut put = |places: &[(u8, u64)]| {
         let mut args = [0x5a5a_5a5a_5a5a_5a5a; 6];
@@ -112,6 +125,12 @@ fn arguments(rule: Option<(Abi, &Rule)>) -> Vec<[u64; 6]> {
                 put(&[(request, JUNK | u64::from(nr))]);
             }
         }
+        Some((_, When::CapabilityPrctl { option })) => {
+            for number in (0..100).chain([0x8000_0007, 0xffff_fff8]) {
+                put(&[(option, number)]);
+                put(&[(option, JUNK | number)]);
+            }
+        }
     }
     all
 }
@@ -139,17 +158,17 @@ fn foreign_archs(family: &[Abi]) -> BTreeSet<u32> {
     near.chain(others).chain([0, u32::MAX]).filter(|arch| !own.contains(arch)).collect()
 }
 
-/// Runs `program`, built for `family` and `classes`, on everything; returns how many instructions the worst call of the first ABI takes.
-fn check_program(program: &Program, family: &[Abi], classes: ClassSet) -> usize {
-    let rules = rules(family, classes);
+/// Runs `program`, built for `family` and `policy`, on everything; returns how many instructions the worst call of the first ABI takes.
+fn check_program(program: &Program, family: &[Abi], policy: Policy) -> usize {
+    let rules = rules(family, policy);
     let endian = family[0].endian();
     let mut executed = vec![false; program.len()];
     let mut worst = 0;
     let mut check = |call: &Call, native: bool| {
-        let outcome = sim::run(program, endian, call).unwrap_or_else(|fault| panic!("{family:?} {classes}: {fault} on {call:x?}"));
-        assert_eq!(outcome.value, expected(&rules, call), "{family:?} {classes}: {call:x?}");
+        let outcome = sim::run(program, endian, call).unwrap_or_else(|fault| panic!("{family:?} {policy}: {fault} on {call:x?}"));
+        assert_eq!(outcome.value, expected(&rules, call), "{family:?} {policy}: {call:x?}");
         let faked = rules.contains_key(&(call.arch, call.nr));
-        assert!(outcome.const_allow || faked, "{family:?} {classes}: the kernel could not cache {call:x?}");
+        assert!(outcome.const_allow || faked, "{family:?} {policy}: the kernel could not cache {call:x?}");
         outcome.path.iter().for_each(|at| executed[*at] = true);
         if native {
             worst = worst.max(outcome.path.len());
@@ -169,7 +188,7 @@ fn check_program(program: &Program, family: &[Abi], classes: ClassSet) -> usize 
         }
     }
     let dead: Vec<usize> = (0..program.len()).filter(|at| !executed[*at]).collect();
-    assert!(dead.is_empty(), "{family:?} {classes}: never executed: {dead:?}\n{}", disasm::text(program, family));
+    assert!(dead.is_empty(), "{family:?} {policy}: never executed: {dead:?}\n{}", disasm::text(program, family));
     worst
 }
 
@@ -191,62 +210,90 @@ fn verify(program: &Program, what: &str) {
     assert_eq!(program[program.len() - 1].code, op::RET, "{what}");
 }
 
-fn program(abi: Abi, classes: ClassSet) -> Program {
-    build(abi.family(), classes).unwrap_or_else(|error| panic!("{abi} {classes}: {error}"))
+fn program(abi: Abi, policy: Policy) -> Program {
+    build(abi.family(), policy).unwrap_or_else(|error| panic!("{abi} {policy}: {error}"))
 }
 
 #[test]
 fn programs_answer_as_the_policy_says() {
     for abi in Abi::ALL {
-        for classes in sets() {
-            check_program(&program(abi, classes), abi.family(), classes);
+        for policy in policies() {
+            check_program(&program(abi, policy), abi.family(), policy);
         }
     }
 }
 
-#[test]
-fn no_native_call_takes_more_than_16_instructions_by_default() {
-    let worst: BTreeMap<&str, usize> = Abi::ALL
-        .into_iter()
-        .map(|abi| (abi.name(), check_program(&program(abi, ClassSet::DEFAULT), abi.family(), ClassSet::DEFAULT)))
-        .collect();
-    println!("instructions for the worst call: {worst:?}");
-    assert!(worst.values().all(|worst| *worst <= 16), "{worst:?}");
-}
+/// How many instructions a native call takes at most, by level. The device check, which is the longest, needs 9 of them.
+const BOUNDS: [(Level, usize); Level::ALL.len()] = [(Level::Zero, 16), (Level::Selective, 15)];
 
 #[test]
-fn the_program_made_by_the_build_script_is_the_generators() {
-    for classes in sets() {
-        assert_eq!(*zroot::filter::program(classes).expect("a program"), *program(Abi::NATIVE, classes), "{classes}");
+fn no_native_call_takes_more_instructions_than_its_level_allows() {
+    for (level, bound) in BOUNDS {
+        let policy = Policy::of(level);
+        let worst: BTreeMap<&str, usize> =
+            Abi::ALL.into_iter().map(|abi| (abi.name(), check_program(&program(abi, policy), abi.family(), policy))).collect();
+        println!("instructions for the worst call at {level}: {worst:?}");
+        assert!(worst.values().all(|worst| *worst <= bound), "{level}: more than {bound}: {worst:?}");
     }
 }
 
 #[test]
-fn every_set_of_classes_builds_for_every_family() {
+fn the_programs_made_by_the_build_script_are_the_generators() {
+    for policy in policies() {
+        assert_eq!(*zroot::filter::program(policy).expect("a program"), *program(Abi::NATIVE, policy), "{policy}");
+    }
+}
+
+#[test]
+fn every_policy_builds_for_every_family() {
     for abi in Abi::ALL {
-        for classes in all_sets() {
-            verify(&program(abi, classes), &format!("{abi} {classes}"));
+        for policy in all_policies() {
+            verify(&program(abi, policy), &format!("{abi} {policy}"));
         }
+    }
+}
+
+#[test]
+fn a_level_with_a_supervisor_asks_it() {
+    let actions = |level: Level, class: Class| class.rules(level).map(|rule| rule.action).collect::<BTreeSet<_>>();
+    for class in Class::ALL {
+        let supervised = Policy::SELECTIVE.classes.contains(class);
+        assert!(!actions(Level::Zero, class).contains(&Action::Notify), "{class}: there is nobody to ask");
+        if supervised {
+            assert_eq!(actions(Level::Selective, class), BTreeSet::from([Action::Notify]), "{class}");
+        } else {
+            assert!(class.rules(Level::Zero).eq(class.rules(Level::Selective)), "{class} is the same at both levels");
+        }
+    }
+    for abi in Abi::ALL {
+        assert!(program(abi, Policy::DEFAULT).iter().all(|insn| insn.code != op::RET || insn.k != USER_NOTIF), "{abi}");
+        // The self-test is to prove the supervisor, too.
+        let call = Call { arch: abi.audit_arch(), nr: Sysno::kexec_load.nr(abi).expect("every ABI has it"), args: [u64::MAX; 6] };
+        let answer = sim::run(&program(abi, Policy::SELECTIVE), abi.endian(), &call).expect("no fault").value;
+        assert_eq!(answer, USER_NOTIF, "{abi}");
     }
 }
 
 #[test]
 fn programs_are_the_golden_ones() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let path = |abi: Abi| -> PathBuf { golden.join(abi.name()).with_extension("txt") };
+    let path = |abi: Abi, level: Level| -> PathBuf {
+        let dir = if level == Level::Zero { golden.clone() } else { golden.join(level.name()) };
+        dir.join(abi.name()).with_extension("txt")
+    };
     let bless = env::var_os("ZROOT_BLESS").is_some_and(|value| value == "1");
     let mut changed = String::new();
-    for abi in Abi::ALL {
-        let text = disasm::text(&program(abi, ClassSet::DEFAULT), abi.family());
+    for (abi, level) in Abi::ALL.into_iter().flat_map(|abi| Level::ALL.map(|level| (abi, level))) {
+        let text = disasm::text(&program(abi, Policy::of(level)), abi.family());
         if bless {
-            fs::write(path(abi), &text).expect("a golden file");
+            fs::write(path(abi, level), &text).expect("a golden file");
         }
-        let golden = fs::read_to_string(path(abi)).unwrap_or_default();
+        let golden = fs::read_to_string(path(abi, level)).unwrap_or_default();
         if let Some((at, (new, old))) = text.lines().zip(golden.lines().chain(std::iter::repeat(""))).enumerate().find(|(_, (a, b))| a != b)
         {
-            let _ = writeln!(changed, "{abi}, line {}: '{new}' was '{old}'", at + 1);
+            let _ = writeln!(changed, "{abi} at {level}, line {}: '{new}' was '{old}'", at + 1);
         } else if text != golden {
-            let _ = writeln!(changed, "{abi}: shorter than it was");
+            let _ = writeln!(changed, "{abi} at {level}: shorter than it was");
         }
     }
     assert!(changed.is_empty(), "{changed}if that is as it should be: ZROOT_BLESS=1 cargo test --test filter");
@@ -366,9 +413,12 @@ fn any_abi() -> impl Strategy<Value = Abi> {
     (0..Abi::ALL.len()).prop_map(|i| Abi::ALL[i])
 }
 
-fn any_classes() -> impl Strategy<Value = ClassSet> {
-    proptest::collection::vec(any::<bool>(), Class::ALL.len())
-        .prop_map(|on| Class::ALL.into_iter().zip(on).filter(|(_, on)| *on).fold(ClassSet::EMPTY, |set, (class, _)| set.with(class)))
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let level = proptest::sample::select(Level::ALL.to_vec());
+    (level, proptest::collection::vec(any::<bool>(), Class::ALL.len())).prop_map(|(level, on)| {
+        let members = Class::ALL.into_iter().zip(on).filter(|(_, on)| *on);
+        Policy { level, classes: members.fold(ClassSet::EMPTY, |set, (class, _)| set.with(class)) }
+    })
 }
 
 /// Numbers of calls more often than others.
@@ -379,15 +429,15 @@ fn any_nr(abi: Abi) -> impl Strategy<Value = u32> {
 
 fn any_arg() -> impl Strategy<Value = u64> {
     let requests = Abi::ALL.into_iter().flat_map(|abi| [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()]).map(u64::from).collect::<Vec<_>>();
-    prop_oneof![2 => Just(0), 2 => proptest::sample::select(requests), 2 => 0..0x1_0000_u64, 1 => any::<u64>(), 1 => Just(1 << 32)]
+    prop_oneof![2 => Just(0), 2 => proptest::sample::select(requests), 2 => 0..64_u64, 2 => 0..0x1_0000_u64, 1 => any::<u64>(), 1 => Just(1 << 32)]
 }
 
-/// A family, a set of classes, and a call as a kernel of that family might see it.
-fn any_case() -> impl Strategy<Value = (Abi, ClassSet, Call)> {
-    (any_abi(), any_classes(), any::<prop::sample::Index>()).prop_flat_map(|(native, classes, which)| {
+/// A family, a policy, and a call as a kernel of that family might see it.
+fn any_case() -> impl Strategy<Value = (Abi, Policy, Call)> {
+    (any_abi(), any_policy(), any::<prop::sample::Index>()).prop_flat_map(|(native, policy, which)| {
         let abi = *which.get(native.family());
-        (Just(native), Just(classes), any_nr(abi), proptest::array::uniform6(any_arg()))
-            .prop_map(move |(native, classes, nr, args)| (native, classes, Call { arch: abi.audit_arch(), nr, args }))
+        (Just(native), Just(policy), any_nr(abi), proptest::array::uniform6(any_arg()))
+            .prop_map(move |(native, policy, nr, args)| (native, policy, Call { arch: abi.audit_arch(), nr, args }))
     })
 }
 
@@ -395,9 +445,9 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn any_call_under_any_classes_is_answered_as_the_policy_says((native, classes, call) in any_case()) {
-        let outcome = sim::run(&program(native, classes), native.endian(), &call)?;
-        prop_assert_eq!(outcome.value, expected(&rules(native.family(), classes), &call));
+    fn any_call_under_any_policy_is_answered_as_the_policy_says((native, policy, call) in any_case()) {
+        let outcome = sim::run(&program(native, policy), native.endian(), &call)?;
+        prop_assert_eq!(outcome.value, expected(&rules(native.family(), policy), &call));
     }
 
     #[test]

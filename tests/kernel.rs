@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use zroot::arch::{Abi, Sysno};
 use zroot::filter::policy::Action;
-use zroot::filter::{Class, ClassSet};
+use zroot::filter::{Class, ClassSet, Level, Policy};
 
 /// An address where nothing is: EFAULT.
 const BAD: u64 = 1;
@@ -82,11 +82,14 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::setreuid | S::setregid | S::setreuid32 | S::setregid32 => always(&[STRANGER, STRANGER]),
         S::setresuid | S::setresgid | S::setresuid32 | S::setresgid32 => always(&[STRANGER, STRANGER, STRANGER]),
         S::setgroups | S::setgroups32 => always(&[1 << 20, BAD]),
-        S::capset => always(&[BAD, BAD]),
+        S::capget | S::capset => always(&[BAD, BAD]),
+        S::prctl => prctls(wide),
         S::mknod => nodes(&[]),
         S::mknodat => nodes(&[NONE]),
         S::kexec_load => always(&[NONE, NONE, 0, NONE]),
         S::getuid | S::geteuid | S::getgid | S::getegid | S::getuid32 | S::geteuid32 | S::getgid32 | S::getegid32 => always(&[]),
+        S::getresuid | S::getresgid | S::getresuid32 | S::getresgid32 => always(&[BAD, BAD, BAD]),
+        S::getgroups | S::getgroups32 => always(&[NONE, BAD]),
         S::syncfs | S::fsync | S::fdatasync => always(&[NONE]),
         S::msync => always(&[BAD, 0, 0]), // not at a page's start
         S::sync_file_range | S::sync_file_range2 => always(&[NONE, 0, 0, 0]),
@@ -96,6 +99,10 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::removexattr | S::lremovexattr => always(&[BAD, BAD]),
         S::fremovexattr => always(&[NONE, BAD]),
         S::removexattrat => always(&[NONE, BAD, 0, BAD]),
+        S::chmod => always(&[BAD, 0]),
+        S::fchmod => always(&[NONE, 0]),
+        S::fchmodat | S::fchmodat2 | S::utimensat | S::utimensat_time64 | S::futimesat => always(&[NONE, BAD, 0, 0]),
+        S::utime | S::utimes => always(&[BAD, BAD]),
         S::ioctl => {
             let (flags, xattr) = (u64::from(abi.fs_ioc_setflags()), u64::from(abi.fs_ioc_fssetxattr()));
             let mut requests = vec![(flags, true), (xattr, true), (flags - 1, false), (xattr + 1, false), (flags ^ 0xc000_0000, false)];
@@ -132,6 +139,16 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::move_mount => always(&[NONE, BAD, NONE, BAD, 0]),
         S::open_tree_attr | S::mount_setattr => always(&[NONE, BAD, 0, BAD, 0]),
     }
+}
+
+/// [`arguments`] for prctl: arguments that the options do not take.
+fn prctls(wide: bool) -> Vec<(Vec<u64>, bool)> {
+    let [keep, bits, ambient] = [libc::PR_SET_KEEPCAPS, libc::PR_SET_SECUREBITS, libc::PR_CAP_AMBIENT].map(|option| option as u64);
+    let mut options = vec![(keep, true), (bits, true), (ambient, true), (9999, false), (ambient + 0x1_0000, false)];
+    if wide {
+        options.extend([(JUNK | keep, true), (JUNK | ambient, true)]);
+    }
+    options.into_iter().map(|(option, applies)| (vec![option, 9999, 9999, 9999, 9999], applies)).collect()
 }
 
 /// The ABIs that this program can make calls through.
@@ -286,14 +303,15 @@ fn control(userns: Userns, test: &ThisTest) -> Vec<Option<i64>> {
 
 /// Whether a success of the kernel looks like the filter's: these calls answer with an id, and root's is 0.
 fn answers_with_an_id(call: Sysno) -> bool {
-    call.name().starts_with("setfs") || Class::Getid.rules().any(|rule| rule.call == call)
+    call.name().starts_with("setfs") || Class::Getid.rules(Level::Zero).any(|rule| rule.call == call)
 }
 
 /// Runs `test` under `zroot OPTIONS...` and compares every answer with the policy of `classes` and with the kernel's own, `control`.
 fn check(test: &ThisTest, control: &[Option<i64>], options: &[&str], classes: ClassSet) {
+    let policy = Policy { level: Level::Zero, classes };
     let ran = common::run(common::zroot_with(options).arg("--").args(test.command()).env(CHILD, "1"));
     let with_filter = answers(ran);
-    let actions: BTreeMap<Sysno, Action> = classes.iter().flat_map(Class::rules).map(|rule| (rule.call, rule.action)).collect();
+    let actions: BTreeMap<Sysno, Action> = policy.rules().map(|rule| (rule.call, rule.action)).collect();
     let mut wrong = String::new();
     for (case, (answer, control)) in cases().iter().zip(with_filter.iter().zip(control)) {
         let Case { abi, call, nr, args, applies } = case;
@@ -308,6 +326,7 @@ fn check(test: &ThisTest, control: &[Option<i64>], options: &[&str], classes: Cl
             Action::Allow => *control,
             Action::FakeSuccess => 0,
             Action::Absent => -i64::from(libc::ENOSYS),
+            Action::Notify => unreachable!("level zero has nobody to ask"),
         };
         if *answer != Some(expected) {
             let _ = writeln!(wrong, "{}: {answer:?} instead of {expected}; {control} without the filter", what());
@@ -352,11 +371,13 @@ fn all_classes_and_none() {
 
 #[test]
 fn each_class_alone() {
-    let each = Class::ALL.map(|class| {
+    let classes: Vec<Class> = Level::Zero.classes().iter().collect();
+    let each = classes.into_iter().map(|class| {
         let only = PROBE.with(class);
         (only, [format!("--no-fake={}", ClassSet::ALL.minus(only)), format!("--fake={class}")])
     });
-    let options = each.each_ref().map(|(_, options)| options.each_ref().map(String::as_str));
+    let each: Vec<(ClassSet, [String; 2])> = each.collect();
+    let options: Vec<[&str; 2]> = each.iter().map(|(_, options)| options.each_ref().map(String::as_str)).collect();
     let ways: Vec<(&[&str], ClassSet, ClassSet)> =
         options.iter().zip(&each).map(|(options, (only, _))| (&options[..], *only, *only)).collect();
     check_all("each_class_alone", &ways);

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use zroot::arch::{Abi, Endian, Sysno};
-use zroot::filter::Class;
+use zroot::filter::{Class, Level};
 
 /// The numbers of one ABI by name, as `seccomp_data.nr` shows them.
 type Numbers = BTreeMap<&'static str, u32>;
@@ -47,11 +47,13 @@ fn name_on(abi: Abi, call: Sysno) -> &'static str {
 
 /// What the crate has and the kernel has not: it disregards the conditions of include/uapi/asm-generic/unistd.h, by which the time64 calls
 /// are those of 32-bit ABIs, and setrlimit that of those which define `__ARCH_WANT_SET_GET_RLIMIT`, as rv32 and loongarch do not.
-const NOT_IN_THE_KERNEL: [(Abi, Sysno); 6] = [
+const NOT_IN_THE_KERNEL: [(Abi, Sysno); 8] = [
     (Abi::Aarch64, Sysno::clock_settime64),
     (Abi::Aarch64, Sysno::clock_adjtime64),
     (Abi::Loongarch64, Sysno::clock_settime64),
     (Abi::Loongarch64, Sysno::clock_adjtime64),
+    (Abi::Aarch64, Sysno::utimensat_time64),
+    (Abi::Loongarch64, Sysno::utimensat_time64),
     (Abi::Loongarch64, Sysno::setrlimit),
     (Abi::Riscv32, Sysno::setrlimit),
 ];
@@ -167,15 +169,62 @@ fn no_two_calls_share_a_number() {
 
 #[test]
 fn every_call_is_in_exactly_one_class() {
-    let mut classes: BTreeMap<Sysno, Vec<Class>> = Sysno::ALL.iter().map(|call| (*call, Vec::new())).collect();
-    for class in Class::ALL {
-        assert!(class.rules().next().is_some(), "{class} has no rule");
-        for rule in class.rules() {
-            classes.get_mut(&rule.call).expect("Sysno::ALL has every call").push(class);
+    let mut named = BTreeSet::new();
+    for level in Level::ALL {
+        let mut classes: BTreeMap<Sysno, Vec<Class>> = BTreeMap::new();
+        for class in Class::ALL {
+            assert_eq!(class.rules(level).next().is_some(), level.classes().contains(class), "{class} at {level}");
+            class.rules(level).for_each(|rule| classes.entry(rule.call).or_default().push(class));
         }
+        named.extend(classes.keys().copied());
+        classes.retain(|_, classes| classes.len() != 1);
+        assert!(classes.is_empty(), "several times at {level}: {classes:?}");
     }
-    classes.retain(|_, classes| classes.len() != 1);
-    assert!(classes.is_empty(), "in no class or in several: {classes:?}");
+    let unused: Vec<_> = Sysno::ALL.iter().filter(|call| !named.contains(*call)).collect();
+    assert!(unused.is_empty(), "in no class: {unused:?}");
+}
+
+#[test]
+fn numbers_lead_back_to_abi_and_call() {
+    for abi in Abi::ALL {
+        for call in Sysno::ALL {
+            let Some(nr) = call.nr(abi) else { continue };
+            assert_eq!(Abi::of(abi.audit_arch(), nr), Some(abi), "{call:?} on {abi}");
+            assert_eq!(Sysno::of(abi, nr), Some(*call), "{abi}");
+            if abi.audit_arch() == Abi::X32.audit_arch() {
+                let other = if abi == Abi::X32 { Abi::X86_64 } else { Abi::X32 };
+                assert_eq!(Abi::of(abi.audit_arch(), nr ^ 0x4000_0000), Some(other), "{call:?} on {abi}");
+                assert_eq!(Sysno::of(abi, nr ^ 0x4000_0000), None, "{call:?} on {abi}");
+            } else {
+                assert_eq!(Abi::of(abi.audit_arch(), nr | 0x4000_0000), Some(abi), "{abi} has no bit");
+            }
+            assert_eq!(Sysno::of(abi, nr | 0x8000_0000), None, "{call:?} on {abi}");
+        }
+        assert_eq!(Sysno::of(abi, u32::MAX), None, "a cell without a number is no call");
+        assert_eq!(Sysno::of(abi, u16::MAX.into()), None, "a cell without a number is no call");
+    }
+    assert_eq!(Abi::of(0, 0), None);
+    assert_eq!(Abi::of(u32::MAX, 0x4000_0000), None);
+}
+
+#[test]
+fn ids_of_16_bits_are_where_there_are_twins_of_32() {
+    for abi in Abi::ALL {
+        let twins: Vec<_> = Sysno::ALL.iter().filter(|call| call.name().ends_with("32") && call.nr(abi).is_some()).collect();
+        assert_eq!(abi.has_16bit_ids(), !twins.is_empty(), "{abi}: {twins:?}");
+    }
+}
+
+#[test]
+fn pointers_have_the_width_of_the_abi() {
+    for abi in Abi::ALL {
+        let expected = match abi {
+            Abi::S390 => 0x7fff_ffff,
+            Abi::I386 | Abi::Arm | Abi::Riscv32 | Abi::Mipsel => 0xffff_ffff,
+            _ => u64::MAX,
+        };
+        assert_eq!(abi.pointer_mask(), expected, "{abi}");
+    }
 }
 
 #[test]
@@ -276,6 +325,7 @@ fn inode_flag_requests_are_what_compilers_make_of_them() {
             Abi::Mipsn32el | Abi::Mipsel => (0x8004_6602, 0x801c_5820),
         };
         assert_eq!((abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()), expected, "{abi}");
+        assert_eq!(abi.inode_flag_requests(), [expected.0, expected.1], "{abi}");
     }
 
     need!(NAME, "cc");
@@ -295,7 +345,7 @@ fn inode_flag_requests_are_what_compilers_make_of_them() {
 
 /// Parts of names that make a call a relative of what the policy fakes.
 const KIN: &str = "\
-    chown chmod uid gid groups attr mknod sync cap mount fs tree root limit prio sched_set nice set adj stime kexec swap module acct \
+    chown chmod utime prctl uid gid groups attr mknod sync cap mount fs tree root limit prio sched_set nice set adj stime kexec swap module acct \
     host domain reboot quota syslog iop";
 
 /// Why calls that were looked at are not faked.
@@ -303,21 +353,20 @@ const CONSIDERED: &[(&str, &str)] = &[
     (
         "a question, or a question's answer: changes nothing",
         "\
-        cachestat capget faccessat2 fgetxattr file_getattr flistxattr fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 getgroups \
-        getgroups32 getpgid getpriority getresgid getresgid32 getresuid getresuid32 getrlimit getxattr getxattrat ioprio_get lgetxattr \
+        cachestat faccessat2 fgetxattr file_getattr flistxattr fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 \
+        getpgid getpriority getrlimit getxattr getxattrat ioprio_get lgetxattr \
         listmount listxattr listxattrat llistxattr lsm_get_self_attr lsm_list_modules newfstatat oldfstat query_module \
         sched_get_priority_max sched_get_priority_min sched_getattr statfs statfs64 statmount sysfs ugetrlimit",
     ),
     (
         "works for everybody",
         "\
-        clone3 close_range epoll_pwait2 futex_requeue futex_wait futex_waitv futex_wake io_setup io_uring_register io_uring_setup \
+        arch_prctl clone3 close_range epoll_pwait2 futex_requeue futex_wait futex_waitv futex_wake io_setup io_uring_register io_uring_setup \
         landlock_add_rule landlock_create_ruleset landlock_restrict_self lsm_set_self_attr map_shadow_stack memfd_secret mq_getsetattr \
         mseal openat2 pidfd_getfd pidfd_open pidfd_send_signal process_madvise process_mrelease sched_setaffinity set_mempolicy \
         set_mempolicy_home_node set_robust_list set_thread_area set_tid_address setitimer setpgid setsid setsockopt ssetmask swapcontext \
         sys_debug_setcontext timer_settime timer_settime64 timerfd_settime timerfd_settime64",
     ),
-    ("real on one's own files, setuid bit and all", "chmod fchmod fchmodat fchmodat2"),
     ("real in a user namespace", "chroot pivot_root setns"),
     ("what it asks for passes no filter, so fsync and setxattr through a ring are always real", "io_uring_enter"),
     ("the other half of kexec_load, which is only the probe", "kexec_file_load"),

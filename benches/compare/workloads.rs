@@ -8,7 +8,7 @@ use std::process::Command;
 
 use zroot::arch::Abi;
 use zroot::filter;
-use zroot::filter::policy::ClassSet;
+use zroot::filter::policy::Policy;
 
 use crate::common::{give, program, run, user, zroot};
 use crate::debian::Mirror;
@@ -51,7 +51,7 @@ impl Bench {
             return None;
         }
         let mut define = String::from("-DFILTER=");
-        for sock in filter::build(Abi::NATIVE.family(), ClassSet::DEFAULT).expect("a filter") {
+        for sock in filter::build(Abi::NATIVE.family(), Policy::DEFAULT).expect("a filter") {
             let _ = write!(define, "{{{},{},{},{}u}},", sock.code, sock.jt, sock.jf, sock.k);
         }
         compile(&self.places, name, &source, &[&["-static", &define], flags].concat())

@@ -124,6 +124,16 @@ impl Abi {
         }
     }
 
+    /// The ABI of a call that `seccomp_data` shows with `audit_arch` and `nr`, or `None` if the matrix lacks it. x32's bit in the number is
+    /// all that tells x32 from x86-64.
+    #[must_use]
+    pub fn of(audit_arch: u32, nr: u32) -> Option<Abi> {
+        match Abi::ALL.into_iter().find(|abi| abi.audit_arch() == audit_arch)? {
+            X86_64 if nr & X32_SYSCALL_BIT != 0 => Some(X32),
+            abi => Some(abi),
+        }
+    }
+
     /// Byte order of `seccomp_data`, which is the kernel's own: the same for all ABIs of a family.
     #[must_use]
     pub const fn endian(self) -> Endian {
@@ -152,6 +162,40 @@ impl Abi {
     #[must_use]
     pub const fn has_64bit_registers(self) -> bool {
         self.long_is_64bit() || matches!(self, X32 | Mipsn32el)
+    }
+
+    /// What the kernel uses of a register that holds a pointer. 31-bit s390 has the addressing mode in the top bit (`compat_ptr` in
+    /// arch/s390/include/asm/compat.h); other 32-bit ABIs ignore the upper half; x32 and n32 run in 64-bit mode and use all of it.
+    #[must_use]
+    pub const fn pointer_mask(self) -> u64 {
+        match self {
+            S390 => 0x7fff_ffff,
+            _ if self.has_64bit_registers() => u64::MAX,
+            _ => 0xffff_ffff,
+        }
+    }
+
+    /// Whether the old calls about ids take and give 16-bit ones, 0xffff for -1 (kernel/uid16.c): chown, fchown, lchown, getuid and its
+    /// like, setuid and its like, getresuid, getresgid, getgroups, setgroups. Their twins whose names end in 32 have 32-bit ids, and so has
+    /// fchownat, which has no twin.
+    #[must_use]
+    pub const fn has_16bit_ids(self) -> bool {
+        matches!(self, I386 | Arm | S390)
+    }
+
+    /// The ioctl requests that set inode flags: [`fs_ioc_setflags`](Abi::fs_ioc_setflags) and [`fs_ioc_fssetxattr`](Abi::fs_ioc_fssetxattr).
+    #[must_use]
+    pub fn inode_flag_requests(self) -> &'static [u32] {
+        static ALL: [[u32; 2]; Abi::ALL.len()] = {
+            let mut all = [[0; 2]; Abi::ALL.len()];
+            let mut i = 0;
+            while i < all.len() {
+                all[i] = [Abi::ALL[i].fs_ioc_setflags(), Abi::ALL[i].fs_ioc_fssetxattr()];
+                i += 1;
+            }
+            all
+        };
+        &ALL[self as usize]
     }
 
     /// `FS_IOC_SETFLAGS` as this ABI spells it: `_IOW('f', 2, long)`, so its size follows `long` (include/uapi/linux/fs.h).

@@ -5,8 +5,9 @@
 //! two independent sources by `tests/table.rs`.
 //!
 //! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm and 31-bit s390 have
-//! both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have no chown, lchown, mknod; arm's
-//! `sync_file_range2` is called `arm_sync_file_range` in its header; from 424 on the numbers agree everywhere, the mips offset aside.
+//! both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have no chown, lchown, chmod, mknod, utime, and riscv32 no utimensat
+//! but the one with 64-bit times; arm has no utime, and its `sync_file_range2` is called `arm_sync_file_range` in its header; from 424 on
+//! the numbers agree everywhere, the mips offset aside.
 
 /// A cell that holds no number.
 const NONE: u16 = u16::MAX;
@@ -52,6 +53,12 @@ impl Sysno {
             nr => Some(nr as u32 | abi.nr_bit()),
         }
     }
+
+    /// The call that `nr` is on `abi`, as `seccomp_data.nr` shows it (for x32 with the bit), or `None` if it is none of the matrix.
+    #[must_use]
+    pub fn of(abi: super::Abi, nr: u32) -> Option<Sysno> {
+        Sysno::ALL.iter().copied().find(|call| call.nr(abi) == Some(nr))
+    }
 }
 
 #[rustfmt::skip]
@@ -85,7 +92,9 @@ table! {
     [setfsgid32             -     -   216     -   216     -     -   216     -     -     -     -     -     -]
     [setgroups32            -     -   206     -   206     -     -   206     -     -     -     -     -     -]
 
+    [capget               125   125   184    90   184   183   184   184    90    90    90  5123  6123  4204]
     [capset               126   126   185    91   185   184   185   185    91    91    91  5124  6124  4205]
+    [prctl                157   157   172   167   172   171   172   172   167   167   167  5153  6153  4192]
 
     [mknod                133   133    14     -    14    14    14    14     -     -     -  5131  6131  4014]
     [mknodat              259   259   297    33   324   288   290   290    33    33    33  5249  6253  4290]
@@ -100,6 +109,12 @@ table! {
     [geteuid32              -     -   201     -   201     -     -   201     -     -     -     -     -     -]
     [getgid32               -     -   200     -   200     -     -   200     -     -     -     -     -     -]
     [getegid32              -     -   202     -   202     -     -   202     -     -     -     -     -     -]
+    [getresuid            118   118   165   148   165   165   209   165   148   148   148  5116  6116  4186]
+    [getresgid            120   120   171   150   171   170   211   171   150   150   150  5118  6118  4191]
+    [getgroups            115   115    80   158    80    80   205    80   158   158   158  5113  6113  4080]
+    [getresuid32            -     -   209     -   209     -     -   209     -     -     -     -     -     -]
+    [getresgid32            -     -   211     -   211     -     -   211     -     -     -     -     -     -]
+    [getgroups32            -     -   205     -   205     -     -   205     -     -     -     -     -     -]
 
     [sync                 162   162    36    81    36    36    36    36    81    81    81  5157  6157  4036]
     [syncfs               306   306   344   267   373   348   338   338   267   267   267  5301  6306  4342]
@@ -117,6 +132,16 @@ table! {
     [lremovexattr         198   198   236    15   236   219   234   234    15    15    15  5190  6190  4234]
     [fremovexattr         199   199   237    16   237   220   235   235    16    16    16  5191  6191  4235]
     [removexattrat        466   466   466   466   466   466   466   466   466   466   466  5466  6466  4466]
+
+    [chmod                 90    90    15     -    15    15    15    15     -     -     -  5088  6088  4015]
+    [fchmod                91    91    94    52    94    94    94    94    52    52    52  5089  6089  4094]
+    [fchmodat             268   268   306    53   333   297   299   299    53    53    53  5258  6262  4299]
+    [fchmodat2            452   452   452   452   452   452   452   452   452   452   452  5452  6452  4452]
+    [utime                132   132    30     -     -    30    30    30     -     -     -  5130  6130  4030]
+    [utimes               235   235   271     -   269   251   313   313     -     -     -  5226  6230  4267]
+    [futimesat            261   261   299     -   326   290   292   292     -     -     -  5251  6255  4292]
+    [utimensat            280   280   320    88   348   304   315   315    88     -    88  5275  6279  4316]
+    [utimensat_time64       -     -   412     -   412     -     -   412     -   412     -     -  6412  4412]
 
     [ioctl                 16   514    54    29    54    54    54    54    29    29    29  5015  6015  4054]
     [file_setattr         469   469   469   469   469   469   469   469   469   469   469  5469  6469  4469]

@@ -16,15 +16,16 @@
 
 use crate::arch::{Abi, Endian};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
-use crate::filter::policy::{Action, Class, ClassSet, When};
+use crate::filter::policy::{Action, Policy, Rule, When};
 
 /// Offsets in `struct seccomp_data`, include/uapi/linux/seccomp.h: `int nr; u32 arch; u64 instruction_pointer; u64 args[6];`.
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 const ARGS: u32 = 16;
 
-/// `SECCOMP_RET_ALLOW` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h. The errno is in the low 16 bits.
+/// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h. The errno is in the low 16 bits.
 const RET_ALLOW: u32 = 0x7fff_0000;
+const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
 /// ENOSYS of the ABIs whose error numbers follow asm-generic, and that of mips.
 const ENOSYS: u32 = 38;
@@ -35,11 +36,15 @@ const S_IFCHR: u32 = 0x2000;
 const S_IFMT_BUT_BLOCK: u32 = 0xb000;
 const S_BLOCK: u32 = 0x4000;
 
-/// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `classes` say. Calls through other ABIs are allowed.
+/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` and `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
+const CAPABILITY_PRCTLS: [u32; 5] = [7, 8, 27, 28, 47];
+
+/// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says. Calls through other ABIs are allowed.
 ///
 /// # Errors
-/// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every set of classes for every family.
-pub fn build(family: &[Abi], classes: ClassSet) -> Result<Program, AsmError> {
+/// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every policy for every family.
+pub fn build(family: &[Abi], policy: Policy) -> Result<Program, AsmError> {
+    let rules: Vec<Rule> = policy.rules().collect();
     let mut asm = Assembler::default();
     asm.load(ARCH);
     for (i, abi) in family.iter().enumerate() {
@@ -53,7 +58,7 @@ pub fn build(family: &[Abi], classes: ClassSet) -> Result<Program, AsmError> {
         asm.bind(skip);
         asm.goto(next); // a conditional jump might not reach over the block
         asm.bind(block);
-        emit_block(&mut asm, &sharers, classes);
+        emit_block(&mut asm, &sharers, &rules);
         asm.bind(next);
     }
     asm.ret(RET_ALLOW);
@@ -66,6 +71,7 @@ pub const fn ret_value(abi: Abi, action: Action) -> u32 {
     match action {
         Action::Allow => RET_ALLOW,
         Action::FakeSuccess => RET_ERRNO,
+        Action::Notify => RET_USER_NOTIF,
         Action::Absent => match abi {
             Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => RET_ERRNO | ENOSYS_MIPS,
             _ => RET_ERRNO | ENOSYS,
@@ -79,7 +85,7 @@ enum Test {
     Always,
     DeviceNode { mode: u8, dev: u8 },
     NonNull { arg: u8, both_words: bool },
-    OneOf { arg: u8, values: [u32; 2] },
+    OneOf { arg: u8, values: &'static [u32] },
 }
 
 impl Test {
@@ -88,7 +94,8 @@ impl Test {
             When::Always => Test::Always,
             When::DeviceNode { mode, dev } => Test::DeviceNode { mode, dev },
             When::NonNull { arg } => Test::NonNull { arg, both_words: abi.has_64bit_registers() },
-            When::SetsInodeFlags { request } => Test::OneOf { arg: request, values: [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()] },
+            When::SetsInodeFlags { request } => Test::OneOf { arg: request, values: abi.inode_flag_requests() },
+            When::CapabilityPrctl { option } => Test::OneOf { arg: option, values: &CAPABILITY_PRCTLS },
         }
     }
 }
@@ -107,7 +114,7 @@ impl Leaf {
     fn weight(self) -> u64 {
         1 << match self.test {
             Test::Always => 1,
-            Test::OneOf { .. } => 4,
+            Test::OneOf { values, .. } => 2 + values.len(),
             Test::NonNull { .. } => 5,
             Test::DeviceNode { .. } => 8,
         }
@@ -121,11 +128,10 @@ struct Segment {
     leaf: Leaf,
 }
 
-/// All numbers of `abi`, as segments in ascending order without gaps.
-fn segments(abi: Abi, classes: ClassSet) -> Vec<Segment> {
-    let mut special: Vec<Segment> = classes
+/// All numbers of `abi` under `rules`, as segments in ascending order without gaps.
+fn segments(abi: Abi, rules: &[Rule]) -> Vec<Segment> {
+    let mut special: Vec<Segment> = rules
         .iter()
-        .flat_map(Class::rules)
         .filter_map(|rule| {
             let leaf = Leaf { test: Test::new(abi, rule.when), action: rule.action };
             rule.call.nr(abi).map(|start| Segment { start, leaf })
@@ -148,12 +154,12 @@ fn segments(abi: Abi, classes: ClassSet) -> Vec<Segment> {
 }
 
 /// One audit architecture's block, entered with the program's first branch. `sharers` are the ABIs that share it: one, or x86-64 and x32.
-fn emit_block(asm: &mut Assembler, sharers: &[Abi], classes: ClassSet) {
+fn emit_block(asm: &mut Assembler, sharers: &[Abi], rules: &[Rule]) {
     let mut leaves: Vec<(Leaf, Label)> = Vec::new();
     asm.load(NR);
     let (with_bit, without_bit) = (|abi: &&Abi| abi.nr_bit() != 0, |abi: &&Abi| abi.nr_bit() == 0);
-    let upper = sharers.iter().find(with_bit).map(|abi| segments(*abi, classes));
-    let lower = sharers.iter().find(without_bit).map(|abi| segments(*abi, classes));
+    let upper = sharers.iter().find(with_bit).map(|abi| segments(*abi, rules));
+    let lower = sharers.iter().find(without_bit).map(|abi| segments(*abi, rules));
     let mut entry = |asm: &mut Assembler, segments: &[Segment]| match segments {
         [only] => (leaf_label(asm, &mut leaves, only.leaf), false),
         _ => (asm.label(), true),
@@ -271,12 +277,15 @@ fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label
             asm.branch(Cond::Eq, 0, miss, hit);
         }
         Test::OneOf { arg, values } => {
-            // Of an unsigned int, as ioctl's request is, the kernel looks at the low word only (fs/ioctl.c).
-            let other = asm.label();
+            // Of an int, as ioctl's request and prctl's option are, the kernel looks at the low word only (fs/ioctl.c, kernel/sys.c).
             asm.load(low_word(abi, arg));
-            asm.branch(Cond::Eq, values[0], hit, other);
-            asm.bind(other);
-            asm.branch(Cond::Eq, values[1], hit, miss);
+            for (i, value) in values.iter().enumerate() {
+                let other = if i + 1 == values.len() { miss } else { asm.label() };
+                asm.branch(Cond::Eq, *value, hit, other);
+                if other != miss {
+                    asm.bind(other);
+                }
+            }
         }
     }
 }

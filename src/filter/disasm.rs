@@ -51,6 +51,7 @@ fn field(offset: u32) -> String {
 fn ret(value: u32) -> String {
     match (value & 0xffff_0000, value & 0xffff) {
         (0x7fff_0000, 0) => "allow".into(),
+        (0x7fc0_0000, 0) => "notify".into(),
         (0x0005_0000, errno) => format!("errno {errno}"),
         _ => format!("{value:#x}"),
     }

@@ -1,4 +1,4 @@
-//! The zero-consistency filter: policy (what is faked) -> code generation -> program -> kernel.
+//! The filter: policy (what is faked, and what the supervisor is asked) -> code generation -> program -> kernel.
 //!
 //! [`policy`] knows calls by name, [`asm`] knows BPF, [`codegen`] joins the two through [`arch`](crate::arch), [`mod@install`] is the
 //! only part that talks to the kernel. [`disasm`] and [`sim`] read programs, for people and for tests.
@@ -14,16 +14,16 @@ use std::borrow::Cow;
 
 pub use codegen::build;
 pub use install::install;
-pub use policy::{Class, ClassSet};
+pub use policy::{Class, ClassSet, Level, Policy};
 
 use crate::arch::Abi;
 use asm::{AsmError, sock_filter};
 
-/// What [`build`] gives for the native family and the default classes, built by `build.rs` with the same code. Generated in every run, it
-/// would be five of six instructions of zroot's own before execve, and 2 % of the time.
+/// What [`build`] gives for the native family and each level's default classes, built by `build.rs` with the same code. Generated in every
+/// run, it would be five of six instructions of zroot's own before execve, and 2 % of the time.
 #[allow(clippy::unreadable_literal)] // generated
-static DEFAULT: &[sock_filter] = {
-    const ALL: [&[sock_filter]; Abi::ALL.len()] = include!(concat!(env!("OUT_DIR"), "/default_filters.rs"));
+static DEFAULTS: [&[sock_filter]; Level::ALL.len()] = {
+    const ALL: [[&[sock_filter]; Level::ALL.len()]; Abi::ALL.len()] = include!(concat!(env!("OUT_DIR"), "/default_filters.rs"));
     ALL[Abi::NATIVE as usize]
 };
 
@@ -31,6 +31,10 @@ static DEFAULT: &[sock_filter] = {
 ///
 /// # Errors
 /// [`build`]'s.
-pub fn program(classes: ClassSet) -> Result<Cow<'static, [sock_filter]>, AsmError> {
-    if classes == ClassSet::DEFAULT { Ok(DEFAULT.into()) } else { build(Abi::NATIVE.family(), classes).map(Cow::from) }
+pub fn program(policy: Policy) -> Result<Cow<'static, [sock_filter]>, AsmError> {
+    if policy == Policy::of(policy.level) {
+        Ok(DEFAULTS[policy.level as usize].into())
+    } else {
+        build(Abi::NATIVE.family(), policy).map(Cow::from)
+    }
 }

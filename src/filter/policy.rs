@@ -6,12 +6,14 @@ use std::str::FromStr;
 use crate::arch::Sysno;
 
 /// What the filter answers a call with.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Action {
     /// The kernel executes the call.
     Allow,
     /// Nothing is done and 0 is returned (`SECCOMP_RET_ERRNO` with errno 0).
     FakeSuccess,
+    /// The supervisor answers (`SECCOMP_RET_USER_NOTIF`); the caller waits for it.
+    Notify,
     /// Nothing is done and the call fails as if the kernel did not have it (ENOSYS), so that the caller takes its older way.
     Absent,
 }
@@ -39,6 +41,12 @@ pub enum When {
         /// Which argument is the request, counted from 0.
         request: u8,
     },
+    /// The prctl option in argument `option` reads or sets what setuid and execve do to capabilities: `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`,
+    /// `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` or `PR_CAP_AMBIENT`.
+    CapabilityPrctl {
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
 }
 
 /// One call and what becomes of it.
@@ -52,15 +60,107 @@ pub struct Rule {
     pub action: Action,
 }
 
-/// Rules that answer calls with success: `CALL ...`, or `CALL if CONDITION`.
-macro_rules! fake {
-    ($($call:ident)+) => { &[$(Rule { call: Sysno::$call, when: When::Always, action: Action::FakeSuccess },)+] };
-    ($($call:ident if $when:expr;)+) => { &[$(Rule { call: Sysno::$call, when: $when, action: Action::FakeSuccess },)+] };
+/// How far the pretence goes. Each level is coherent in itself.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Level {
+    /// The filter alone: what is faked succeeds blindly, and nothing is remembered.
+    Zero,
+    /// The calls whose blind success breaks programs go to a supervisor, which tries the real thing first.
+    Selective,
 }
 
-/// Rules that answer calls as a kernel does that lacks them.
-macro_rules! absent {
-    ($($call:ident)+) => { &[$(Rule { call: Sysno::$call, when: When::Always, action: Action::Absent },)+] };
+impl Level {
+    /// Every level, the cheapest first.
+    pub const ALL: [Level; 2] = [Level::Zero, Level::Selective];
+
+    /// The name used in options and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Zero => "zero",
+            Level::Selective => "selective",
+        }
+    }
+
+    /// The classes that have rules at this level.
+    #[must_use]
+    pub const fn classes(self) -> ClassSet {
+        match self {
+            Level::Zero => ClassSet::ALL.without(Class::Foreign),
+            Level::Selective => ClassSet::ALL,
+        }
+    }
+
+    /// The classes that are on unless removed.
+    #[must_use]
+    pub const fn default_classes(self) -> ClassSet {
+        match self {
+            Level::Zero => ClassSet::DEFAULT,
+            Level::Selective => ClassSet::DEFAULT.with(Class::Getid).with(Class::Xattr).with(Class::Foreign),
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// All that a filter depends on beside the ABIs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// How calls are answered.
+    pub level: Level,
+    /// Which calls are.
+    pub classes: ClassSet,
+}
+
+impl Policy {
+    /// Level zero with its default classes.
+    pub const DEFAULT: Policy = Policy::of(Level::Zero);
+
+    /// Level selective with its default classes.
+    pub const SELECTIVE: Policy = Policy::of(Level::Selective);
+
+    /// `level` with its default classes.
+    #[must_use]
+    pub const fn of(level: Level) -> Policy {
+        Policy { level, classes: level.default_classes() }
+    }
+
+    /// The rules of all classes. No call has two.
+    pub fn rules(self) -> impl Iterator<Item = Rule> {
+        self.classes.iter().flat_map(move |class| class.rules(self.level))
+    }
+}
+
+impl fmt::Display for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.level, self.classes)
+    }
+}
+
+/// Calls that are answered alike.
+struct Group {
+    /// The answer at each level, in the order of [`Level::ALL`]; without one, the calls are left alone.
+    answers: [Option<Action>; Level::ALL.len()],
+    calls: &'static [(Sysno, When)],
+}
+
+/// Success without a look, at any level.
+const FAKED: [Option<Action>; 2] = [Some(Action::FakeSuccess), Some(Action::FakeSuccess)];
+/// Not there, at any level.
+const ABSENT: [Option<Action>; 2] = [Some(Action::Absent), Some(Action::Absent)];
+/// Success without a look where there is no supervisor to ask.
+const ASKED: [Option<Action>; 2] = [Some(Action::FakeSuccess), Some(Action::Notify)];
+/// Left alone where there is no supervisor: a blind success would be worse.
+const ONLY_ASKED: [Option<Action>; 2] = [None, Some(Action::Notify)];
+
+/// A [`Group`]: `ANSWERS: CALL ...`, or `ANSWERS: CALL if CONDITION; ...`.
+macro_rules! group {
+    ($answers:ident: $($call:ident)+) => { Group { answers: $answers, calls: &[$((Sysno::$call, When::Always),)+] } };
+    ($answers:ident: $($call:ident if $when:expr;)+) => { Group { answers: $answers, calls: &[$((Sysno::$call, $when),)+] } };
 }
 
 /// A set of calls that is switched on and off as one.
@@ -76,12 +176,14 @@ pub enum Class {
     Device,
     /// The self-test.
     Probe,
-    /// The ids as the process sees them. Switched on by `--userns=never`.
+    /// The ids as the process sees them. At level zero switched on by `--userns=never`.
     Getid,
     /// Writing to disk now rather than later.
     Sync,
     /// Extended attributes.
     Xattr,
+    /// Mode and times of files that one does not own. Only with a supervisor, because one's own are to be changed really.
+    Foreign,
     /// Inode flags (`chattr`).
     InodeFlags,
     /// Host name and clock.
@@ -93,8 +195,8 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class, the ones that are on by default first.
-    pub const ALL: [Class; 12] = [
+    /// Every class, the ones that are on by default at every level first.
+    pub const ALL: [Class; 13] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -103,6 +205,7 @@ impl Class {
         Class::Getid,
         Class::Sync,
         Class::Xattr,
+        Class::Foreign,
         Class::InodeFlags,
         Class::Host,
         Class::Limits,
@@ -121,6 +224,7 @@ impl Class {
             Class::Getid => "getid",
             Class::Sync => "sync",
             Class::Xattr => "xattr",
+            Class::Foreign => "foreign",
             Class::InodeFlags => "inode-flags",
             Class::Host => "host",
             Class::Limits => "limits",
@@ -128,49 +232,64 @@ impl Class {
         }
     }
 
-    /// The class's rules. A call belongs to one class at most.
-    pub fn rules(self) -> impl Iterator<Item = &'static Rule> {
-        self.groups().iter().copied().flatten()
+    /// The class's rules at `level`. A call belongs to one class at most.
+    pub fn rules(self, level: Level) -> impl Iterator<Item = Rule> {
+        self.groups().iter().flat_map(move |group| {
+            let answer = group.answers[level as usize].into_iter();
+            answer.flat_map(|action| group.calls.iter().map(move |&(call, when)| Rule { call, when, action }))
+        })
     }
 
     #[rustfmt::skip]
-    const fn groups(self) -> &'static [&'static [Rule]] {
+    const fn groups(self) -> &'static [Group] {
         match self {
-            Class::Owner => &[fake![chown fchown lchown fchownat chown32 fchown32 lchown32]],
-            // setfsuid and setfsgid return the previous id, which is 0: the same 0 as the others' success.
-            Class::Identity => &[fake![
+            Class::Owner => &[group![ASKED: chown fchown lchown fchownat chown32 fchown32 lchown32]],
+            // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as the others' success.
+            Class::Identity => &[group![ASKED:
                 setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups
                 setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32
             ]],
-            Class::Capability => &[fake![capset]],
+            // What was set is to be read back.
+            Class::Capability => &[
+                group![ASKED: capset],
+                group![ONLY_ASKED: capget],
+                group![ONLY_ASKED: prctl if When::CapabilityPrctl { option: 0 };],
+            ],
             // FIFOs, sockets and regular files stay real: make's jobserver is a FIFO.
-            Class::Device => &[fake![
+            Class::Device => &[group![ASKED:
                 mknod if When::DeviceNode { mode: 1, dev: 2 };
                 mknodat if When::DeviceNode { mode: 2, dev: 3 };
             ]],
-            // No build needs it and no kernel grants it to a user, so its success proves that the filter answers.
-            Class::Probe => &[fake![kexec_load]],
-            // getresuid and getresgid write to memory, which a filter cannot.
-            Class::Getid => &[fake![getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32]],
-            Class::Sync => &[fake![sync syncfs fsync fdatasync msync sync_file_range sync_file_range2]],
-            Class::Xattr => &[fake![
+            // No build needs it and no kernel grants it to a user, so its success proves that the filter answers, and the supervisor if there
+            // is one.
+            Class::Probe => &[group![ASKED: kexec_load]],
+            Class::Getid => &[
+                group![ASKED: getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32],
+                // These write to memory, which a filter cannot.
+                group![ONLY_ASKED: getresuid getresgid getgroups getresuid32 getresgid32 getgroups32],
+            ],
+            Class::Sync => &[group![FAKED: sync syncfs fsync fdatasync msync sync_file_range sync_file_range2]],
+            Class::Xattr => &[group![ASKED:
                 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
             ]],
-            Class::InodeFlags => &[fake![file_setattr], fake![ioctl if When::SetsInodeFlags { request: 1 };]],
-            Class::Host => &[fake![
+            Class::Foreign => &[group![ONLY_ASKED:
+                chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64
+            ]],
+            Class::InodeFlags => &[group![FAKED: file_setattr], group![FAKED: ioctl if When::SetsInodeFlags { request: 1 };]],
+            Class::Host => &[group![FAKED:
                 sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
             ]],
             // A filter cannot read the struct that says whether a limit is raised or lowered, so setting one is faked either way;
             // prlimit64 without a new limit is a question and stays real.
             Class::Limits => &[
-                fake![nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
-                fake![prlimit64 if When::NonNull { arg: 2 };],
+                group![FAKED: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
+                group![FAKED: prlimit64 if When::NonNull { arg: 2 };],
             ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are absent instead: libmount then
             // falls back to mount(2), which is faked.
             Class::Mount => &[
-                fake![mount umount umount2 fsconfig move_mount mount_setattr],
-                absent![fsopen fsmount fspick open_tree open_tree_attr],
+                group![FAKED: mount umount umount2 fsconfig move_mount mount_setattr],
+                group![ABSENT: fsopen fsmount fspick open_tree open_tree_attr],
             ],
         }
     }
@@ -206,12 +325,12 @@ impl FromStr for Class {
     }
 }
 
-/// A set of classes: the whole policy of one run at level zero.
+/// A set of classes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClassSet(u16);
 
 impl ClassSet {
-    /// The classes that are on unless removed.
+    /// The classes that are on unless removed, at every level.
     pub const DEFAULT: ClassSet =
         ClassSet(0).with(Class::Owner).with(Class::Identity).with(Class::Capability).with(Class::Device).with(Class::Probe);
 
@@ -220,6 +339,18 @@ impl ClassSet {
 
     /// No class.
     pub const EMPTY: ClassSet = ClassSet(0);
+
+    /// The set as a number.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set that [`bits`](ClassSet::bits) is; classes that this zroot does not know are left out.
+    #[must_use]
+    pub const fn from_bits(bits: u16) -> ClassSet {
+        ClassSet(bits & ClassSet::ALL.0)
+    }
 
     /// The classes of either set.
     #[must_use]

@@ -1,5 +1,6 @@
 //! Ids, groups and capabilities as the target last set them: read its arguments, ask the model ([`credentials`](super::credentials)), remember.
 
+use caps::Capability;
 use nix::errno::Errno;
 
 use super::call::{Answer, Call};
@@ -81,8 +82,10 @@ fn set(target: &Target, store: &mut Store) -> Result<i64, Errno> {
 
 fn setgroups(target: &Target, now: &mut Credentials) -> Result<(), Errno> {
     let call = target.call;
-    // Without the right to it the rest is not even looked at.
-    now.clone().setgroups(Vec::new())?;
+    // Without the right to it the rest is not even looked at (kernel/groups.c, may_setgroups).
+    if !now.has(Capability::CAP_SETGID) {
+        return Err(Errno::EPERM);
+    }
     let count = call.int(0);
     if !(0..=NGROUPS_MAX).contains(&count) {
         return Err(Errno::EINVAL);

@@ -9,7 +9,7 @@ use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use zroot::filter::{self, policy::ClassSet};
+use zroot::filter::{self, policy::Policy};
 
 use crate::common::{run, user};
 
@@ -88,7 +88,7 @@ fn minor_faults(pid: Pid) -> u64 {
 
 /// Compiles `benches/floor.c` in `dir`, with the filter that zroot installs; with `NOLIBC` if `libc` is false.
 pub fn floor(dir: &Path, libc: bool) -> PathBuf {
-    let program = filter::program(ClassSet::DEFAULT).expect("a filter");
+    let program = filter::program(Policy::DEFAULT).expect("a filter");
     let filter: Vec<String> = program.iter().map(|i| format!("{{{},{},{},{}u}}", i.code, i.jt, i.jf, i.k)).collect();
     let path = dir.join(if libc { "floor" } else { "floor-nolibc" });
     let mut cc = Command::new("cc");
