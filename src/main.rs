@@ -154,7 +154,8 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
 fn emulate(plan: &Plan, outer: Option<ClassSet>, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
     if let Some(outer) = outer {
         say(format_args!("the supervisor of the zroot around this one answers {outer}"));
-        let policy = Policy { level: Level::Zero, classes: plan.policy(Level::Zero).classes.minus(outer).minus(Level::Selective.default_classes()) };
+        let policy =
+            Policy { level: Level::Zero, classes: plan.policy(Level::Zero).classes.minus(outer).minus(Level::Selective.default_classes()) };
         if policy.classes != ClassSet::EMPTY {
             filter::install(&filter::program(policy).context("cannot build the filter")?)?;
             say(format_args!("filter: fakes {}", policy.classes));

@@ -23,9 +23,9 @@ impl Call {
     /// Reads a notification; `None` if it is of a call that the matrix does not have.
     #[must_use]
     pub fn decode(notif: &seccomp_notif) -> Option<Call> {
-        let nr = notif.data.nr.cast_unsigned();
+        let nr = u32::from_ne_bytes(notif.data.nr.to_ne_bytes());
         let abi = Abi::of(notif.data.arch, nr)?;
-        Some(Call { id: notif.id, tid: notif.pid.cast_signed(), abi, sysno: Sysno::of(abi, nr)?, args: notif.data.args })
+        Some(Call { id: notif.id, tid: notif.pid.try_into().ok()?, abi, sysno: Sysno::of(abi, nr)?, args: notif.data.args })
     }
 
     /// Argument `i` as an `unsigned int`.
@@ -37,7 +37,7 @@ impl Call {
     /// Argument `i` as an `int`: a descriptor, flags.
     #[must_use]
     pub const fn int(&self, i: usize) -> i32 {
-        self.word(i).cast_signed()
+        i32::from_ne_bytes(self.word(i).to_ne_bytes())
     }
 
     /// Argument `i` as an address or a size in the caller's memory.

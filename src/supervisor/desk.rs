@@ -91,6 +91,7 @@ impl Desk {
     }
 
     /// Counts the supervisors that take this call in hand; true for the first few.
+    #[must_use]
     pub fn try_again(&self) -> bool {
         self.page().tries.fetch_add(1, Ordering::AcqRel) < 2
     }

@@ -66,11 +66,8 @@ fn touch(target: &Target, dir: i32, path: u64, unit: Unit, times: u64, flags: i3
     let times = if times == 0 { [now; 2] } else { read_times(target, unit, times)? };
     let is_now = times.iter().all(|time| time.tv_nsec() == libc::UTIME_NOW);
     let change = |file: File, flags: AtFlags| {
-        let follow = if flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW) {
-            UtimensatFlags::NoFollowSymlink
-        } else {
-            UtimensatFlags::FollowSymlink
-        };
+        let follow =
+            if flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW) { UtimensatFlags::NoFollowSymlink } else { UtimensatFlags::FollowSymlink };
         pretended(target.reach(file, |path| match utimensat(AT_FDCWD, path, &times[0], &times[1], follow) {
             // To set them to now, write permission will do, so that its lack is what is complained of. Or a directory on the way cannot be searched.
             Err(Errno::EACCES) if is_now && fstatat(AT_FDCWD, path, flags).is_ok() => Err(Errno::EPERM),

@@ -92,7 +92,7 @@ impl Journal {
     }
 
     fn bounds(&self) -> (u64, u64) {
-        let mut header = [0; HEADER as usize];
+        let mut header = [0; 16];
         let _ = self.file.read_exact_at(&mut header, 0);
         let (start, end) = header.split_at(8);
         (u64::from_ne_bytes(start.try_into().unwrap_or_default()), u64::from_ne_bytes(end.try_into().unwrap_or_default()))

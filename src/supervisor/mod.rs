@@ -32,9 +32,9 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::socket::{AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
 
+use crate::arch::Sysno;
 use crate::detach;
 use crate::filter::install::HELLO;
-use crate::arch::Sysno;
 use crate::filter::policy::{Action, Class, Policy};
 use crate::host;
 use call::Call;
@@ -94,7 +94,8 @@ pub fn start(policy: Policy) -> Result<Waiting, Unavailable> {
     let maps = IdMaps::read();
     let journal = Journal::new().map_err(Unavailable::Resources)?;
     let desk = Desk::new().map_err(Unavailable::Resources)?;
-    let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(Unavailable::Resources)?;
+    let (here, there) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(Unavailable::Resources)?;
     let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
     keep.extend(home.descriptors());
     detach::detached(|| {
@@ -102,7 +103,18 @@ pub fn start(policy: Policy) -> Result<Waiting, Unavailable> {
         if let Some(listener) = receive_listener(there.as_raw_fd()) {
             let _ = nix::unistd::close(there.as_raw_fd());
             let listener = Listener::new(listener);
-            Supervisor { listener, home, store: Store::new(journal), maps, classes: classes(policy), answers: policy, desk, life: None, unanswered: None }.run();
+            Supervisor {
+                listener,
+                home,
+                store: Store::new(journal),
+                maps,
+                classes: classes(policy),
+                answers: policy,
+                desk,
+                life: None,
+                unanswered: None,
+            }
+            .run();
         }
     })
     .map_err(Unavailable::Resources)?;
@@ -117,7 +129,9 @@ impl Waiting {
     pub fn serve(self, listener: OwnedFd) -> Result<(), Errno> {
         let fds = [listener.as_raw_fd()];
         let data = [IoSlice::new(b"listener")];
-        sendmsg::<()>(self.socket.as_raw_fd(), &data, &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None).map(drop)
+        let sent = sendmsg::<()>(self.socket.as_raw_fd(), &data, &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None);
+        drop(listener);
+        sent.map(drop)
     }
 }
 

@@ -1,6 +1,7 @@
 //! chown and its kin: performed as far as the kernel lets us, so that real errors and side effects (set-uid bits that fall) are real.
 
 use std::ffi::CStr;
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
@@ -16,22 +17,21 @@ use crate::arch::Sysno;
 /// The kernel's, but for a refusal.
 pub fn answer(target: &Target, maps: &IdMaps) -> Result<i64, Errno> {
     let call = target.call;
-    let by_path = |flags| Ok((target.path(call.pointer(0))?, AT_FDCWD, call.owner(1), call.owner(2), flags));
-    let (path, dir, uid, gid, flags) = match call.sysno {
-        Sysno::fchown | Sysno::fchown32 => return chown(target, File::Open(call.int(0)), AtFlags::empty(), maps, call.owner(1), call.owner(2)),
-        Sysno::chown | Sysno::chown32 => by_path(0)?,
-        Sysno::lchown | Sysno::lchown32 => by_path(AtFlags::AT_SYMLINK_NOFOLLOW.bits())?,
-        _ => {
-            return with_flags(target, call.int(0), call.pointer(1), call.int(4), |file, flags| {
-                chown(target, file, flags, maps, call.owner(2), call.owner(3))
-            });
-        }
+    let by_path = |flags| {
+        let path = target.path(call.pointer(0))?;
+        chown(target, File::At(AT_FDCWD.as_raw_fd(), &path), flags, maps, (call.owner(1), call.owner(2)))
     };
-    use std::os::fd::AsRawFd;
-    chown(target, File::At(dir.as_raw_fd(), &path), AtFlags::from_bits_truncate(flags), maps, uid, gid)
+    match call.sysno {
+        Sysno::fchown | Sysno::fchown32 => chown(target, File::Open(call.int(0)), AtFlags::empty(), maps, (call.owner(1), call.owner(2))),
+        Sysno::chown | Sysno::chown32 => by_path(AtFlags::empty()),
+        Sysno::lchown | Sysno::lchown32 => by_path(AtFlags::AT_SYMLINK_NOFOLLOW),
+        _ => with_flags(target, call.int(0), call.pointer(1), call.int(4), |file, flags| {
+            chown(target, file, flags, maps, (call.owner(2), call.owner(3)))
+        }),
+    }
 }
 
-fn chown(target: &Target, file: File, flags: AtFlags, maps: &IdMaps, uid: u32, gid: u32) -> Result<i64, Errno> {
+fn chown(target: &Target, file: File, flags: AtFlags, maps: &IdMaps, (uid, gid): (u32, u32)) -> Result<i64, Errno> {
     const SAME: u32 = u32::MAX;
     let change = |path: &CStr, uid: u32, gid: u32| {
         let uid = (uid != SAME).then_some(Uid::from_raw(uid));

@@ -77,6 +77,7 @@ impl Store {
     }
 
     /// The journal, for the one who looks after it.
+    #[must_use]
     pub fn journal(&self) -> &Journal {
         &self.journal
     }

@@ -17,7 +17,7 @@ use crate::arch::Sysno;
 const NAME_MAX: usize = 256;
 const SIZE_MAX: u64 = 65536;
 
-/// Where the arguments of a set call are, or of a remove call: which file, which name, and perhaps which value.
+/// What becomes of which attribute.
 struct Change {
     name: CString,
     /// The value and XATTR_CREATE or XATTR_REPLACE; `None` to remove.
@@ -66,7 +66,7 @@ fn read_args(target: &Target) -> Result<(u64, u64, i32), Errno> {
     }
     let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
     let value = u64::from_ne_bytes(bytes[..8].try_into().unwrap_or_default());
-    Ok((value, word(8).into(), word(12).cast_signed()))
+    Ok((value, word(8).into(), i32::from_ne_bytes(word(12).to_ne_bytes())))
 }
 
 fn read_change(target: &Target, name: u64, value: Option<(u64, u64, i32)>) -> Result<Change, Errno> {
@@ -97,17 +97,14 @@ fn make(target: &Target, file: File, flags: AtFlags, change: &Change, maps: &IdM
 
 fn real(path: &CStr, through: bool, change: &Change) -> Result<(), Errno> {
     let (path, name) = (path.as_ptr(), change.name.as_ptr());
-    let result = match &change.set {
-        Some((value, flags)) => {
-            let set = if through { libc::setxattr } else { libc::lsetxattr };
-            // SAFETY: two strings that end in a null byte, and as many bytes as are said.
-            unsafe { set(path, name, value.as_ptr().cast(), value.len(), *flags) }
-        }
-        None => {
-            let remove = if through { libc::removexattr } else { libc::lremovexattr };
-            // SAFETY: two strings that end in a null byte.
-            unsafe { remove(path, name) }
-        }
+    let result = if let Some((value, flags)) = &change.set {
+        let set = if through { libc::setxattr } else { libc::lsetxattr };
+        // SAFETY: two strings that end in a null byte, and as many bytes as are said.
+        unsafe { set(path, name, value.as_ptr().cast(), value.len(), *flags) }
+    } else {
+        let remove = if through { libc::removexattr } else { libc::lremovexattr };
+        // SAFETY: two strings that end in a null byte.
+        unsafe { remove(path, name) }
     };
     Errno::result(result).map(drop)
 }
