@@ -18,10 +18,18 @@ const VERSIONS: [(u32, usize); 3] = [(0x1998_0330, 1), (0x2007_1026, 2), (0x2008
 pub fn answer(target: &Target, store: &mut Store) -> Answer {
     let call = target.call;
     match call.sysno {
-        Sysno::capget => capget(target, store).unwrap_or_else(Answer::Error),
+        Sysno::capget => capget(target, store).unwrap_or_else(|errno| unless_closed(target, errno, Answer::Real)),
         Sysno::prctl => prctl(target, store),
-        _ => get(target, store).unwrap_or_else(|| set(target, store)).into(),
+        _ => match get(target, store) {
+            Some(result) => result.map_or_else(|errno| unless_closed(target, errno, Answer::Real), Answer::Value),
+            None => set(target, store).map_or_else(|errno| unless_closed(target, errno, Answer::Value(0)), Answer::Value),
+        },
     }
+}
+
+/// `errno`, or `instead` if the caller's memory is out of reach.
+fn unless_closed(target: &Target, errno: Errno, instead: Answer) -> Answer {
+    if target.is_closed.get() { instead } else { Answer::Error(errno) }
 }
 
 /// The calls that ask.

@@ -5,6 +5,7 @@
 //! file system which a target serves, for one) is left to it after a second, and a successor goes on with the others. If it is the guard that is
 //! killed, the supervisor becomes one.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -121,21 +122,24 @@ impl Supervisor {
 
     /// Works out the answer, which may mean to do what is asked.
     fn answer(&mut self, call: &Call, made: Option<Made>, unanswered: &mut Option<Made>) -> Answer {
-        let target = Target { call, listener: &self.listener, home: &self.home };
+        let target = Target { call, listener: &self.listener, home: &self.home, is_closed: Cell::new(false) };
         let Some(class) = self.classes[call.sysno as usize] else { return Answer::Real };
-        match class {
-            Class::Owner => owners::answer(&target, &self.maps).into(),
-            Class::Identity | Class::Capability | Class::Getid => identity::answer(&target, &mut self.store),
-            Class::Device => nodes::answer(&target, made)
-                .map(|(value, made)| {
-                    *unanswered = made;
-                    value
-                })
-                .into(),
-            Class::Foreign => foreign::answer(&target).into(),
-            Class::Xattr => xattrs::answer(&target, &self.maps).into(),
-            Class::Probe if call.sysno == Sysno::kexec_load => Answer::Value(super::hello(call, self.answers)),
-            _ => Answer::Real,
+        let result = match class {
+            Class::Owner => owners::answer(&target, &self.maps),
+            Class::Device => nodes::answer(&target, made).map(|(value, made)| {
+                *unanswered = made;
+                value
+            }),
+            Class::Foreign => foreign::answer(&target),
+            Class::Xattr => xattrs::answer(&target, &self.maps),
+            Class::Identity | Class::Capability | Class::Getid => return identity::answer(&target, &mut self.store),
+            _ if call.sysno == Sysno::kexec_load => return Answer::Value(super::hello(call, self.answers)),
+            _ => return Answer::Real,
+        };
+        match result {
+            // Without a look there is nothing better than level zero's answer.
+            Err(_) if target.is_closed.get() => Answer::Value(0),
+            result => result.into(),
         }
     }
 

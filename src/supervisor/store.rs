@@ -118,7 +118,11 @@ impl Store {
         let number = if credentials == *self.root {
             ROOT
         } else {
-            self.number_of(Entry { credentials: credentials.into(), program: program(target)? })
+            let program = program(target);
+            if target.is_closed.get() {
+                return Ok(()); // it could not be told from the next program, which would have to be root
+            }
+            self.number_of(Entry { credentials: credentials.into(), program })
         };
         let process: i32 = target.status("Tgid")?.parse().map_err(|_| Errno::ESRCH)?;
         let is_threaded = target.status("Threads")? != "1";
@@ -213,14 +217,12 @@ fn start_time(tid: i32) -> Option<u64> {
     std::str::from_utf8(&stat[after_name + 1..]).ok()?.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// The program that the caller runs.
-fn program(target: &Target) -> Result<Program, Errno> {
-    let address = at_random(&target.file("auxv")?).unwrap_or(0);
+/// The program that the caller runs, or one at address 0 if that cannot be found out.
+fn program(target: &Target) -> Program {
+    let address = target.file("auxv").ok().and_then(|auxv| at_random(&auxv)).unwrap_or(0);
     let mut random = [0; 16];
-    if address == 0 || target.read(address, &mut random).is_err() {
-        return Ok(Program { address: 0, random });
-    }
-    Ok(Program { address, random })
+    let is_known = target.read(address, &mut random).is_ok();
+    Program { address: if is_known { address } else { 0 }, random }
 }
 
 /// AT_RANDOM's value in an auxiliary vector of either word size: types are small numbers, so that with the wrong size one of them is not.

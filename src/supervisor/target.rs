@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code)] // statx(2), prlimit(2) of another process and process_vm_writev(2): no crate has a safe call for them here
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{IoSlice, IoSliceMut, Read};
@@ -75,6 +76,9 @@ pub struct Target<'a> {
     pub listener: &'a Listener,
     /// Where the supervisor stands.
     pub home: &'a Home,
+    /// Whether the kernel has kept us from looking into the process: one that runs an executable which only others may read belongs to
+    /// an outer namespace (fs/exec.c, `would_dump`).
+    pub is_closed: Cell<bool>,
 }
 
 /// Which file a call is about.
@@ -127,7 +131,7 @@ impl Target<'_> {
                 // A kernel without CONFIG_CROSS_MEMORY_ATTACH.
                 Err(Errno::ENOSYS) => self.read_by_file(base + done, &mut buffer[done..asked])?,
                 Err(_) if done > 0 => 0,
-                got => got?,
+                got => self.looked(got)?,
             };
             done += got;
             if done < asked {
@@ -155,7 +159,7 @@ impl Target<'_> {
                 let memory = fs::OpenOptions::new().write(true).open(self.entry("mem").as_path()).map_err(|error| errno(&error))?;
                 memory.write_at(bytes, base as u64).map_err(|error| errno(&error))?
             }
-            done => done?,
+            done => self.looked(done)?,
         };
         if done == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
@@ -201,7 +205,7 @@ impl Target<'_> {
             File::At(dir, path) => (dir, path),
         };
         let is_relative = !path.to_bytes().starts_with(b"/");
-        let is_elsewhere = self.root_place()? != self.home.root_place;
+        let is_elsewhere = self.looked(place(&self.entry("root")))? != self.home.root_place;
         if is_elsewhere {
             chroot(self.entry("root").as_c_str())?;
         }
@@ -231,7 +235,13 @@ impl Target<'_> {
     fn reach_descriptor<T>(&self, fd: i32, act: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
         let path = if fd == AT_FDCWD.as_raw_fd() { self.entry("cwd") } else { self.descriptor(fd)? };
         self.still_waits()?;
-        act(&path).map_err(not_open)
+        act(&path).map_err(|errno| {
+            if errno == Errno::EACCES {
+                // Of the file, or of the way to it?
+                let _ = self.looked(place(&self.entry("root")));
+            }
+            not_open(errno)
+        })
     }
 
     /// For a path by which a process names its own files, the same from `/proc`: `/proc/self` would be the supervisor.
@@ -260,8 +270,12 @@ impl Target<'_> {
         if fd < 0 { Err(Errno::EBADF) } else { Ok(self.entry(&format!("fd/{fd}"))) }
     }
 
-    fn root_place(&self) -> Result<Place, Errno> {
-        place(&self.entry("root"))
+    /// Passes on what came of a look into the process.
+    fn looked<T>(&self, result: Result<T, Errno>) -> Result<T, Errno> {
+        if matches!(result, Err(Errno::EPERM | Errno::EACCES)) {
+            self.is_closed.set(true);
+        }
+        result
     }
 
     fn pid(&self) -> Pid {
@@ -282,11 +296,11 @@ impl Target<'_> {
     /// The contents of `/proc/TID/NAME`.
     ///
     /// # Errors
-    /// `ESRCH`.
+    /// open(2)'s; `ESRCH`.
     pub fn file(&self, name: &str) -> Result<Vec<u8>, Errno> {
         let mut contents = Vec::new();
-        let file = fs::File::open(self.entry(name).as_path());
-        file.and_then(|mut file| file.read_to_end(&mut contents)).map_err(|_| Errno::ESRCH)?;
+        let mut file = self.looked(fs::File::open(self.entry(name).as_path()).map_err(|error| errno(&error)))?;
+        file.read_to_end(&mut contents).map_err(|_| Errno::ESRCH)?;
         Ok(contents)
     }
 }
