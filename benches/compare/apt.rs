@@ -73,6 +73,9 @@ fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<C
         cases.push(case("real root", true, &real));
     }
     cases.push(case("zroot --root", false, &inside));
+    if !disk {
+        cases.push(case("zroot -c selective --root", false, &[&zroot, "-c", "selective", "--root", "COPY", "--"]));
+    }
     if disk {
         cases.push(case("zroot --root --no-sync", false, &[&zroot, "--no-sync", "--root", "COPY", "--"]));
         cases.push(case("zroot --root, eatmydata", false, &[&inside[..], &["eatmydata"]].concat()));

@@ -23,13 +23,14 @@ use places::Places;
 use workloads::Bench;
 
 /// All of them, in the order in which they run. The first [`QUICK`] are the default, the others take minutes.
-const WORKLOADS: [&str; 11] = ["start", "root", "calls", "sync", "chown", "tar", "fork", "make", "apt", "apt-disk", "configure"];
-const QUICK: usize = 8;
+const WORKLOADS: [&str; 12] =
+    ["start", "root", "calls", "notified", "sync", "chown", "tar", "fork", "make", "apt", "apt-disk", "configure"];
+const QUICK: usize = 9;
 
 #[derive(Parser)]
 #[command(about = "zroot beside its peers")]
 struct Options {
-    /// Of start root calls sync chown tar fork make apt apt-disk configure; the first eight without one, all with --full
+    /// Of start root calls notified sync chown tar fork make apt apt-disk configure; the first nine without one, all with --full
     workloads: Vec<String>,
     /// More rounds, more files, the large set of packages, ./configure
     #[arg(long)]
@@ -89,6 +90,7 @@ fn main() {
             "start" => vec![bench.start()],
             "root" => bench.root(options.tree.as_deref().map(places::text).as_deref()),
             "calls" => bench.calls(),
+            "notified" => bench.notified().into_iter().collect(),
             "sync" => bench.sync().into_iter().collect(),
             "chown" => vec![bench.chown()],
             "tar" => vec![bench.tar()],
@@ -147,6 +149,13 @@ impl Verdicts {
         }
     }
 
+    /// Of row `row`, column `of` must be at most `limit` times column `to`.
+    fn add_columns(&mut self, table: &Table, what: &str, row: &str, of: usize, to: usize, limit: f64) {
+        if let Some(ratio) = table.ratio_between((row, of), (row, to)) {
+            self.0.push(Verdict { what: what.to_owned(), limit, ratio });
+        }
+    }
+
     /// The targets that group `i` of a workload covers.
     fn judge(&mut self, workload: &str, i: usize, table: &Table) {
         match workload {
@@ -176,7 +185,17 @@ impl Verdicts {
                     self.add(table, &format!("--no-sync against eatmydata, fsync by a {kind} program"), &of, &to, 0, 1.0);
                 }
             }
-            "apt" => self.add(table, "apt-get install on tmpfs against real root", "zroot --root", "real root", 0, 1.02),
+            "notified" => {
+                let row = "zroot -c selective";
+                for (column, many) in [(4, "8"), (5, "64")] {
+                    self.add_columns(table, &format!("a supervised chown, {many} processes at once, against one"), row, column, 3, 1.0);
+                }
+            }
+            "apt" => {
+                self.add(table, "apt-get install on tmpfs against real root", "zroot --root", "real root", 0, 1.02);
+                let what = "apt-get install on tmpfs, selective, against real root";
+                self.add(table, what, "zroot -c selective --root", "real root", 0, 1.03);
+            }
             "apt-disk" => {
                 let of = "zroot --root --no-sync";
                 self.add(table, "apt-get install on disk, --no-sync, against real root", of, "real root", 0, 0.85);

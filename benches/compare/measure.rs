@@ -174,9 +174,14 @@ impl Table {
 
     /// Row `of` against row `to`, where both were measured.
     pub fn ratio(&self, of: &str, to: &str, column: usize) -> Option<Ratio> {
+        self.ratio_between((of, column), (to, column))
+    }
+
+    /// The same for a column of its own of each row.
+    pub fn ratio_between(&self, of: (&str, usize), to: (&str, usize)) -> Option<Ratio> {
         let row = |name: &str| self.rows.iter().find(|row| row.name == name);
-        let (of, to) = (row(of)?, row(to)?);
-        let pairs = of.rounds.iter().zip(&to.rounds).filter_map(|pair| Some(pair.0.as_ref()?[column] / pair.1.as_ref()?[column]));
+        let (of, of_column, to, to_column) = (row(of.0)?, of.1, row(to.0)?, to.1);
+        let pairs = of.rounds.iter().zip(&to.rounds).filter_map(|pair| Some(pair.0.as_ref()?[of_column] / pair.1.as_ref()?[to_column]));
         let mut ratios: Vec<f64> = pairs.collect();
         if ratios.is_empty() {
             return None;

@@ -33,6 +33,7 @@ pub fn find(enroot: Option<&Path>) -> Vec<Peer> {
     let mut all = vec![
         Peer::new("native", &[]),
         Peer::new("zroot", &[&zroot]),
+        Peer::new("zroot -c selective", &[&zroot, "-c", "selective"]),
         Peer { root: true, ..Peer::new("real root", &[]) },
         Peer::new("unshare -r", &["unshare", "-r"]),
         Peer::new("bwrap", &["bwrap", "--unshare-user", "--uid", "0", "--gid", "0", "--dev-bind", "/", "/"]),
@@ -43,7 +44,7 @@ pub fn find(enroot: Option<&Path>) -> Vec<Peer> {
     ];
     let enroot: Option<PathBuf> = enroot.map(Path::to_owned).or_else(|| program("enroot-nsenter"));
     if let Some(path) = &enroot {
-        all.insert(2, Peer::new("enroot-nsenter", &[&text(path), "--user", "--remap-root"]));
+        all.insert(3, Peer::new("enroot-nsenter", &[&text(path), "--user", "--remap-root"]));
     }
     let there = |peer: &Peer| {
         let command = peer.prefix.first().is_none_or(|word| program(word).is_some());

@@ -173,6 +173,22 @@ impl Bench {
         programs.into_iter().filter_map(group).collect()
     }
 
+    /// Nanoseconds per call that a supervisor answers, if there is one: of one process, then of many at once.
+    pub fn notified(&self) -> Option<Group> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/notified.c");
+        let path = compile(&self.places, "notified", &source, &[])?;
+        let dir = text(&self.places.tmpfs.path().join("notified"));
+        let mut cases = self.everywhere(&[&path, &dir]);
+        for case in &mut cases {
+            case.before = Some(format!("rm -rf {dir} && mkdir {dir}"));
+            case.once = case.name == "PRoot -0";
+        }
+        cases.retain(|case| !case.root);
+        let columns = vec!["getuid", "fchown", "fchmodat", "fchownat", "by 8", "by 64"];
+        let title = "A call that a supervisor answers".into();
+        Some(Group { title, columns, source: Source::Printed, cases, rounds: self.rounds(5, 15), warm: true })
+    }
+
     /// write and fsync on the disk, by a dynamically linked and by a static program.
     pub fn sync(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/calls.c");
