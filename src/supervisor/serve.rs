@@ -75,19 +75,11 @@ impl Supervisor {
         let _ = unsafe { sigaction(Signal::SIGUSR1, &action) };
         let _ = SigSet::all().thread_unblock();
         let _ = self.home.stand();
+        // The probe: the command begins the sooner.
+        self.take_call();
         self.guard();
         loop {
-            // One is there already where the last supervisor died of it.
-            if self.desk.notification().notif.id == 0 {
-                match self.listener.receive(self.desk.clear()) {
-                    Ok(Received::Call) => self.desk.begin(),
-                    Ok(Received::Nothing) => {}
-                    Ok(Received::End) | Err(_) => detach::exit(0),
-                }
-            }
-            if self.desk.notification().notif.id != 0 {
-                self.handle();
-            }
+            self.take_call();
             if self.desk.is_retired() {
                 detach::exit(0);
             }
@@ -95,6 +87,18 @@ impl Supervisor {
                 self.guard();
             }
         }
+    }
+
+    /// Waits for a call and answers it. One is there already where the last supervisor died of it. Ends with the last process under the filter.
+    fn take_call(&mut self) {
+        if self.desk.notification().notif.id == 0 {
+            match self.listener.receive(self.desk.clear()) {
+                Ok(Received::Call) => self.desk.begin(),
+                Ok(Received::Nothing) => return,
+                Ok(Received::End) | Err(_) => detach::exit(0),
+            }
+        }
+        self.handle();
     }
 
     /// Answers the call on the desk.
