@@ -101,9 +101,32 @@ pub struct Args {
     #[arg(short = 'S', long, value_name = "STRING")]
     split_string: Option<OsString>,
 
+    /// At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    summary: Option<OsString>,
+
+    /// A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    trace: Option<OsString>,
+
     /// Say each step on standard error
     #[arg(short, long)]
     verbose: bool,
+}
+
+/// Where a report goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// Standard error.
+    Stderr,
+    /// A file of this name.
+    File(PathBuf),
+}
+
+impl Output {
+    fn new(name: OsString) -> Output {
+        if name.is_empty() { Output::Stderr } else { Output::File(name.into()) }
+    }
 }
 
 /// What will be done.
@@ -129,6 +152,10 @@ pub struct Plan<'a> {
     pub fake: ClassSet,
     /// The classes to remove from that. Never has the probe.
     pub no_fake: ClassSet,
+    /// Where to say what was pretended.
+    pub summary: Option<Output>,
+    /// Where to say each pretended call.
+    pub trace: Option<Output>,
     /// Whether to export `APT_CONFIG`.
     pub apt_config: bool,
     /// Whether to say each step.
@@ -142,11 +169,26 @@ impl Plan<'_> {
         self.chdir.as_deref().unwrap_or(Path::new(if self.root.is_some() { "/" } else { "." }))
     }
 
+    /// Whether somebody wants to see each call.
+    #[must_use]
+    pub const fn is_watched(&self) -> bool {
+        self.summary.is_some() || self.trace.is_some()
+    }
+
+    /// The level that is wanted; with [`Consistency::Auto`] zero will do as well.
+    #[must_use]
+    pub const fn level(&self) -> Level {
+        match self.consistency {
+            None | Some(Consistency::Zero) => Level::Zero,
+            Some(Consistency::Selective | Consistency::Auto) => Level::Selective,
+        }
+    }
+
     /// What the filter answers at `level`. Classes that the level has no rules for are left out.
     #[must_use]
     pub const fn policy(&self, level: Level) -> Policy {
         let absent = ClassSet::ALL.minus(level.classes());
-        Policy { level, classes: level.default_classes().union(self.fake).minus(self.no_fake).minus(absent) }
+        Policy { level, classes: level.default_classes().union(self.fake).minus(self.no_fake).minus(absent), is_watched: self.is_watched() }
     }
 }
 
@@ -205,8 +247,9 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
 
 /// Where the options end and where COMMAND begins: at the first argument that is neither an option nor an option's value, or after `--`.
 fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize, usize) {
-    let takes_value =
-        |matches: &dyn Fn(&clap::Arg) -> bool| definition.get_arguments().any(|arg| arg.get_action().takes_values() && matches(arg));
+    let takes_value = |matches: &dyn Fn(&clap::Arg) -> bool| {
+        definition.get_arguments().any(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set() && matches(arg))
+    };
     let mut at = 1;
     while let Some(arg) = args.get(at) {
         let arg = arg.to_bytes();
@@ -313,6 +356,8 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         consistency: typed.consistency,
         fake,
         no_fake,
+        summary: typed.summary.map(Output::new),
+        trace: typed.trace.map(Output::new),
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })

@@ -9,17 +9,20 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
+use std::fs::File;
 use std::io::{Write, stderr, stdout};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
 use libc::{c_char, c_int};
+use nix::errno::Errno;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
-use zroot::cli::{Consistency, Plan, Request, Userns};
+use zroot::cli::{Consistency, Output, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
 use zroot::filter::install::{self, InstallError};
 use zroot::filter::{ClassSet, Level, Policy};
@@ -27,6 +30,7 @@ use zroot::host::{self, Facts};
 use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
 use zroot::namespace::{Entered, Refused};
+use zroot::supervisor::report::{Report, Sink};
 use zroot::supervisor::{self, Unavailable};
 use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
 
@@ -88,6 +92,9 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         }
     };
     let needed = !(plan.if_needed && host::is_real_root());
+    let trace = plan.trace.as_ref().map(sink).transpose()?;
+    let summary = plan.summary.as_ref().map(sink).transpose()?;
+    let report = Report::new(plan.level(), trace, summary);
     let mut root = plan.root.as_deref().map(|dir| Root::open(dir, &plan.binds)).transpose()?;
     match &root {
         None => plan.chdir.as_deref().map_or(Ok(()), chdir),
@@ -145,32 +152,37 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     }
     // Set by a zroot further out, which may have a supervisor.
     let outer = start.variable("ZROOT").and_then(|_| install::hello()).filter(|_| plan.consistency != Some(Consistency::Zero));
-    emulate(plan, outer, say)?;
+    emulate(plan, outer, report, say)?;
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 
 /// Turns the emulation on, at the level that was asked for, and proves that it answers. `outer` is what a supervisor around us answers: it goes on
 /// to do so, because there can be no second one.
-fn emulate(plan: &Plan, outer: Option<ClassSet>, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
+fn emulate(plan: &Plan, outer: Option<ClassSet>, report: Report, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
     if let Some(outer) = outer {
+        if plan.is_watched() {
+            return Err(Failure::new("--summary and --trace: a zroot around this one has a supervisor already")
+                .hint("ask that one")
+                .into());
+        }
         say(format_args!("the supervisor of the zroot around this one answers {outer}"));
-        let policy =
-            Policy { level: Level::Zero, classes: plan.policy(Level::Zero).classes.minus(outer).minus(Level::Selective.default_classes()) };
-        if policy.classes != ClassSet::EMPTY {
-            filter::install(&filter::program(policy).context("cannot build the filter")?)?;
-            say(format_args!("filter: fakes {}", policy.classes));
+        let more = plan.policy(Level::Zero).classes.minus(outer).minus(Level::Selective.default_classes());
+        if more != ClassSet::EMPTY {
+            filter::install(&filter::program(Policy { classes: more, ..Policy::DEFAULT }).context("cannot build the filter")?)?;
+            say(format_args!("filter: fakes {more}"));
         }
         return Ok(());
     }
-    let wanted = plan.consistency.unwrap_or(Consistency::Zero);
-    if wanted != Consistency::Zero {
-        let policy = plan.policy(Level::Selective);
-        match supervise(policy) {
+    if plan.level() != Level::Zero || plan.is_watched() {
+        let policy = plan.policy(plan.level());
+        match supervise(policy, report) {
             Ok(()) => {
-                say(format_args!("supervisor: answers {}", policy.classes));
+                say(format_args!("supervisor: level {policy}"));
                 return Ok(());
             }
-            Err(error) if wanted == Consistency::Auto && can_go_on(&error) => say(format_args!("level zero: {error:#}")),
+            Err(error) if plan.consistency == Some(Consistency::Auto) && !plan.is_watched() && can_go_on(&error) => {
+                say(format_args!("level zero: {error:#}"));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -183,12 +195,32 @@ fn emulate(plan: &Plan, outer: Option<ClassSet>, say: impl Fn(fmt::Arguments)) -
 }
 
 /// Starts a supervisor and installs the filter that hands calls on to it.
-fn supervise(policy: Policy) -> anyhow::Result<()> {
+fn supervise(policy: Policy, report: Report) -> anyhow::Result<()> {
     let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = supervisor::start(policy)?;
+    let supervisor = supervisor::start(policy, report)?;
     let listener = install::install_with_listener(&program)?;
     supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
     Ok(install::probe()?)
+}
+
+/// Opens what reports go to.
+fn sink(output: &Output) -> Result<Sink, Failure> {
+    let failed = |name: &str, error: &std::io::Error| Failure::new(format!("cannot write to {name}: {}", cause(error)));
+    match output {
+        Output::Stderr => {
+            let output = stderr().as_fd().try_clone_to_owned().map_err(|error| failed("standard error", &error))?;
+            Ok(Sink { output: output.into(), is_json: false })
+        }
+        Output::File(path) => {
+            let output = File::create(path).map_err(|error| failed(&shown(path), &error))?;
+            Ok(Sink { output, is_json: path.extension().is_some_and(|extension| extension == "json") })
+        }
+    }
+}
+
+/// An error without Rust's number behind it.
+fn cause(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().into())
 }
 
 /// Whether nothing has been changed by the failed attempt to have a supervisor.

@@ -28,7 +28,7 @@ fn policies() -> impl Iterator<Item = Policy> {
     Level::ALL.into_iter().flat_map(|level| {
         let single = Class::ALL.into_iter().map(|class| ClassSet::EMPTY.with(class));
         let sets = [level.default_classes(), NEVER, ClassSet::ALL, ClassSet::EMPTY].into_iter().chain(single);
-        sets.map(move |classes| Policy { level, classes })
+        sets.flat_map(move |classes| [false, true].map(|is_watched| Policy { level, classes, is_watched }))
     })
 }
 
@@ -38,7 +38,8 @@ fn all_policies() -> impl Iterator<Item = Policy> {
         let members = Class::ALL.into_iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
         members.fold(ClassSet::EMPTY, |set, (_, class)| set.with(class))
     });
-    let all = sets.flat_map(|classes| Level::ALL.map(|level| Policy { level, classes }));
+    let all = sets.flat_map(|classes| Level::ALL.map(|level| Policy { level, classes, is_watched: false }));
+    let all = all.flat_map(|policy| [policy, Policy { is_watched: true, ..policy }]);
     // A class without rules makes no difference.
     all.filter(|policy| policy.classes.minus(policy.level.classes()) == ClassSet::EMPTY)
 }
@@ -265,6 +266,9 @@ fn a_level_with_a_supervisor_asks_it() {
             assert!(class.rules(Level::Zero).eq(class.rules(Level::Selective)), "{class} is the same at both levels");
         }
     }
+    for policy in policies().filter(|policy| policy.is_watched) {
+        assert!(policy.rules().all(|rule| rule.action == Action::Notify), "{policy}: nothing escapes who watches");
+    }
     for abi in Abi::ALL {
         assert!(program(abi, Policy::DEFAULT).iter().all(|insn| insn.code != op::RET || insn.k != USER_NOTIF), "{abi}");
         // The self-test is to prove the supervisor, too.
@@ -415,9 +419,9 @@ fn any_abi() -> impl Strategy<Value = Abi> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let level = proptest::sample::select(Level::ALL.to_vec());
-    (level, proptest::collection::vec(any::<bool>(), Class::ALL.len())).prop_map(|(level, on)| {
+    (level, proptest::collection::vec(any::<bool>(), Class::ALL.len()), any::<bool>()).prop_map(|(level, on, is_watched)| {
         let members = Class::ALL.into_iter().zip(on).filter(|(_, on)| *on);
-        Policy { level, classes: members.fold(ClassSet::EMPTY, |set, (class, _)| set.with(class)) }
+        Policy { level, classes: members.fold(ClassSet::EMPTY, |set, (class, _)| set.with(class)), is_watched }
     })
 }
 

@@ -308,7 +308,7 @@ fn answers_with_an_id(call: Sysno) -> bool {
 
 /// Runs `test` under `zroot OPTIONS...` and compares every answer with the policy of `classes` and with the kernel's own, `control`.
 fn check(test: &ThisTest, control: &[Option<i64>], options: &[&str], classes: ClassSet) {
-    let policy = Policy { level: Level::Zero, classes };
+    let policy = Policy { classes, ..Policy::DEFAULT };
     let ran = common::run(common::zroot_with(options).arg("--").args(test.command()).env(CHILD, "1"));
     let with_filter = answers(ran);
     let actions: BTreeMap<Sysno, Action> = policy.rules().map(|rule| (rule.call, rule.action)).collect();

@@ -114,6 +114,8 @@ pub struct Policy {
     pub level: Level,
     /// Which calls are.
     pub classes: ClassSet,
+    /// Whether somebody wants to see each call: a supervisor gives the answers then, at any level, the same ones.
+    pub is_watched: bool,
 }
 
 impl Policy {
@@ -126,12 +128,17 @@ impl Policy {
     /// `level` with its default classes.
     #[must_use]
     pub const fn of(level: Level) -> Policy {
-        Policy { level, classes: level.default_classes() }
+        Policy { level, classes: level.default_classes(), is_watched: false }
     }
 
     /// The rules of all classes. No call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
-        self.classes.iter().flat_map(move |class| class.rules(self.level))
+        let rules = self.classes.iter().flat_map(move |class| class.rules(self.level));
+        // Who asks for ids after having set them is worth knowing of, whoever answers.
+        let seen = (self.is_watched && !self.classes.contains(Class::Getid)).then(|| Class::Getid.rules(Level::Selective));
+        rules
+            .chain(seen.into_iter().flatten())
+            .map(move |rule| Rule { action: if self.is_watched { Action::Notify } else { rule.action }, ..rule })
     }
 }
 

@@ -11,7 +11,7 @@ use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, fstatat, uti
 use nix::sys::time::TimeSpec;
 
 use super::target::{File, Target};
-use super::{pretended, with_flags};
+use super::with_flags;
 use crate::arch::{Abi, Sysno};
 
 /// Answers a call of class `foreign`.
@@ -26,7 +26,7 @@ pub fn answer(target: &Target) -> Result<i64, Errno> {
         Sysno::fchmod => chmod(target, File::Open(call.int(0)), call.word(1)),
         Sysno::fchmodat => chmod(target, File::At(call.int(0), &target.path(call.pointer(1))?), call.word(2)),
         Sysno::fchmodat2 => with_flags(target, call.int(0), call.pointer(1), call.int(3), |file, flags| {
-            pretended(target.reach(file, |path| chmod_with_flags(path, call.word(2), flags)))
+            target.or_pretend(target.reach(file, |path| chmod_with_flags(path, call.word(2), flags)))
         }),
         Sysno::utime => touch(target, here, call.pointer(0), Unit::Seconds, call.pointer(1), 0),
         Sysno::utimes => touch(target, here, call.pointer(0), Unit::Microseconds, call.pointer(1), 0),
@@ -38,7 +38,7 @@ pub fn answer(target: &Target) -> Result<i64, Errno> {
 
 fn chmod(target: &Target, file: File, mode: u32) -> Result<i64, Errno> {
     let mode = Mode::from_bits_truncate(mode);
-    pretended(target.reach(file, |path| fchmodat(AT_FDCWD, path, mode, FchmodatFlags::FollowSymlink)))
+    target.or_pretend(target.reach(file, |path| fchmodat(AT_FDCWD, path, mode, FchmodatFlags::FollowSymlink)))
 }
 
 fn chmod_with_flags(path: &CStr, mode: u32, flags: AtFlags) -> Result<(), Errno> {
@@ -68,7 +68,7 @@ fn touch(target: &Target, dir: i32, path: u64, unit: Unit, times: u64, flags: i3
     let change = |file: File, flags: AtFlags| {
         let follow =
             if flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW) { UtimensatFlags::NoFollowSymlink } else { UtimensatFlags::FollowSymlink };
-        pretended(target.reach(file, |path| match utimensat(AT_FDCWD, path, &times[0], &times[1], follow) {
+        target.or_pretend(target.reach(file, |path| match utimensat(AT_FDCWD, path, &times[0], &times[1], follow) {
             // To set them to now, write permission will do, so that its lack is what is complained of. Or a directory on the way cannot be searched.
             Err(Errno::EACCES) if is_now && fstatat(AT_FDCWD, path, flags).is_ok() => Err(Errno::EPERM),
             result => result,

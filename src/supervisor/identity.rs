@@ -83,6 +83,7 @@ fn set(target: &Target, store: &mut Store) -> Result<i64, Errno> {
         _ => Err(Errno::ENOSYS),
     }?;
     if now != before {
+        target.is_pretended.set(true);
         store.set(target, now)?;
     }
     Ok(result)
@@ -173,7 +174,12 @@ fn prctl(target: &Target, store: &mut Store) -> Answer {
     let mut now = Credentials::clone(&store.credentials(target));
     let before = now.clone();
     let Some(result) = now.prctl(call.int(0), [1, 2, 3, 4].map(|i| call.long(i))) else { return Answer::Real };
-    let stored = if now == before { Ok(()) } else { store.set(target, now) };
+    let stored = if now == before {
+        Ok(())
+    } else {
+        target.is_pretended.set(true);
+        store.set(target, now)
+    };
     result.and_then(|value| stored.map(|()| value.into())).into()
 }
 

@@ -19,6 +19,7 @@ pub mod journal;
 pub mod listener;
 pub mod nodes;
 pub mod owners;
+pub mod report;
 pub mod serve;
 pub mod store;
 pub mod target;
@@ -41,6 +42,7 @@ use call::Call;
 use desk::Desk;
 use journal::Journal;
 use listener::Listener;
+use report::Report;
 use serve::Supervisor;
 use store::Store;
 use target::{File, Home, Target};
@@ -78,11 +80,11 @@ pub struct Waiting {
     socket: OwnedFd,
 }
 
-/// Starts a supervisor for what `policy` has notified. It sees files as this process does now.
+/// Starts a supervisor for what `policy` has notified, which reports as `report` says. It sees files as this process does now.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
-pub fn start(policy: Policy) -> Result<Waiting, Unavailable> {
+pub fn start(policy: Policy, report: Report) -> Result<Waiting, Unavailable> {
     if !host::kernel_is_at_least(5, 9) {
         return Err(Unavailable::Kernel);
     }
@@ -98,6 +100,7 @@ pub fn start(policy: Policy) -> Result<Waiting, Unavailable> {
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(Unavailable::Resources)?;
     let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
     keep.extend(home.descriptors());
+    keep.extend(report.descriptors());
     detach::detached(|| {
         detach::hold_nothing_but(&keep);
         if let Some(listener) = receive_listener(there.as_raw_fd()) {
@@ -108,7 +111,8 @@ pub fn start(policy: Policy) -> Result<Waiting, Unavailable> {
                 home,
                 store: Store::new(journal),
                 maps,
-                classes: classes(policy),
+                treatments: treatments(policy),
+                report,
                 answers: policy,
                 desk,
                 life: None,
@@ -152,15 +156,21 @@ fn receive_listener(socket: RawFd) -> Option<OwnedFd> {
     })
 }
 
-/// The class of each call that is notified, in the order of [`Sysno::ALL`].
-fn classes(policy: Policy) -> Vec<Option<Class>> {
-    let mut classes = vec![None; Sysno::ALL.len()];
+/// What becomes of a notified call: its class, and the answer that it has without anybody watching.
+type Treatment = (Class, Action);
+
+/// The treatment of each call that is notified, in the order of [`Sysno::ALL`].
+fn treatments(policy: Policy) -> Vec<Option<Treatment>> {
+    let mut treatments = vec![None; Sysno::ALL.len()];
+    for rule in policy.rules().filter(|rule| rule.action == Action::Notify) {
+        treatments[rule.call as usize] = Some((Class::Getid, Action::Allow));
+    }
     for class in policy.classes.iter() {
-        for rule in class.rules(policy.level).filter(|rule| rule.action == Action::Notify) {
-            classes[rule.call as usize] = Some(class);
+        for rule in class.rules(policy.level) {
+            treatments[rule.call as usize] = Some((class, rule.action));
         }
     }
-    classes
+    treatments
 }
 
 /// Which ids the kernel knows here, and who we are.
@@ -196,14 +206,6 @@ impl IdMaps {
 
 fn knows(ranges: &[(u64, u64)], id: u32) -> bool {
     id == u32::MAX || ranges.iter().any(|(first, count)| (*first..first + count).contains(&id.into()))
-}
-
-/// A refusal is taken for success, every other error stays.
-fn pretended(result: Result<(), Errno>) -> Result<i64, Errno> {
-    match result {
-        Ok(()) | Err(Errno::EPERM) => Ok(0),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// The file that a call with `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH` means by directory descriptor `dir` and the path at `address`.

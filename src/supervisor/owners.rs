@@ -42,11 +42,14 @@ fn chown(target: &Target, file: File, flags: AtFlags, maps: &IdMaps, (uid, gid):
     let own = (if uid == SAME { SAME } else { maps.own.0 }, if gid == SAME { SAME } else { maps.own.1 });
     let possible = (if maps.has_uid(uid) { uid } else { own.0 }, if maps.has_gid(gid) { gid } else { own.1 });
     let result = target.reach(file, |path| match change(path, possible.0, possible.1) {
-        Err(Errno::EPERM) if own != possible => change(path, own.0, own.1),
+        Err(Errno::EPERM) if own != possible => {
+            target.is_pretended.set(true);
+            change(path, own.0, own.1)
+        }
         result => result,
     });
-    match result {
-        Ok(()) | Err(Errno::EPERM) => Ok(0),
-        Err(errno) => Err(errno),
+    if possible != (uid, gid) {
+        target.is_pretended.set(true);
     }
+    target.or_pretend(result)
 }

@@ -21,12 +21,12 @@ use super::call::{Answer, Call};
 use super::desk::Desk;
 use super::listener::{Listener, Received, Response};
 use super::nodes::Made;
+use super::report::Report;
 use super::store::Store;
 use super::target::{Home, Target};
-use super::{IdMaps, foreign, identity, nodes, owners, xattrs};
-use crate::arch::Sysno;
+use super::{IdMaps, Treatment, foreign, identity, nodes, owners, xattrs};
 use crate::detach;
-use crate::filter::policy::{Class, Policy};
+use crate::filter::policy::{Action, Class, Policy};
 
 /// How long a call may take before another supervisor goes on with the rest, in milliseconds.
 const PATIENCE: u16 = 1000;
@@ -41,12 +41,14 @@ pub struct Supervisor {
     pub store: Store,
     /// Which ids the kernel knows here.
     pub maps: IdMaps,
-    /// The class of each call, in the order of [`Sysno::ALL`]: which file answers it.
-    pub classes: Vec<Option<Class>>,
+    /// What becomes of each call, in the order of `Sysno::ALL`.
+    pub treatments: Vec<Option<Treatment>>,
     /// What is answered.
     pub answers: Policy,
     /// The call in hand.
     pub desk: Desk,
+    /// Who wants to know.
+    pub report: Report,
     /// What tells the guard of this process's end: a pipe that closes with it.
     pub life: Option<OwnedFd>,
     /// A file made for a call whose caller was called away.
@@ -95,7 +97,10 @@ impl Supervisor {
             match self.listener.receive(self.desk.clear()) {
                 Ok(Received::Call) => self.desk.begin(),
                 Ok(Received::Nothing) => return,
-                Ok(Received::End) | Err(_) => detach::exit(0),
+                Ok(Received::End) | Err(_) => {
+                    self.report.finish();
+                    detach::exit(0)
+                }
             }
         }
         self.handle();
@@ -126,25 +131,36 @@ impl Supervisor {
 
     /// Works out the answer, which may mean to do what is asked.
     fn answer(&mut self, call: &Call, made: Option<Made>, unanswered: &mut Option<Made>) -> Answer {
-        let target = Target { call, listener: &self.listener, home: &self.home, is_closed: Cell::new(false) };
-        let Some(class) = self.classes[call.sysno as usize] else { return Answer::Real };
-        let result = match class {
-            Class::Owner => owners::answer(&target, &self.maps),
-            Class::Device => nodes::answer(&target, made).map(|(value, made)| {
-                *unanswered = made;
-                value
-            }),
-            Class::Foreign => foreign::answer(&target),
-            Class::Xattr => xattrs::answer(&target, &self.maps),
-            Class::Identity | Class::Capability | Class::Getid => return identity::answer(&target, &mut self.store),
-            _ if call.sysno == Sysno::kexec_load => return Answer::Value(super::hello(call, self.answers)),
-            _ => return Answer::Real,
+        let Some((class, action)) = self.treatments[call.sysno as usize] else { return Answer::Real };
+        let (listener, home) = (&self.listener, &self.home);
+        let target = Target { call, listener, home, is_closed: Cell::new(false), is_pretended: Cell::new(false) };
+        let answer = match action {
+            Action::Allow => Answer::Real,
+            Action::Absent => Answer::Error(Errno::ENOSYS),
+            Action::FakeSuccess => Answer::Value(target.pretend()),
+            Action::Notify if class == Class::Probe => Answer::Value(super::hello(call, self.answers)),
+            Action::Notify => match class {
+                Class::Owner => owners::answer(&target, &self.maps).into(),
+                Class::Device => nodes::answer(&target, made)
+                    .map(|(value, made)| {
+                        *unanswered = made;
+                        value
+                    })
+                    .into(),
+                Class::Foreign => foreign::answer(&target).into(),
+                Class::Xattr => xattrs::answer(&target, &self.maps).into(),
+                _ => identity::answer(&target, &mut self.store),
+            },
         };
-        match result {
+        let answer = match answer {
             // Without a look there is nothing better than level zero's answer.
-            Err(_) if target.is_closed.get() => Answer::Value(0),
-            result => result.into(),
+            Answer::Error(_) if target.is_closed.get() => Answer::Value(target.pretend()),
+            answer => answer,
+        };
+        if self.report.is_wanted() {
+            self.report.note(&target, class, answer, target.is_pretended.get());
         }
+        answer
     }
 
     /// Becomes the guard of a child and of its successors. Comes back in each of them, to serve; and here, to serve without a guard, where no process
@@ -153,6 +169,7 @@ impl Supervisor {
         let _ = set_name(c"zroot-guard");
         let own = Pid::this();
         let mut hung: Vec<Pid> = Vec::new();
+        let mut is_successor = false;
         loop {
             self.life = None;
             let Ok((wait, life)) = pipe2(OFlag::O_CLOEXEC) else { break };
@@ -176,8 +193,9 @@ impl Supervisor {
                     }
                     detach::exit(0)
                 }
-                Fate::Died => {}
+                Fate::Died => is_successor = true,
                 Fate::Hangs => {
+                    is_successor = true;
                     self.desk.retire();
                     hung.push(child);
                     match Desk::new() {
@@ -188,6 +206,7 @@ impl Supervisor {
             }
         }
         let _ = set_name(c"zroot-supervise");
+        self.report.is_partial |= is_successor;
         if let Ok(journal) = self.store.journal().try_clone() {
             self.store = Store::new(journal);
         }

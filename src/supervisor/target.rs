@@ -7,7 +7,7 @@
 #![allow(unsafe_code)] // statx(2), prlimit(2) of another process and process_vm_writev(2): no crate has a safe call for them here
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs;
 use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
@@ -59,6 +59,17 @@ impl Home {
         [self.proc_dir.as_raw_fd(), self.root.as_raw_fd()]
     }
 
+    /// The whole of `path`, as the present root directory has it.
+    ///
+    /// # Errors
+    /// open(2)'s, readlink(2)'s.
+    pub fn name_of(&self, path: &CStr, follow: bool) -> Result<Vec<u8>, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+        let file = open(path, flags, Mode::empty())?;
+        let link = format!("self/fd/{}", file.as_raw_fd());
+        readlinkat(&self.proc_dir, link.as_str()).map(OsString::into_encoded_bytes)
+    }
+
     /// Goes to `/proc`.
     ///
     /// # Errors
@@ -79,6 +90,8 @@ pub struct Target<'a> {
     /// Whether the kernel has kept us from looking into the process: one that runs an executable which only others may read belongs to
     /// an outer namespace (fs/exec.c, `would_dump`).
     pub is_closed: Cell<bool>,
+    /// Whether the answer is another than the kernel's.
+    pub is_pretended: Cell<bool>,
 }
 
 /// Which file a call is about.
@@ -91,6 +104,24 @@ pub enum File<'a> {
 }
 
 impl Target<'_> {
+    /// Success in the place of a refusal.
+    pub fn pretend(&self) -> i64 {
+        self.is_pretended.set(true);
+        0
+    }
+
+    /// The result of what was done: a refusal is taken for success, every other error stays.
+    ///
+    /// # Errors
+    /// `result`'s.
+    pub fn or_pretend(&self, result: Result<(), Errno>) -> Result<i64, Errno> {
+        match result {
+            Ok(()) => Ok(0),
+            Err(Errno::EPERM) => Ok(self.pretend()),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Whether the caller still waits. To be asked after the last look at it and before anything is done for it.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ fn make(target: &Target, file: File, flags: AtFlags, change: &Change, maps: &IdM
     let through = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
     match target.reach(file, |path| real(path, through, change)) {
         Ok(()) => Ok(0),
-        Err(errno) if is_refusal(errno, change, maps) => Ok(0),
+        Err(errno) if is_refusal(errno, change, maps) => Ok(target.pretend()),
         Err(errno) => Err(errno),
     }
 }
