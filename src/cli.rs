@@ -40,7 +40,7 @@ Options end at the first argument that is not one. Without COMMAND, on a termina
 Classes on by default: owner identity capability device probe; with --consistency=selective also getid xattr foreign.
 Others: sync inode-flags host limits mount.
 
-Exit status: 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
+Exit status: 124 --fail-on; 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
 
 /// What was typed.
 #[derive(Parser, Default, Debug)]
@@ -109,6 +109,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     trace: Option<OsString>,
 
+    /// End with status 124 if a call of these classes was pretended, or of 'all'; zroot waits for COMMAND then
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
+    fail_on: Vec<ClassSet>,
+
     /// Say each step on standard error
     #[arg(short, long)]
     verbose: bool,
@@ -126,6 +130,15 @@ pub enum Output {
 impl Output {
     fn new(name: OsString) -> Output {
         if name.is_empty() { Output::Stderr } else { Output::File(name.into()) }
+    }
+
+    /// The same wherever the working directory is.
+    #[must_use]
+    pub fn absolute(&self) -> Output {
+        match self {
+            Output::File(path) => Output::File(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            Output::Stderr => Output::Stderr,
+        }
     }
 }
 
@@ -156,6 +169,8 @@ pub struct Plan<'a> {
     pub summary: Option<Output>,
     /// Where to say each pretended call.
     pub trace: Option<Output>,
+    /// The classes of which no call may have been pretended.
+    pub fail_on: ClassSet,
     /// Whether to export `APT_CONFIG`.
     pub apt_config: bool,
     /// Whether to say each step.
@@ -172,7 +187,7 @@ impl Plan<'_> {
     /// Whether somebody wants to see each call.
     #[must_use]
     pub const fn is_watched(&self) -> bool {
-        self.summary.is_some() || self.trace.is_some()
+        self.summary.is_some() || self.trace.is_some() || self.fail_on.bits() != 0
     }
 
     /// The level that is wanted; with [`Consistency::Auto`] zero will do as well.
@@ -358,6 +373,7 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         no_fake,
         summary: typed.summary.map(Output::new),
         trace: typed.trace.map(Output::new),
+        fail_on: typed.fail_on.into_iter().fold(ClassSet::EMPTY, ClassSet::union),
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })

@@ -7,6 +7,9 @@ use nix::errno::Errno;
 /// The exit status of zroot's own failures, bad usage among them.
 pub const FAILED: u8 = 125;
 
+/// The exit status where `--fail-on` has found what it forbids.
+pub const PRETENDED: u8 = 124;
+
 /// Something that ends zroot before the command has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {

@@ -9,6 +9,7 @@
 
 pub mod apt;
 pub mod arch;
+pub mod beside;
 pub mod cli;
 pub mod detach;
 pub mod exec;

@@ -6,7 +6,6 @@
 #![no_main]
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
 use std::fs::File;
@@ -22,14 +21,16 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
+use zroot::beside::{self, End};
 use zroot::cli::{Consistency, Output, Plan, Request, Userns};
-use zroot::failure::{FAILED, Failure, shown};
+use zroot::failure::{FAILED, Failure, PRETENDED, shown};
 use zroot::filter::install::{self, InstallError};
 use zroot::filter::{ClassSet, Level, Policy};
 use zroot::host::{self, Facts};
 use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
 use zroot::namespace::{Entered, Refused};
+use zroot::supervisor::desk::Seen;
 use zroot::supervisor::report::{Report, Sink};
 use zroot::supervisor::{self, Unavailable};
 use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
@@ -68,33 +69,32 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *co
         secure: unsafe { libc::getauxval(libc::AT_SECURE) } != 0,
     };
     match run(&start) {
-        Ok(()) => 0,
+        Ok(status) => status.into(),
         Err(error) => report(&error).into(),
     }
 }
 
-/// Reads the command line and does what it asks for; comes back only from `--help` and `--version`, or with an error.
-fn run(start: &Start) -> anyhow::Result<()> {
+/// Reads the command line and does what it asks for; comes back from `--help`, `--version` and `--fail-on`, or with an error.
+fn run(start: &Start) -> anyhow::Result<u8> {
     if start.secure {
         bail!("refusing to run setuid, setgid or with file capabilities: zroot works without privileges and must not be given any");
     }
     match cli::parse(&start.args, |name| start.variable(name))? {
-        Request::Print(text) => stdout().write_all(text.as_bytes()).context("cannot write to standard output"),
-        Request::Run(plan) => become_command(&plan, start).map(|never| match never {}),
+        Request::Print(text) => stdout().write_all(text.as_bytes()).map(|()| 0).context("cannot write to standard output"),
+        Request::Run(plan) => become_command(&plan, start),
     }
 }
 
 /// The whole of it: what can fail because of bad input first, then the namespace, the filter, the probe, and execve.
-fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
+fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     let say = |step: fmt::Arguments| {
         if plan.verbose {
             complain(format_args!("zroot: {step}"));
         }
     };
     let needed = !(plan.if_needed && host::is_real_root());
-    let trace = plan.trace.as_ref().map(sink).transpose()?;
-    let summary = plan.summary.as_ref().map(sink).transpose()?;
-    let report = Report::new(plan.level(), trace, summary);
+    // Before -C, which does not mean them; opened once it is certain that there is a command.
+    let [trace, summary] = [&plan.trace, &plan.summary].map(|output| output.as_ref().map(Output::absolute));
     let mut root = plan.root.as_deref().map(|dir| Root::open(dir, &plan.binds)).transpose()?;
     match &root {
         None => plan.chdir.as_deref().map_or(Ok(()), chdir),
@@ -111,6 +111,9 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
         Some(dir) if failure.hint.is_none() => failure.hint(format!("it is looked for inside the root directory {}", shown(dir))),
         _ => failure,
     })?;
+    let [trace, summary] = [trace.map(sink).transpose()?, summary.map(sink).transpose()?];
+    let seen = (plan.fail_on != ClassSet::EMPTY).then(Seen::new).transpose();
+    let seen = seen.map_err(|errno| Failure::errno("no memory to share", errno))?;
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
@@ -152,7 +155,12 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<Infallible> {
     }
     // Set by a zroot further out, which may have a supervisor.
     let outer = start.variable("ZROOT").and_then(|_| install::hello()).filter(|_| plan.consistency != Some(Consistency::Zero));
-    emulate(plan, outer, report, say)?;
+    if let Some(seen) = &seen {
+        if let Some(end) = beside::wait_for_child().map_err(|errno| Failure::errno("cannot start a process", errno))? {
+            return Ok(verdict(end, plan.fail_on, seen.classes())?);
+        }
+    }
+    emulate(plan, outer, Report::new(plan.level(), trace, summary, seen), say)?;
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 
@@ -203,8 +211,18 @@ fn supervise(policy: Policy, report: Report) -> anyhow::Result<()> {
     Ok(install::probe()?)
 }
 
+/// What zroot ends with where it has stayed beside the command: as the command did, unless it has `seen` what is `forbidden`.
+fn verdict(end: End, forbidden: ClassSet, seen: ClassSet) -> Result<u8, Failure> {
+    let found = forbidden.minus(ClassSet::ALL.minus(seen));
+    if found == ClassSet::EMPTY {
+        return Ok(end.repeat());
+    }
+    let failure = Failure { status: PRETENDED, ..Failure::new(format!("calls were pretended that --fail-on forbids: {found}")) };
+    Err(failure.hint("--summary says which"))
+}
+
 /// Opens what reports go to.
-fn sink(output: &Output) -> Result<Sink, Failure> {
+fn sink(output: Output) -> Result<Sink, Failure> {
     let failed = |name: &str, error: &std::io::Error| Failure::new(format!("cannot write to {name}: {}", cause(error)));
     match output {
         Output::Stderr => {
@@ -212,7 +230,7 @@ fn sink(output: &Output) -> Result<Sink, Failure> {
             Ok(Sink { output: output.into(), is_json: false })
         }
         Output::File(path) => {
-            let output = File::create(path).map_err(|error| failed(&shown(path), &error))?;
+            let output = File::create(&path).map_err(|error| failed(&shown(&path), &error))?;
             Ok(Sink { output, is_json: path.extension().is_some_and(|extension| extension == "json") })
         }
     }

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
 use super::listener::{Notification, Response};
+use crate::filter::policy::{Class, ClassSet};
 
 /// Laid out in the shared page. Zeroes are a desk with nothing on it.
 #[repr(C)]
@@ -112,5 +113,40 @@ impl Desk {
     #[must_use]
     pub fn is_retired(&self) -> bool {
         self.page().is_retired.load(Ordering::Acquire)
+    }
+}
+
+/// A set of classes that grows, seen by all processes forked from now on.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    bits: NonNull<AtomicU32>,
+}
+
+impl Seen {
+    /// An empty one. Its memory is never given back: there is one in a process.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn new() -> Result<Seen, Errno> {
+        let len = NonZeroUsize::new(size_of::<AtomicU32>()).ok_or(Errno::EINVAL)?;
+        // SAFETY: a new mapping, which nothing else refers to.
+        let memory = unsafe { mmap_anonymous(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
+        Ok(Seen { bits: memory.cast() })
+    }
+
+    fn bits(&self) -> &AtomicU32 {
+        // SAFETY: the mapping holds an integer, is never unmapped, and zero is a value of it.
+        unsafe { self.bits.as_ref() }
+    }
+
+    /// Adds a class.
+    pub fn add(&self, class: Class) {
+        self.bits().fetch_or(ClassSet::EMPTY.with(class).bits().into(), Ordering::AcqRel);
+    }
+
+    /// What has been added.
+    #[must_use]
+    pub fn classes(&self) -> ClassSet {
+        ClassSet::from_bits(self.bits().load(Ordering::Acquire).try_into().unwrap_or_default())
     }
 }

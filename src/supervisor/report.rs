@@ -11,6 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use nix::fcntl::AT_FDCWD;
 
 use super::call::{Answer, Call};
+use super::desk::Seen;
 use super::target::{File, Target};
 use crate::arch::Sysno;
 use crate::filter::policy::{Class, Level};
@@ -37,6 +38,8 @@ pub struct Report {
     pub trace: Option<Sink>,
     /// Where the summary goes.
     pub summary: Option<Sink>,
+    /// Which classes had a call pretended.
+    pub seen: Option<Seen>,
     level: Level,
     /// Whether a supervisor before this one took its numbers with it.
     pub is_partial: bool,
@@ -58,10 +61,11 @@ struct Paths {
 impl Report {
     /// Of a run at `level`, with nothing in it yet.
     #[must_use]
-    pub fn new(level: Level, trace: Option<Sink>, summary: Option<Sink>) -> Report {
+    pub fn new(level: Level, trace: Option<Sink>, summary: Option<Sink>, seen: Option<Seen>) -> Report {
         Report {
             trace,
             summary,
+            seen,
             level,
             is_partial: false,
             counts: BTreeMap::new(),
@@ -81,7 +85,7 @@ impl Report {
     /// Whether anybody wants to know.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.trace.is_some() || self.summary.is_some()
+        self.trace.is_some() || self.summary.is_some() || self.seen.is_some()
     }
 
     /// Takes note of a call of `class` that is about to be answered. `is_pretended` says whether the answer is not the kernel's.
@@ -105,6 +109,9 @@ impl Report {
                 self.changed.insert((call.tid, program.clone()));
             }
             _ => {}
+        }
+        if let Some(seen) = &self.seen {
+            seen.add(class);
         }
         let path = path(target);
         if let Some(trace) = &mut self.trace {
