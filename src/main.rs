@@ -31,7 +31,7 @@ use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
 use zroot::namespace::{Entered, Refused};
 use zroot::supervisor::desk::Seen;
-use zroot::supervisor::report::{Report, Sink};
+use zroot::supervisor::report::{Sink, Watchers};
 use zroot::supervisor::{self, Unavailable};
 use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
 
@@ -160,13 +160,13 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
             return Ok(verdict(end, plan.fail_on, seen.classes())?);
         }
     }
-    emulate(plan, outer, Report::new(plan.level(), trace, summary, seen), say)?;
+    emulate(plan, outer, Watchers { trace, summary, seen }, say)?;
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 
 /// Turns the emulation on, at the level that was asked for, and proves that it answers. `outer` is what a supervisor around us answers: it goes on
 /// to do so, because there can be no second one.
-fn emulate(plan: &Plan, outer: Option<ClassSet>, report: Report, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
+fn emulate(plan: &Plan, outer: Option<ClassSet>, watchers: Watchers, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
     if let Some(outer) = outer {
         if plan.is_watched() {
             return Err(Failure::new("--summary and --trace: a zroot around this one has a supervisor already")
@@ -183,7 +183,7 @@ fn emulate(plan: &Plan, outer: Option<ClassSet>, report: Report, say: impl Fn(fm
     }
     if plan.level() != Level::Zero || plan.is_watched() {
         let policy = plan.policy(plan.level());
-        match supervise(policy, report) {
+        match supervise(policy, watchers) {
             Ok(()) => {
                 say(format_args!("supervisor: level {policy}"));
                 return Ok(());
@@ -203,9 +203,9 @@ fn emulate(plan: &Plan, outer: Option<ClassSet>, report: Report, say: impl Fn(fm
 }
 
 /// Starts a supervisor and installs the filter that hands calls on to it.
-fn supervise(policy: Policy, report: Report) -> anyhow::Result<()> {
+fn supervise(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
     let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = supervisor::start(policy, report)?;
+    let supervisor = supervisor::start(policy, watchers)?;
     let listener = install::install_with_listener(&program)?;
     supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
     Ok(install::probe()?)

@@ -336,7 +336,7 @@ fn help_and_version_go_to_standard_output() {
         assert_eq!(ran.stderr, "");
         for arg in zroot::cli::definition().get_arguments() {
             let long = format!("--{}", arg.get_long().expect("every option has a long name"));
-            let named = ran.stdout.lines().any(|line| line.split([' ', ',']).any(|word| word == long));
+            let named = ran.stdout.lines().any(|line| line.split([' ', ',', '[']).any(|word| word == long));
             assert!(named, "{option} does not mention {long}:\n{}", ran.stdout);
         }
         for class in zroot::filter::Class::ALL {

@@ -42,7 +42,7 @@ use call::Call;
 use desk::Desk;
 use journal::Journal;
 use listener::Listener;
-use report::Report;
+use report::{Report, Watchers};
 use serve::Supervisor;
 use store::Store;
 use target::{File, Home, Target};
@@ -80,11 +80,11 @@ pub struct Waiting {
     socket: OwnedFd,
 }
 
-/// Starts a supervisor for what `policy` has notified, which reports as `report` says. It sees files as this process does now.
+/// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files as this process does now.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
-pub fn start(policy: Policy, report: Report) -> Result<Waiting, Unavailable> {
+pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable> {
     if !host::kernel_is_at_least(5, 9) {
         return Err(Unavailable::Kernel);
     }
@@ -100,7 +100,7 @@ pub fn start(policy: Policy, report: Report) -> Result<Waiting, Unavailable> {
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(Unavailable::Resources)?;
     let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
     keep.extend(home.descriptors());
-    keep.extend(report.descriptors());
+    keep.extend(watchers.descriptors());
     detach::detached(|| {
         detach::hold_nothing_but(&keep);
         if let Some(listener) = receive_listener(there.as_raw_fd()) {
@@ -112,7 +112,7 @@ pub fn start(policy: Policy, report: Report) -> Result<Waiting, Unavailable> {
                 store: Store::new(journal),
                 maps,
                 treatments: treatments(policy),
-                report,
+                report: Report::new(policy.level, watchers),
                 answers: policy,
                 desk,
                 life: None,

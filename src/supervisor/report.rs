@@ -31,15 +31,34 @@ pub struct Sink {
     pub is_json: bool,
 }
 
-/// What is to be reported, and what has been seen.
-#[derive(Debug)]
-pub struct Report {
-    /// Where the lines go.
+/// Who wants to know.
+#[derive(Debug, Default)]
+pub struct Watchers {
+    /// Where each call goes.
     pub trace: Option<Sink>,
     /// Where the summary goes.
     pub summary: Option<Sink>,
     /// Which classes had a call pretended.
     pub seen: Option<Seen>,
+}
+
+impl Watchers {
+    /// The descriptors that must stay open.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        [&self.trace, &self.summary].into_iter().flatten().map(|sink| sink.output.as_raw_fd())
+    }
+
+    /// Whether there is one.
+    #[must_use]
+    pub fn are_there(&self) -> bool {
+        self.trace.is_some() || self.summary.is_some() || self.seen.is_some()
+    }
+}
+
+/// What has been seen, and for whom.
+#[derive(Debug)]
+pub struct Report {
+    watchers: Watchers,
     level: Level,
     /// Whether a supervisor before this one took its numbers with it.
     pub is_partial: bool,
@@ -61,11 +80,9 @@ struct Paths {
 impl Report {
     /// Of a run at `level`, with nothing in it yet.
     #[must_use]
-    pub fn new(level: Level, trace: Option<Sink>, summary: Option<Sink>, seen: Option<Seen>) -> Report {
+    pub fn new(level: Level, watchers: Watchers) -> Report {
         Report {
-            trace,
-            summary,
-            seen,
+            watchers,
             level,
             is_partial: false,
             counts: BTreeMap::new(),
@@ -77,15 +94,10 @@ impl Report {
         }
     }
 
-    /// The descriptors that must stay open.
-    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        [&self.trace, &self.summary].into_iter().flatten().map(|sink| sink.output.as_raw_fd())
-    }
-
     /// Whether anybody wants to know.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.trace.is_some() || self.summary.is_some() || self.seen.is_some()
+        self.watchers.are_there()
     }
 
     /// Takes note of a call of `class` that is about to be answered. `is_pretended` says whether the answer is not the kernel's.
@@ -110,11 +122,11 @@ impl Report {
             }
             _ => {}
         }
-        if let Some(seen) = &self.seen {
+        if let Some(seen) = &self.watchers.seen {
             seen.add(class);
         }
         let path = path(target);
-        if let Some(trace) = &mut self.trace {
+        if let Some(trace) = &mut self.watchers.trace {
             let line = if trace.is_json {
                 json_line(call, class, &program, path.as_deref(), &arguments(target), answer)
             } else {
@@ -123,7 +135,7 @@ impl Report {
             // There is nobody to be told that it cannot be written.
             let _ = trace.output.write_all(line.as_bytes());
         }
-        if self.summary.is_some() {
+        if self.watchers.summary.is_some() {
             self.count(call, class, program, path);
         }
     }
@@ -152,7 +164,7 @@ impl Report {
 
     /// Writes the summary, if one is wanted.
     pub fn finish(&mut self) {
-        let Some(mut summary) = self.summary.take() else { return };
+        let Some(mut summary) = self.watchers.summary.take() else { return };
         let text = if summary.is_json { self.json() } else { self.text() };
         let _ = summary.output.write_all(text.as_bytes());
     }
