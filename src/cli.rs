@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::check::Form;
 use crate::failure::{Failure, shown};
 use crate::filter::policy::{Class, ClassSet, Level, Policy, UnknownClass};
 use crate::namespace::root::Bind;
@@ -113,6 +114,10 @@ pub struct Args {
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
     fail_on: Vec<ClassSet>,
 
+    /// Say what this host lets zroot do, and what to change; run no COMMAND
+    #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    check: Option<Form>,
+
     /// Say each step on standard error
     #[arg(short, long)]
     verbose: bool,
@@ -145,7 +150,7 @@ impl Output {
 /// What will be done.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Plan<'a> {
-    /// The command and its arguments; never empty.
+    /// The command and its arguments; empty only with `--check`.
     pub command: Vec<Cow<'a, CStr>>,
     /// Where to change to first, inside the root directory.
     pub chdir: Option<PathBuf>,
@@ -212,6 +217,8 @@ impl Plan<'_> {
 pub enum Request<'a> {
     /// To run a command.
     Run(Plan<'a>),
+    /// To say what this host lets zroot do. The plan has no command.
+    Check(Form, Plan<'a>),
     /// To print this, for `--help` and `--version`.
     Print(String),
 }
@@ -257,7 +264,12 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
             Err(text) => return Ok(Request::Print(text)),
         }
     };
-    plan(typed, args.get(command..).unwrap_or_default().to_vec(), variable).map(Request::Run)
+    let check = typed.check;
+    let plan = plan(typed, args.get(command..).unwrap_or_default().to_vec(), variable)?;
+    Ok(match check {
+        Some(form) => Request::Check(form, plan),
+        None => Request::Run(plan),
+    })
 }
 
 /// Where the options end and where COMMAND begins: at the first argument that is neither an option nor an option's value, or after `--`.
@@ -352,7 +364,11 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         }
         no_fake = no_fake.union(removed).without(Class::Probe);
     }
-    if command.is_empty() {
+    if typed.check.is_some() {
+        if !command.is_empty() {
+            return Err(usage("--check runs no command"));
+        }
+    } else if command.is_empty() {
         if !stdin().is_terminal() {
             let failure = Failure::new("no command given, and standard input is not a terminal");
             return Err(failure.hint("usage: zroot [OPTIONS] [--] COMMAND [ARG...]; try 'zroot --help'"));

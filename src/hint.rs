@@ -2,10 +2,30 @@
 
 use nix::errno::Errno;
 
+use crate::apt::ConfigError;
+use crate::failure::Failure;
 use crate::filter::install::InstallError;
 use crate::host::Facts;
 use crate::namespace::{Refused, Stage};
 use crate::supervisor::Unavailable;
+
+/// What to do about `error`, whatever it is; none where its message says it all. `facts` is asked only if it matters.
+#[must_use]
+pub fn for_error(error: &anyhow::Error, facts: impl FnOnce() -> Facts) -> Option<String> {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        failure.hint.clone()
+    } else if let Some(error) = error.downcast_ref::<Refused>() {
+        Some(for_namespace(*error, &facts()))
+    } else if let Some(error) = error.downcast_ref::<InstallError>() {
+        Some(for_filter(*error, &facts()))
+    } else if let Some(error) = error.downcast_ref::<Unavailable>() {
+        Some(for_supervisor(*error))
+    } else if error.is::<ConfigError>() {
+        Some("--no-apt-config does without".into())
+    } else {
+        None
+    }
+}
 
 /// What to do about a refused user namespace. The way that needs no administrator is named last in each.
 #[must_use]

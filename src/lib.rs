@@ -10,6 +10,7 @@
 pub mod apt;
 pub mod arch;
 pub mod beside;
+pub mod check;
 pub mod cli;
 pub mod detach;
 pub mod exec;

@@ -22,18 +22,19 @@ use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
 use zroot::beside::{self, End};
+use zroot::check::Form;
 use zroot::cli::{Consistency, Output, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, PRETENDED, shown};
 use zroot::filter::install::{self, InstallError};
 use zroot::filter::{ClassSet, Level, Policy};
 use zroot::host::{self, Facts};
+use zroot::namespace::Entered;
 use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
-use zroot::namespace::{Entered, Refused};
 use zroot::supervisor::desk::Seen;
 use zroot::supervisor::report::{Sink, Watchers};
 use zroot::supervisor::{self, Unavailable};
-use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
+use zroot::{VERSION, apt, check, cli, exec, filter, hint, namespace};
 
 /// What the kernel starts zroot with.
 struct Start {
@@ -81,8 +82,20 @@ fn run(start: &Start) -> anyhow::Result<u8> {
     }
     match cli::parse(&start.args, |name| start.variable(name))? {
         Request::Print(text) => stdout().write_all(text.as_bytes()).map(|()| 0).context("cannot write to standard output"),
+        Request::Check(form, plan) => check(form, &plan),
         Request::Run(plan) => become_command(&plan, start),
     }
+}
+
+/// Says what this host lets zroot do; an error only if the default level does not work.
+fn check(form: Form, plan: &Plan) -> anyhow::Result<u8> {
+    let check = check::run(Level::ALL.map(|level| plan.policy(level)), plan.userns == Userns::Auto, plan.chdir());
+    let text = match form {
+        Form::Text => check.text(),
+        Form::Json => check.json(),
+    };
+    stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    Ok(if check.level_works(Level::Zero) { 0 } else { FAILED })
 }
 
 /// The whole of it: what can fail because of bad input first, then the namespace, the filter, the probe, and execve.
@@ -183,7 +196,7 @@ fn emulate(plan: &Plan, outer: Option<ClassSet>, watchers: Watchers, say: impl F
     }
     if plan.level() != Level::Zero || plan.is_watched() {
         let policy = plan.policy(plan.level());
-        match supervise(policy, watchers) {
+        match supervisor::attach(policy, watchers) {
             Ok(()) => {
                 say(format_args!("supervisor: level {policy}"));
                 return Ok(());
@@ -200,15 +213,6 @@ fn emulate(plan: &Plan, outer: Option<ClassSet>, watchers: Watchers, say: impl F
     install::probe()?;
     say(format_args!("filter: {} instructions, fakes {}, answers", program.len(), policy.classes));
     Ok(())
-}
-
-/// Starts a supervisor and installs the filter that hands calls on to it.
-fn supervise(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
-    let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = supervisor::start(policy, watchers)?;
-    let listener = install::install_with_listener(&program)?;
-    supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
-    Ok(install::probe()?)
 }
 
 /// What zroot ends with where it has stayed beside the command: as the command did, unless it has `seen` what is `forbidden`.
@@ -256,19 +260,8 @@ fn set(env: &mut Vec<Cow<CStr>>, name: &str, value: &[u8]) -> anyhow::Result<()>
 
 /// Prints what went wrong and returns the exit status.
 fn report(error: &anyhow::Error) -> u8 {
-    let (mut status, mut advice) = (FAILED, None);
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        status = failure.status;
-        advice.clone_from(&failure.hint);
-    } else if let Some(error) = error.downcast_ref::<Refused>() {
-        advice = Some(hint::for_namespace(*error, &Facts::read()));
-    } else if let Some(error) = error.downcast_ref::<InstallError>() {
-        advice = Some(hint::for_filter(*error, &Facts::read()));
-    } else if let Some(error) = error.downcast_ref::<Unavailable>() {
-        advice = Some(hint::for_supervisor(*error));
-    } else if error.is::<apt::ConfigError>() {
-        advice = Some("--no-apt-config does without".into());
-    }
+    let advice = hint::for_error(error, Facts::read);
+    let status = error.downcast_ref::<Failure>().map_or(FAILED, |failure| failure.status);
     complain(format_args!("zroot: {error:#}"));
     if let Some(advice) = advice {
         complain(format_args!("hint: {advice}"));

@@ -29,15 +29,17 @@ use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
+use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::socket::{AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
 
 use crate::arch::Sysno;
 use crate::detach;
-use crate::filter::install::HELLO;
+use crate::failure::Failure;
+use crate::filter::install::{self, HELLO};
 use crate::filter::policy::{Action, Class, Policy};
-use crate::host;
+use crate::{filter, host};
 use call::Call;
 use desk::Desk;
 use journal::Journal;
@@ -123,6 +125,19 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     })
     .map_err(Unavailable::Resources)?;
     Ok(Waiting { socket: here })
+}
+
+/// Starts a supervisor and installs the filter that hands calls on to it, and proves that both answer. Needs `no_new_privs` or
+/// `CAP_SYS_ADMIN` in the user namespace.
+///
+/// # Errors
+/// [`Unavailable`] and [`InstallError::Refused`](crate::filter::install::InstallError): nothing is changed; others come once the filter is on.
+pub fn attach(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
+    let program = filter::program(policy).context("cannot build the filter")?;
+    let supervisor = start(policy, watchers)?;
+    let listener = install::install_with_listener(&program)?;
+    supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
+    Ok(install::probe()?)
 }
 
 impl Waiting {

@@ -465,7 +465,8 @@ fn printable(text: &str) -> String {
 }
 
 /// A JSON string.
-fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -1,0 +1,295 @@
+//! `--check`: what zroot can do on this host, found out by doing it in children, and what to change where it cannot.
+
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write as _};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, fork, pipe2};
+
+use crate::arch::Abi;
+use crate::failure::{Failure, shown};
+use crate::filter::policy::{Level, Policy};
+use crate::filter::{self, install};
+use crate::host::Facts;
+use crate::namespace::{self, Entered};
+use crate::supervisor::report::quoted;
+use crate::supervisor::{self, report::Watchers};
+use crate::{VERSION, detach, hint};
+
+/// The version of the JSON form, in its member `schema`.
+const SCHEMA: u32 = 1;
+
+/// One thing that was tried.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tried {
+    /// What, in a word or two.
+    pub name: &'static str,
+    /// Whether it works.
+    pub works: bool,
+    /// What came of it, on one line.
+    pub detail: String,
+    /// What to change, on one line.
+    pub hint: Option<String>,
+}
+
+/// What is to be known of a host.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Check {
+    /// Release and version of the kernel.
+    pub kernel: String,
+    /// Everything that was tried.
+    pub tried: Vec<Tried>,
+    /// What `/proc` says.
+    pub facts: Facts,
+    /// Where this executable is.
+    pub executable: String,
+    /// Whether AppArmor is switched on.
+    pub has_apparmor: bool,
+}
+
+/// The names of what has to work for a level.
+const NAMESPACE: &str = "user namespace";
+const FILTER: &str = "filter";
+const SUPERVISOR: &str = "supervisor";
+
+/// Tries everything. `policies` are those of the levels, in the order of [`Level::ALL`]; `userns` says whether a user namespace is wanted; file
+/// systems are asked in `dir`. Nothing is changed.
+#[must_use]
+pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
+    let enter = || -> anyhow::Result<String> {
+        Ok(match namespace::become_root()? {
+            Entered::Namespace(uid, gid) => format!("uid {uid} and gid {gid} are 0 in it"),
+            Entered::AlreadyRoot(errno) => format!("none is to be had ({}), and none is needed: already uid 0", errno.desc()),
+        })
+    };
+    let prepare = || -> anyhow::Result<()> {
+        if userns {
+            enter()?;
+        }
+        set_no_new_privs().context("cannot set no_new_privs")
+    };
+    let mut tried = Vec::new();
+    if userns {
+        tried.push(in_child(NAMESPACE, enter));
+    }
+    tried.push(in_child(FILTER, || {
+        prepare()?;
+        let program = filter::program(policies[Level::Zero as usize])?;
+        filter::install(&program)?;
+        install::probe()?;
+        Ok(format!("{} instructions, answers", program.len()))
+    }));
+    tried.push(in_child(SUPERVISOR, || {
+        if install::hello().is_some() {
+            return Ok("that of the zroot around this one answers".into());
+        }
+        prepare()?;
+        supervisor::attach(policies[Level::Selective as usize], Watchers::default())?;
+        Ok("answers".into())
+    }));
+    for (name, attribute, value) in ATTRIBUTES {
+        tried.push(in_child(name, || {
+            if userns {
+                enter()?;
+            }
+            set_attribute(dir, attribute, value).map_err(|errno| {
+                Failure::errno(format_args!("{attribute} in {}", shown(dir)), errno).hint("use a file system that keeps it")
+            })?;
+            Ok(format!("kept in {}", shown(dir)))
+        }));
+    }
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    Check {
+        kernel: format!("{} {}", read("/proc/sys/kernel/ostype"), read("/proc/sys/kernel/osrelease")).trim().to_owned(),
+        tried,
+        facts: Facts::read(),
+        executable: fs::read_link("/proc/self/exe").map_or_else(|_| "/usr/bin/zroot".into(), |path| path.display().to_string()),
+        has_apparmor: read("/sys/module/apparmor/parameters/enabled") == "Y",
+    }
+}
+
+/// Extended attributes that packages bring: an own one; cap_net_raw+ep (include/uapi/linux/capability.h, version 2); an ACL that names its owner
+/// (include/uapi/linux/posix_acl_xattr.h: user::rw-, user:0:rw-, group::---, mask::rw-, other::---).
+const ATTRIBUTES: [(&str, &str, &[u8]); 3] = [
+    ("user attributes", "user.zroot", b"check"),
+    ("file capabilities", "security.capability", &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    (
+        "ACLs",
+        "system.posix_acl_access",
+        &[
+            2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 6, 0, 255, 255, 255,
+            255, 32, 0, 0, 0, 255, 255, 255, 255,
+        ],
+    ),
+];
+
+/// Gives a file without a name an attribute: it is gone when this returns.
+fn set_attribute(dir: &Path, name: &str, value: &[u8]) -> Result<(), Errno> {
+    let file = open(dir, OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::from_bits_truncate(0o600))?;
+    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a string that ends in a null byte, and as many bytes as are said.
+    #[allow(unsafe_code)]
+    let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    Errno::result(result).map(drop)
+}
+
+/// Runs `attempt` in a child, where it may change what it likes.
+fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>) -> Tried {
+    let failed = |errno: Errno| Tried { name, works: false, detail: format!("cannot be tried: {}", errno.desc()), hint: None };
+    let (mut from, to) = match pipe2(OFlag::O_CLOEXEC) {
+        Ok((from, to)) => (fs::File::from(from), fs::File::from(to)),
+        Err(errno) => return failed(errno),
+    };
+    // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
+    #[allow(unsafe_code)]
+    let child = match unsafe { fork() } {
+        Ok(ForkResult::Child) => {
+            drop(from);
+            let text = match attempt() {
+                Ok(detail) => format!("+{detail}\n"),
+                Err(error) => format!("-{error:#}\n{}", hint::for_error(&error, Facts::read).unwrap_or_default()),
+            };
+            let _ = (&to).write_all(text.as_bytes());
+            detach::exit(0)
+        }
+        Ok(ForkResult::Parent { child }) => child,
+        Err(errno) => return failed(errno),
+    };
+    drop(to);
+    let mut text = String::new();
+    let _ = from.read_to_string(&mut text);
+    let _ = waitpid(child, None);
+    let (detail, advice) = text.split_once('\n').unwrap_or(("-it died of it", ""));
+    let hint = (!advice.is_empty()).then(|| advice.to_owned());
+    Tried { name, works: detail.starts_with('+'), detail: detail.get(1..).unwrap_or_default().to_owned(), hint }
+}
+
+impl Check {
+    fn works(&self, name: &str) -> bool {
+        self.tried.iter().all(|tried| tried.name != name || tried.works)
+    }
+
+    /// Whether zroot works at `level`.
+    #[must_use]
+    pub fn level_works(&self, level: Level) -> bool {
+        self.works(NAMESPACE)
+            && match level {
+                Level::Zero => self.works(FILTER),
+                Level::Selective => self.works(SUPERVISOR),
+            }
+    }
+
+    /// The settings and circumstances that can forbid things, by name.
+    fn circumstances(&self) -> Vec<(&'static str, String)> {
+        let facts = &self.facts;
+        let number = |value: Option<u64>| value.map(|value| value.to_string());
+        let yes = |value: Option<bool>, yes: &str, no: &str| value.map(|value| if value { yes } else { no }.to_owned());
+        [
+            ("user.max_user_namespaces", number(facts.max_user_namespaces)),
+            ("kernel.unprivileged_userns_clone", number(facts.unprivileged_userns_clone)),
+            ("kernel.apparmor_restrict_unprivileged_userns", number(facts.apparmor_restrict)),
+            ("CONFIG_USER_NS", yes(facts.has_user_namespaces, "y", "n")),
+            ("seccomp filters around", number(facts.seccomp_filters)),
+            ("root directory", yes(facts.root_is_mount, "a mount point", "in a chroot")),
+            ("own ids", yes(facts.ids_are_mapped, "mapped", "not mapped in the present user namespace")),
+            ("security context", facts.security_context.clone()),
+            ("/proc", Some(if facts.proc_mounted { "mounted" } else { "not mounted" }.to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+    }
+
+    /// The AppArmor profile that lets this executable make user namespaces where unprivileged ones are restricted.
+    #[must_use]
+    pub fn apparmor_profile(&self) -> String {
+        format!(
+            "abi <abi/4.0>,\ninclude <tunables/global>\n\nprofile zroot {} flags=(unconfined) {{\n  userns,\n  include if exists <local/zroot>\n}}\n",
+            self.executable
+        )
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut out = format!("zroot {VERSION}, {}, on {}\n", Abi::NATIVE, self.kernel);
+        // Writing to a String cannot fail.
+        for Tried { name, works, detail, hint } in &self.tried {
+            let _ = writeln!(out, "  {:<4}{name:<20}{detail}", if *works { "ok" } else { "NO" });
+            if let Some(hint) = hint {
+                let _ = writeln!(out, "      hint: {hint}");
+            }
+        }
+        for (name, value) in self.circumstances() {
+            let _ = writeln!(out, "      {name}: {value}");
+        }
+        for level in Level::ALL {
+            let _ = writeln!(out, "level {level}: {}", if self.level_works(level) { "works" } else { "does not work" });
+        }
+        if !self.works(NAMESPACE) {
+            if self.has_apparmor || self.facts.apparmor_restrict.is_some() {
+                let _ = write!(
+                    out,
+                    "\nAn AppArmor profile for zroot, for /etc/apparmor.d/zroot; 'apparmor_parser -r /etc/apparmor.d/zroot' loads it:\n\n{}",
+                    self.apparmor_profile()
+                );
+            }
+            if self.facts.seccomp_filters.is_some_and(|count| count > 0) {
+                let _ = write!(out, "\n{RUNTIME}");
+            }
+        }
+        out
+    }
+
+    /// For machines.
+    #[must_use]
+    pub fn json(&self) -> String {
+        let tried: Vec<String> = self
+            .tried
+            .iter()
+            .map(|Tried { name, works, detail, hint }| {
+                let hint = hint.as_deref().map_or_else(|| "null".into(), quoted);
+                format!("{{\"name\":{},\"works\":{works},\"detail\":{},\"hint\":{hint}}}", quoted(name), quoted(detail))
+            })
+            .collect();
+        let levels: Vec<String> = Level::ALL.into_iter().map(|level| format!("\"{level}\":{}", self.level_works(level))).collect();
+        let facts: Vec<String> = self.circumstances().iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
+        format!(
+            "{{\"schema\":{SCHEMA},\"version\":\"{VERSION}\",\"abi\":\"{}\",\"kernel\":{},\"levels\":{{{}}},\"tried\":[{}],\"host\":{{{}}},\"apparmor_profile\":{}}}\n",
+            Abi::NATIVE,
+            quoted(&self.kernel),
+            levels.join(","),
+            tried.join(","),
+            facts.join(","),
+            quoted(&self.apparmor_profile()),
+        )
+    }
+}
+
+/// What a container runtime's seccomp profile has to allow.
+const RUNTIME: &str = "\
+A container runtime's seccomp profile has to allow what zroot needs. Add to \"syscalls\" of the default profile, and pass it with
+--security-opt seccomp=FILE (docker, podman), or as localhostProfile (Kubernetes):
+
+    {\"names\": [\"unshare\", \"seccomp\", \"mount\", \"umount2\", \"pivot_root\", \"chroot\"], \"action\": \"SCMP_ACT_ALLOW\"}
+
+Or be uid 0 in the container: then zroot does without a user namespace.
+";
+
+/// How the answer is to look.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Form {
+    /// For people
+    Text,
+    /// For machines
+    Json,
+}
