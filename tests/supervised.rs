@@ -266,6 +266,34 @@ fn i386_programs_are_answered_as_by_the_kernel() {
     check("i386_programs_are_answered_as_by_the_kernel", &["-m32"]);
 }
 
+#[test]
+fn others_files_stay_as_they_are() {
+    let test = "others_files_stay_as_they_are";
+    if for_root_only(test) {
+        return;
+    }
+    let Some(bench) = Bench::new(test, "supervised.c", &[]) else { return };
+    let dir = bench.fresh_dir();
+    let as_root = |part: &str| run(Command::new(bench.program()).arg(part).current_dir(&dir)).succeeds().stdout;
+    as_root("files");
+    let at_level =
+        |level: &str| run(zroot_with(["-c", level, "--"]).arg(bench.program()).arg("foreign").current_dir(&dir)).succeeds().stdout;
+    let (zero, zroot) = (at_level("zero"), at_level("selective"));
+    let real = as_root("foreign");
+    assert_eq!(real.lines().count(), zroot.lines().count());
+    assert_eq!(result_of(&zero, "fchmodat f"), "-1 EPERM");
+    assert_eq!(result_of(&zroot, "fchmodat f"), "0");
+    for (real, zroot) in real.lines().map(Line::parse).zip(zroot.lines().map(Line::parse)) {
+        assert_eq!(real.label, zroot.label);
+        // A symbolic link may be touched by anybody, and is by whoever follows it.
+        let is_link = |effect: &str| effect.starts_with("l: atime now") || effect.starts_with("dl: atime now");
+        assert!(zroot.effects.is_empty() || zroot.effects.split(" | ").all(is_link), "{zroot:?}");
+        // What one may not write stays without attributes, and what one may not enter without files: that is no matter of privilege alone.
+        let is_write = real.label.contains("xattr") || real.label.starts_with("mknod");
+        assert!(real.result == zroot.result || is_write && zroot.result == "-1 EACCES", "{real:?} {zroot:?}");
+    }
+}
+
 /// What `identities.c` prints for `what`.
 fn identities(test: &str, what: &str) -> Option<(String, Option<String>)> {
     let bench = Bench::new(test, "identities.c", &[])?;
