@@ -76,8 +76,9 @@ fn set(target: &Target, store: &mut Store) -> Result<i64, Errno> {
         Sysno::setregid | Sysno::setregid32 => now.setregid(id(0), id(1)).map(|()| 0),
         Sysno::setresuid | Sysno::setresuid32 => now.setresuid(id(0), id(1), id(2)).map(|()| 0),
         Sysno::setresgid | Sysno::setresgid32 => now.setresgid(id(0), id(1), id(2)).map(|()| 0),
-        Sysno::setfsuid | Sysno::setfsuid32 => value(call, now.setfsuid(id(0))),
-        Sysno::setfsgid | Sysno::setfsgid32 => value(call, now.setfsgid(id(0))),
+        // These return all of an id even where they take 16 bits of one (kernel/uid16.c).
+        Sysno::setfsuid | Sysno::setfsuid32 => Ok(now.setfsuid(id(0)).into()),
+        Sysno::setfsgid | Sysno::setfsgid32 => Ok(now.setfsgid(id(0)).into()),
         Sysno::setgroups | Sysno::setgroups32 => setgroups(target, &mut now).map(|()| 0),
         Sysno::capset => capset(target, &mut now).map(|()| 0),
         _ => Err(Errno::ENOSYS),

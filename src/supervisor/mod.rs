@@ -234,17 +234,19 @@ fn with_flags<T>(
     flags: i32,
     act: impl FnOnce(File, AtFlags) -> Result<T, Errno>,
 ) -> Result<T, Errno> {
+    let flags = known_flags(flags)?;
+    let path = target.path(address)?;
+    if path.is_empty() && flags.contains(AtFlags::AT_EMPTY_PATH) {
+        act(File::Named(dir), AtFlags::empty())
+    } else {
+        act(File::At(dir, &path), flags & AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+}
+
+/// `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH`, if there are no others.
+fn known_flags(flags: i32) -> Result<AtFlags, Errno> {
     let flags = AtFlags::from_bits_retain(flags);
-    if !(AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) {
-        return Err(Errno::EINVAL);
-    }
-    let follow = flags & AtFlags::AT_SYMLINK_NOFOLLOW;
-    if flags.contains(AtFlags::AT_EMPTY_PATH) {
-        // A null path has been as good as an empty one since 6.11 (fs/namei.c, getname_maybe_null).
-        let path = if address == 0 { c"".into() } else { target.path(address)? };
-        return if path.is_empty() { act(File::Open(dir), AtFlags::empty()) } else { act(File::At(dir, &path), follow) };
-    }
-    act(File::At(dir, &target.path(address)?), follow)
+    if (AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) { Ok(flags) } else { Err(Errno::EINVAL) }
 }
 
 /// The answer to the probe: nothing, or for a zroot that asks, what is answered here.

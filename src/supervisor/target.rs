@@ -17,7 +17,7 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open, readlinkat};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, lstat};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::{Pid, chdir, chroot, fchdir};
 
@@ -97,8 +97,10 @@ pub struct Target<'a> {
 /// Which file a call is about.
 #[derive(Clone, Copy, Debug)]
 pub enum File<'a> {
-    /// The one that a descriptor refers to, as fchown(2) has it.
+    /// The one that is open for reading or writing at a descriptor, as fchown(2) has it.
     Open(i32),
+    /// The one that a descriptor, which may be opened with `O_PATH`, or `AT_FDCWD` refers to, as `AT_EMPTY_PATH` has it.
+    Named(i32),
     /// The one at a path, from a directory descriptor or `AT_FDCWD`.
     At(i32, &'a CStr),
 }
@@ -232,7 +234,8 @@ impl Target<'_> {
     /// What keeps the caller from the file, `EBADF` for one; what `act` says.
     pub fn reach<T>(&self, file: File, act: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
         let (dir, path) = match file {
-            File::Open(fd) => return self.reach_descriptor(fd, act),
+            File::Open(fd) | File::Named(fd) => return self.reach_descriptor(file, fd, act),
+            File::At(_, path) if path.is_empty() => return Err(Errno::ENOENT),
             File::At(dir, path) => (dir, path),
         };
         let is_relative = !path.to_bytes().starts_with(b"/");
@@ -263,8 +266,13 @@ impl Target<'_> {
         result
     }
 
-    fn reach_descriptor<T>(&self, fd: i32, act: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
-        let path = if fd == AT_FDCWD.as_raw_fd() { self.entry("cwd") } else { self.descriptor(fd)? };
+    fn reach_descriptor<T>(&self, file: File, fd: i32, act: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
+        let is_named = matches!(file, File::Named(_));
+        let path = if is_named && fd == AT_FDCWD.as_raw_fd() { self.entry("cwd") } else { self.descriptor(fd)? };
+        // The link's permissions say what the descriptor is open for (fs/proc/fd.c, tid_fd_update_inode): nothing with O_PATH.
+        if !is_named && lstat(path.as_c_str()).map_err(not_open)?.st_mode & libc::S_IRWXU == 0 {
+            return Err(Errno::EBADF);
+        }
         self.still_waits()?;
         act(&path).map_err(|errno| {
             if errno == Errno::EACCES {
@@ -277,17 +285,21 @@ impl Target<'_> {
 
     /// For a path by which a process names its own files, the same from `/proc`: `/proc/self` would be the supervisor.
     fn own_path(&self, path: &CStr) -> Option<CString> {
-        let bytes = path.to_bytes();
-        let (entry, rest) = match bytes {
-            b"/dev/stdin" => ("fd/0", &b""[..]),
-            b"/dev/stdout" => ("fd/1", &b""[..]),
-            b"/dev/stderr" => ("fd/2", &b""[..]),
-            _ => [("/proc/self/", ""), ("/proc/thread-self/", ""), ("/dev/fd/", "fd/")]
-                .into_iter()
-                .find_map(|(name, entry)| Some((entry, bytes.strip_prefix(name.as_bytes())?)))?,
+        let bytes = path.to_bytes().strip_prefix(b"/")?;
+        let (link, entry, rest) = if let Some(rest) = behind(bytes, "proc") {
+            ("/proc/self", "", behind(rest, "self").or_else(|| behind(rest, "thread-self")).filter(|rest| !rest.is_empty())?)
+        } else {
+            let dev = behind(bytes, "dev")?;
+            let streams = [("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
+            let stream = || streams.into_iter().find_map(|(name, entry)| Some(("/dev/fd", entry, behind(dev, name)?)));
+            behind(dev, "fd").filter(|rest| !rest.is_empty()).map(|rest| ("/dev/fd", "fd", rest)).or_else(stream)?
         };
-        // In a root directory without /proc there is nothing at that path.
-        fs::symlink_metadata("/proc/self").ok()?;
+        // In a root directory without /proc or /dev there is nothing at that path. And one that leads back out is not the process's own.
+        fs::symlink_metadata(link).ok()?;
+        if leads_out(rest) {
+            return None;
+        }
+        let rest = if entry.is_empty() { &rest[1..] } else { rest };
         let own = self.entry(entry);
         CString::new([own.as_bytes(), rest].concat()).ok()
     }
@@ -345,6 +357,30 @@ impl AsPath for CString {
     fn as_path(&self) -> &Path {
         Path::new(std::ffi::OsStr::from_bytes(self.as_bytes()))
     }
+}
+
+/// What follows the component `name` at the beginning of `path`: nothing, or a slash and more. Slashes and single dots before it do not count.
+fn behind<'a>(mut path: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    while let Some(rest) = path.strip_prefix(b"/").or_else(|| path.strip_prefix(b"./")) {
+        path = rest;
+    }
+    path.strip_prefix(name.as_bytes()).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// Whether a path from a process's directory in `/proc` leaves that by `..`, and not by a link to another place.
+fn leads_out(path: &[u8]) -> bool {
+    let mut depth = 0;
+    for component in path.split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." if depth == 0 => return true,
+            b".." => depth -= 1,
+            b"cwd" | b"root" => return false,
+            number if number.iter().all(u8::is_ascii_digit) => return false,
+            _ => depth += 1,
+        }
+    }
+    false
 }
 
 /// There is no `/proc/TID/fd/N` if N is not open.

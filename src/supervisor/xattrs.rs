@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 
 use super::target::{File, Target};
-use super::{IdMaps, with_flags};
+use super::{IdMaps, known_flags, with_flags};
 use crate::arch::Sysno;
 
 /// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
@@ -43,10 +43,20 @@ pub fn answer(target: &Target, maps: &IdMaps) -> Result<i64, Errno> {
         Sysno::lremovexattr => at(&remove(call.pointer(1))?, not_through),
         Sysno::fremovexattr => make(target, File::Open(call.int(0)), AtFlags::empty(), &remove(call.pointer(1))?, maps),
         // setxattrat(dir, path, flags, name, &args, sizeof args), removexattrat(dir, path, flags, name).
-        _ => with_flags(target, call.int(0), call.pointer(1), call.int(2), |file, flags| {
+        _ => {
             let value = if call.sysno == Sysno::setxattrat { Some(read_args(target)?) } else { None };
-            make(target, file, flags, &read_change(target, call.pointer(3), value)?, maps)
-        }),
+            let (dir, path, flags) = (call.int(0), call.pointer(1), known_flags(call.int(2))?);
+            let change = read_change(target, call.pointer(3), value)?;
+            // fs/xattr.c, path_setxattrat and path_removexattrat: O_PATH will not do, and only to set AT_FDCWD will.
+            let open = if dir == here && change.set.is_some() { File::Named(dir) } else { File::Open(dir) };
+            // A null path is as good as an empty one (fs/namei.c, getname_maybe_null).
+            if path == 0 && flags.contains(AtFlags::AT_EMPTY_PATH) {
+                return make(target, open, AtFlags::empty(), &change, maps);
+            }
+            with_flags(target, dir, path, flags.bits(), |file, flags| {
+                make(target, if let File::Named(_) = file { open } else { file }, flags, &change, maps)
+            })
+        }
     }
 }
 
