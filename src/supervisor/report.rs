@@ -342,11 +342,11 @@ fn path(target: &Target) -> Option<String> {
     let resolved = |file, follow| target.reach(file, |path| target.home.name_of(path, follow));
     let shown = |path: &[u8]| OsStr::from_bytes(path).to_string_lossy().into_owned();
     match named(target.call)? {
-        Named::Open(fd) => resolved(File::Open(fd), true).ok().map(|path| shown(&path)),
+        Named::Open(fd) => resolved(File::Named(fd), true).ok().map(|path| shown(&path)),
         Named::At(dir, address, follow) => {
             let given = if address == 0 { c"".into() } else { target.path(address).ok()? };
             if given.is_empty() {
-                return resolved(File::Open(dir), true).ok().map(|path| shown(&path));
+                return resolved(File::Named(dir), true).ok().map(|path| shown(&path));
             }
             if let Ok(path) = resolved(File::At(dir, &given), follow) {
                 return Some(shown(&path));
