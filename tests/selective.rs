@@ -8,7 +8,7 @@ mod debian;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -298,7 +298,7 @@ fn files_of_others_seem_to_change() {
 }
 
 /// What is installed at each level, and by real root.
-const PACKAGES: &str = "apt-get install -y --no-download openssh-server postfix dbus man-db polkitd";
+const PACKAGES: &str = "apt-get install -y --no-download -o Dpkg::Options::=--force-unsafe-io openssh-server postfix dbus man-db polkitd";
 
 /// Type, mode and path of everything in a tree, and where links lead.
 fn listing(root: &Path) -> BTreeSet<String> {
@@ -352,7 +352,7 @@ fn makedev_installs(selective: &Root, zero: &Root) {
     assert_eq!(ran.status, 100, "{ran:#?}");
     install("selective", selective).succeeds();
     assert_eq!(run(&mut selective.chroot(["dpkg", "--audit"])).succeeds().stdout, "");
-    assert_eq!(place.plainly("stat -c '%a %F' null kmem loop0"), "666 regular empty file\n640 regular empty file\n660 regular empty file");
+    assert_eq!(place.plainly("stat -c '%a %F' zero kmem loop0"), "666 regular empty file\n640 regular empty file\n660 regular empty file");
 }
 
 fn real_root_makes_the_same(test: &str, root: &Root, at_selective: &BTreeSet<String>) {
@@ -411,28 +411,27 @@ fn apt_finds_that_it_is_its_own_user(root: &Root) {
     update("zero").fails_with("Could not switch group");
 }
 
-/// An installation that is watched.
-struct Installation<'a> {
-    root: &'a Root,
+/// A command that is watched.
+struct Watched<'a> {
+    root: &'a Path,
     child: Child,
-    output: PathBuf,
+    output: &'a Path,
     deadline: Instant,
 }
 
-impl<'a> Installation<'a> {
-    fn start(root: &'a Root, output: &Path) -> Installation<'a> {
-        let _ = fs::remove_file(root.path().join(LOG));
-        let packages = "passwd openssh-client at netbase dbus base-files";
-        let script = format!("apt-get install -y --no-download --no-install-recommends --reinstall {packages}");
+impl<'a> Watched<'a> {
+    /// Starts a script in the tree `root`, its output into a file.
+    fn start(root: &'a Path, script: &str, output: &'a Path) -> Watched<'a> {
+        let _ = fs::remove_file(root.join(LOG));
         let out = File::create(output).expect("a file");
         let err = out.try_clone().expect("a descriptor");
-        let child = at("selective", root.path(), &["--no-sync"], &["sh", "-c", &script]).stdout(out).stderr(err).spawn().expect("zroot");
-        Installation { root, child, output: output.to_owned(), deadline: Instant::now() + Duration::from_secs(120) }
+        let child = at("selective", root, &["--no-sync"], &["sh", "-c", script]).stdout(out).stderr(err).spawn().expect("zroot");
+        Watched { root, child, output, deadline: Instant::now() + Duration::from_secs(120) }
     }
 
     /// How many lines dpkg has logged.
     fn progress(&self) -> usize {
-        fs::read(self.root.path().join(LOG)).map_or(0, |log| log.iter().filter(|byte| **byte == b'\n').count())
+        fs::read(self.root.join(LOG)).map_or(0, |log| log.iter().filter(|byte| **byte == b'\n').count())
     }
 
     /// Waits until `what` holds.
@@ -463,10 +462,26 @@ impl<'a> Installation<'a> {
     }
 
     fn output(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
+        fs::read_to_string(self.output).unwrap_or_default()
     }
 
-    /// Its exit status.
+    /// Kills the supervisor and its guard.
+    #[track_caller]
+    fn kill_both(&mut self) {
+        let mut both = Vec::new();
+        self.wait_until(|it| {
+            both = [GUARD, SUPERVISOR].into_iter().filter_map(|name| it.helper(name)).collect();
+            both.len() == 2 || !it.is_running()
+        });
+        assert_eq!(both.len(), 2, "{}", self.output());
+        for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
+            for process in &both {
+                kill(*process, signal).expect("kill");
+            }
+        }
+    }
+
+    /// Its exit status and output.
     #[track_caller]
     fn end(mut self) -> (i32, String) {
         self.wait_until(|it| !it.is_running());
@@ -476,6 +491,7 @@ impl<'a> Installation<'a> {
 }
 
 const LOG: &str = "var/log/dpkg.log";
+const INSTALL: &str = "apt-get install -y --no-download --no-install-recommends --reinstall passwd at netbase base-files";
 
 #[test]
 fn a_killed_supervisor_is_replaced() {
@@ -485,7 +501,7 @@ fn a_killed_supervisor_is_replaced() {
     let mut lines = 0;
     // The first one also installs what these packages need.
     for _ in 0..2 {
-        let mut whole = Installation::start(&root, &output);
+        let mut whole = Watched::start(root.path(), INSTALL, &output);
         whole.wait_until(|it| !it.is_running());
         lines = whole.progress();
         let (status, output) = whole.end();
@@ -493,7 +509,7 @@ fn a_killed_supervisor_is_replaced() {
     }
     assert!(lines > 20, "{lines}");
     for moment in 0..10 {
-        let mut installation = Installation::start(&root, &output);
+        let mut installation = Watched::start(root.path(), INSTALL, &output);
         // The first time before dpkg runs, the last time among its last steps.
         let line = lines * moment / 10;
         let mut found = None;
@@ -515,17 +531,22 @@ fn a_killed_supervisor_is_replaced() {
     assert_eq!(run(&mut root.chroot(["dpkg", "--audit"])).succeeds().stdout, "");
     assert_eq!(root.inside("stat -c %a /usr/bin/passwd /usr/bin/at").stdout, "4755\n6755\n");
 
-    // The control: without a guard that takes over, nothing hangs and the failure is told.
-    let mut installation = Installation::start(&root, &output);
+    // The control: when there is no guard, either, nobody answers. Nothing hangs, and dpkg stops.
+    let mut installation = Watched::start(root.path(), INSTALL, &output);
     installation.wait_until(|it| it.progress() >= lines / 2 || !it.is_running());
-    let both = [GUARD, SUPERVISOR].map(|name| installation.helper(name).expect("a process"));
-    for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
-        for process in both {
-            kill(process, signal).expect("kill");
-        }
-    }
-    let (status, output) = installation.end();
-    assert!(status != 0 && output.contains("Function not implemented"), "{status}: {output}");
+    installation.kill_both();
+    let (status, said) = installation.end();
+    // The latter if it is dpkg's question who it is that fails.
+    let reasons = ["Function not implemented", "requires superuser privilege"];
+    assert!(status != 0 && reasons.iter().any(|reason| said.contains(reason)), "{status}: {said}");
+
+    let script = "mkfifo /tmp/go; cat /tmp/go; chown daemon /tmp/go";
+    let mut waiting = Watched::start(root.path(), script, &output);
+    waiting.wait_until(|it| it.root.join("tmp/go").exists() || !it.is_running());
+    waiting.kill_both();
+    fs::write(root.path().join("tmp/go"), "").expect("a reader");
+    let (status, said) = waiting.end();
+    assert_eq!((status, said.as_str()), (1, "chown: changing ownership of '/tmp/go': Function not implemented\n"));
     assert_eq!(root.leftovers(), [""; 0]);
 }
 
