@@ -128,7 +128,7 @@ fn debootstrap_makes_a_tree_from_nothing() {
 
     let root = place.path().join("rootfs");
     let settings = root.join("etc/apt/apt.conf.d/mirror");
-    fs::write(&settings, mirror.settings.iter().map(|setting| format!("{setting};\n")).collect::<String>()).expect("apt's settings");
+    fs::write(&settings, mirror.settings.iter().flat_map(|setting| [setting, ";\n"]).collect::<String>()).expect("apt's settings");
     run(&mut at("zero", &root, &["--no-sync"], &["apt-get", "install", "-y", "--no-install-recommends", "openssh-server"])).succeeds();
     for level in ["zero", "selective"] {
         let script = "dpkg --audit; mkdir -p /run/sshd; sshd -t; dpkg-query -f '${Status}' -W openssh-server; stat -c ' %a' /bin/su";
@@ -431,7 +431,7 @@ impl<'a> Watched<'a> {
 
     /// How many lines dpkg has logged.
     fn progress(&self) -> usize {
-        fs::read(self.root.join(LOG)).map_or(0, |log| log.iter().filter(|byte| **byte == b'\n').count())
+        fs::read_to_string(self.root.join(LOG)).map_or(0, |log| log.lines().count())
     }
 
     /// Waits until `what` holds.
