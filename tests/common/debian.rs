@@ -1,5 +1,5 @@
-//! A minimal Debian tree with apt, of the release that the machine's own apt knows, owned by the unprivileged user. It is made once per
-//! machine, by zroot, in `$ZROOT_TEST_DIR` or /var/tmp/zroot-tests-UID; each test gets a copy of its own.
+//! Minimal Debian trees with apt, of the release that the machine's own apt knows and of an older one, owned by the unprivileged user. Each is
+//! made once per machine, by zroot, in `$ZROOT_TEST_DIR` or /var/tmp/zroot-tests-UID; each test gets a copy of its own.
 #![allow(dead_code)] // each test program uses its part
 
 use std::ffi::OsStr;
@@ -14,12 +14,33 @@ use tempfile::TempDir;
 
 use crate::common::{Ran, dir, give, keep, program, run, skip, user, zroot, zroot_with};
 
-/// What the tests install, downloaded once into the tree's own cache.
-const CACHED: &str = "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase";
+/// A tree, and what the tests install there: downloaded once into its own cache.
+pub struct Kind {
+    name: &'static str,
+    /// The release, if it is not the machine's.
+    release: Option<&'static str>,
+    packages: &'static str,
+    /// Packages without what they recommend.
+    alone: &'static str,
+}
+
+/// Of the machine's own release.
+pub const OWN: Kind = Kind {
+    name: "debian",
+    release: None,
+    packages: "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase polkitd",
+    alone: "makedev gosu daemontools ruby",
+};
+
+/// Debian 11, whose systemd needs an ACL at its installation.
+pub const BULLSEYE: Kind = Kind { name: "bullseye", release: Some("bullseye"), packages: "apt", alone: "systemd" };
 
 /// The Debian mirror of the machine: one sources.list line each for the release, its updates and its security updates.
 pub struct Mirror {
     pub lines: Vec<String>,
+    /// Where it is, and the release.
+    pub uri: String,
+    pub release: String,
     /// Settings of the machine's apt without which the mirror cannot be used, one a line.
     pub settings: Vec<String>,
 }
@@ -49,17 +70,24 @@ impl Mirror {
         }) else {
             return Err("apt knows no Debian mirror (apt-get update has to run once)".into());
         };
+        Mirror::has(uri, release)?;
+        let (uri, release) = (uri.to_owned(), release.to_owned());
+        let needed =
+            |line: &&str| ["http::Proxy", "https::Proxy", "Check-"].iter().any(|name| line.starts_with(&format!("Acquire::{name}")));
+        let dump = run(user("apt-config").arg("dump")).succeeds().stdout;
+        let settings = dump.lines().filter(needed).map(|line| line.trim_end_matches(';').to_owned()).collect();
+        Ok(Mirror { lines, uri, release, settings })
+    }
+
+    /// Tries whether the mirror at `uri` has `release`.
+    fn has(uri: &str, release: &str) -> Result<(), String> {
         let place = dir();
         let (url, file) = (format!("{uri}dists/{release}/InRelease"), place.path().join("InRelease"));
         let fetched = run(user("/usr/lib/apt/apt-helper").arg("download-file").arg(&url).arg(&file));
         if fetched.status != 0 {
             return Err(format!("{url} is not to be had: {}", fetched.stderr.trim()));
         }
-        let needed =
-            |line: &&str| ["http::Proxy", "https::Proxy", "Check-"].iter().any(|name| line.starts_with(&format!("Acquire::{name}")));
-        let dump = run(user("apt-config").arg("dump")).succeeds().stdout;
-        let settings = dump.lines().filter(needed).map(|line| line.trim_end_matches(';').to_owned()).collect();
-        Ok(Mirror { lines, settings })
+        Ok(())
     }
 }
 
@@ -69,21 +97,22 @@ pub struct Root(TempDir);
 impl Root {
     /// Makes the copy, and the tree before it if need be. `None` where the machine cannot, after a SKIP line.
     pub fn copy(test: &str) -> Option<Root> {
+        Root::copy_of(&OWN, test)
+    }
+
+    /// The same of a tree of this kind.
+    pub fn copy_of(kind: &Kind, test: &str) -> Option<Root> {
         let mirror = match Mirror::find() {
             Ok(_) if program("mmdebstrap").is_none() => Err("there is no mmdebstrap"),
             found => found,
         };
-        let mirror = match mirror {
-            Ok(mirror) => mirror,
-            Err(reason) => {
-                skip(test, reason);
-                return None;
-            }
-        };
         let home = keep();
-        let _lock = lock(&home);
-        let tree = home.join("debian");
-        make(&home, &tree, mirror);
+        let _lock = lock(&home, kind.name);
+        let tree = home.join(kind.name);
+        if let Err(reason) = mirror.map_err(str::to_owned).and_then(|mirror| make(&home, &tree, mirror, kind)) {
+            skip(test, &reason);
+            return None;
+        }
         let copy = Root(dir());
         run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).arg(&tree).arg(copy.path())).succeeds();
         fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf")).expect("copy of resolv.conf");
@@ -160,35 +189,45 @@ fn remove(tree: &Path) {
 }
 
 /// Waits for its turn: another test program may be making the tree.
-fn lock(home: &Path) -> Flock<File> {
-    let path = home.join("lock");
+fn lock(home: &Path, name: &str) -> Flock<File> {
+    let path = home.join(format!("{name}.lock"));
     let file = File::create(&path).expect("the lock file");
     give(&path);
     Flock::lock(file, FlockArg::LockExclusive).unwrap_or_else(|(_, errno)| panic!("cannot lock: {errno}"))
 }
 
 /// Makes the tree unless it is there and was made the same way.
-fn make(home: &Path, tree: &Path, mirror: &Mirror) {
-    let download = format!("apt-get update && apt-get install -y --reinstall --download-only {CACHED}");
-    let recipe = format!("{}\n{}\n{download}\n", mirror.lines.join("\n"), mirror.settings.join("\n"));
-    let stamp = home.join("debian.recipe");
+fn make(home: &Path, tree: &Path, mirror: &Mirror, kind: &Kind) -> Result<(), String> {
+    let Kind { name, release, packages, alone } = kind;
+    let lines = release.map_or_else(|| mirror.lines.clone(), |release| vec![format!("deb {} {release} main", mirror.uri)]);
+    let download = format!(
+        "apt-get update && apt-get install -y --reinstall --download-only {packages} &&
+        apt-get install -y --no-install-recommends --download-only {alone}"
+    );
+    let recipe = format!("{}\n{}\n{download}\n", lines.join("\n"), mirror.settings.join("\n"));
+    let stamp = home.join(format!("{name}.recipe"));
     if fs::read_to_string(&stamp).is_ok_and(|made| made == recipe) {
-        return;
+        return Ok(());
+    }
+    if let Some(release) = release {
+        Mirror::has(&mirror.uri, release)?;
     }
     let _ = fs::remove_file(&stamp);
     remove(tree);
+    let half_made = format!("{name}.new.");
     for entry in fs::read_dir(home).expect("the directory of the tests").flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b"debian.new.") {
-            remove(&entry.path()); // half made
+        if entry.file_name().as_encoded_bytes().starts_with(half_made.as_bytes()) {
+            remove(&entry.path());
         }
     }
     // A name that the children of a killed test program do not write to.
-    let new = home.join(format!("debian.new.{}", std::process::id()));
+    let new = home.join(format!("{half_made}{}", std::process::id()));
     let settings = mirror.settings.iter().map(|setting| format!("--aptopt={setting}"));
-    run(zroot_with(["mmdebstrap", "--variant=apt", "--skip=chroot/mount"]).args(settings).arg("").arg(&new).args(&mirror.lines)).succeeds();
+    run(zroot_with(["mmdebstrap", "--variant=apt", "--skip=chroot/mount"]).args(settings).arg("").arg(&new).args(&lines)).succeeds();
     fs::copy(zroot(), new.join("zroot")).expect("copy of zroot");
     run(&mut chroot(&new, ["/zroot", "--", "sh", "-c", &download])).succeeds();
     fs::rename(&new, tree).expect("rename of the tree");
     fs::write(&stamp, recipe).expect("the tree's stamp");
     give(&stamp);
+    Ok(())
 }
