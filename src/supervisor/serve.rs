@@ -149,7 +149,7 @@ impl Supervisor {
             Action::Notify if class == Class::Probe => Answer::Value(super::hello(call, self.answers)),
             Action::Notify => match class {
                 Class::Owner => owners::answer(&target, &self.maps).into(),
-                Class::Device => nodes::answer(&target, made)
+                Class::Device => nodes::answer(&target, made, &self.desk)
                     .map(|(value, made)| {
                         *unanswered = made;
                         value
