@@ -17,12 +17,14 @@ use nix::unistd::{ForkResult, fork, pipe2};
 
 use crate::arch::Abi;
 use crate::failure::{Failure, shown};
+use crate::filter;
+use crate::filter::install::{self, Outer};
 use crate::filter::policy::{Level, Policy};
-use crate::filter::{self, install};
 use crate::host::Facts;
 use crate::namespace::{self, Entered};
+use crate::supervisor::report::Watchers;
 use crate::supervisor::report::quoted;
-use crate::supervisor::{self, report::Watchers};
+use crate::supervisor::{self, Unavailable};
 use crate::{VERSION, detach, hint};
 
 /// The version of the JSON form, in its member `schema`.
@@ -89,8 +91,10 @@ pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
         Ok(format!("{} instructions, answers", program.len()))
     }));
     tried.push(in_child(SUPERVISOR, || {
-        if install::hello().is_some() {
-            return Ok("that of the zroot around this one answers".into());
+        match install::hello() {
+            Some(Outer::Supervisor(_)) => return Ok("that of the zroot around this one answers".into()),
+            Some(Outer::Filter) => return Err(Unavailable::Outer.into()),
+            None => {}
         }
         prepare()?;
         supervisor::attach(policies[Level::Selective as usize], Watchers::default())?;

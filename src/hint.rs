@@ -118,6 +118,8 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
 pub fn for_supervisor(unavailable: Unavailable) -> String {
     let way = match unavailable {
         Unavailable::Kernel => "use Linux 5.9 or later",
+        Unavailable::Outer => "run the outer zroot with --consistency=selective or auto, and this one shares its supervisor",
+        Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
         Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
         Unavailable::Limit => "set it back to unlimited",
         Unavailable::Resources(_) => "raise the limits on memory, open files or processes (ulimit -a)",

@@ -25,7 +25,7 @@ use zroot::beside::{self, End};
 use zroot::check::Form;
 use zroot::cli::{Consistency, Output, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, PRETENDED, shown};
-use zroot::filter::install::{self, InstallError};
+use zroot::filter::install::{self, InstallError, Outer};
 use zroot::filter::{ClassSet, Level, Policy};
 use zroot::host::{self, Facts};
 use zroot::namespace::Entered;
@@ -166,8 +166,13 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     if !plan.allow_new_privs {
         set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
     }
-    // Set by a zroot further out, which may have a supervisor.
-    let outer = start.variable("ZROOT").and_then(|_| install::hello()).filter(|_| plan.consistency != Some(Consistency::Zero));
+    // A zroot further out may have a supervisor, and sets this.
+    let asks = match plan.consistency {
+        _ if plan.is_watched() => true,
+        Some(consistency) => consistency != Consistency::Zero,
+        None => start.variable("ZROOT").is_some(),
+    };
+    let outer = if asks { install::hello() } else { None };
     if let Some(seen) = &seen {
         if let Some(end) = beside::wait_for_child().map_err(|errno| Failure::errno("cannot start a process", errno))? {
             return Ok(verdict(end, plan.fail_on, seen.classes())?);
@@ -177,10 +182,10 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 
-/// Turns the emulation on, at the level that was asked for, and proves that it answers. `outer` is what a supervisor around us answers: it goes on
-/// to do so, because there can be no second one.
-fn emulate(plan: &Plan, outer: Option<ClassSet>, watchers: Watchers, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
-    if let Some(outer) = outer {
+/// Turns the emulation on, at the level that was asked for, and proves that it answers. A supervisor around us goes on to answer what it does,
+/// because there can be no second one.
+fn emulate(plan: &Plan, outer: Option<Outer>, watchers: Watchers, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
+    if let Some(Outer::Supervisor(outer)) = outer {
         if plan.is_watched() {
             return Err(Failure::new("--summary and --trace: a zroot around this one has a supervisor already")
                 .hint("ask that one")
@@ -196,7 +201,9 @@ fn emulate(plan: &Plan, outer: Option<ClassSet>, watchers: Watchers, say: impl F
     }
     if plan.level() != Level::Zero || plan.is_watched() {
         let policy = plan.policy(plan.level());
-        match supervisor::attach(policy, watchers) {
+        // What a filter around us pretends, ours is never asked about.
+        let attached = if outer == Some(Outer::Filter) { Err(Unavailable::Outer.into()) } else { supervisor::attach(policy, watchers) };
+        match attached {
             Ok(()) => {
                 say(format_args!("supervisor: level {policy}"));
                 return Ok(());

@@ -86,12 +86,23 @@ pub fn probe() -> Result<(), InstallError> {
     kexec_load(usize::MAX).map(drop).map_err(InstallError::NoAnswer)
 }
 
-/// Asks whether a zroot with a supervisor is above this process: what its supervisor answers, if there is one.
+/// What is above this process already.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outer {
+    /// A filter that pretends by itself, a zroot's at level zero for one. What it pretends no filter below is asked about.
+    Filter,
+    /// A zroot's supervisor, which answers these.
+    Supervisor(ClassSet),
+}
+
+/// Asks what is above this process, if anything.
 #[must_use]
-pub fn hello() -> Option<ClassSet> {
-    // A filter alone answers 0, the kernel with an error.
-    let answer = kexec_load(HELLO).ok().filter(|answer| *answer > 0)?;
-    Some(ClassSet::from_bits(u16::try_from(answer - 1).ok()?))
+pub fn hello() -> Option<Outer> {
+    // The kernel answers with an error.
+    Some(match kexec_load(HELLO).ok()? {
+        0 => Outer::Filter,
+        answer => Outer::Supervisor(ClassSet::from_bits(u16::try_from(answer - 1).ok()?)),
+    })
 }
 
 /// The first argument of a `kexec_load` by which a zroot asks for one above it ("zroo").

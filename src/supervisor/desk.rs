@@ -19,6 +19,8 @@ struct Page {
     response: Response,
     /// Whether `response` is what the call is to be answered with.
     is_answered: AtomicBool,
+    /// Whether one of them is about to make a file where there was none.
+    is_making: AtomicBool,
     /// How many supervisors have had the call in hand.
     tries: AtomicU32,
     /// How many calls have been taken in hand, and how many are done with.
@@ -54,6 +56,7 @@ impl Desk {
     pub fn clear(&mut self) -> &mut Notification {
         let page = self.page();
         page.is_answered.store(false, Ordering::Release);
+        page.is_making.store(false, Ordering::Release);
         page.tries.store(0, Ordering::Release);
         // SAFETY: as in `page`; only the supervisor, which holds the desk mutably, touches these two fields while it lives.
         unsafe { &mut self.page.as_mut().notification }
@@ -68,6 +71,17 @@ impl Desk {
     #[must_use]
     pub fn notification(&self) -> &Notification {
         &self.page().notification
+    }
+
+    /// Says that the file which the call asks for is not there and will be made.
+    pub fn make(&self) {
+        self.page().is_making.store(true, Ordering::Release);
+    }
+
+    /// Whether a supervisor that died over this call may have made its file.
+    #[must_use]
+    pub fn may_be_made(&self) -> bool {
+        self.page().is_making.load(Ordering::Acquire)
     }
 
     /// Puts down what the call is to be answered with.

@@ -22,10 +22,7 @@ impl Journal {
     /// # Errors
     /// memfd_create(2)'s.
     pub fn new() -> Result<Journal, Errno> {
-        let file = File::from(memfd_create(c"zroot-journal", MFdFlags::MFD_CLOEXEC)?);
-        let journal = Journal { file };
-        journal.set_bounds(HEADER, HEADER);
-        Ok(journal)
+        Ok(Journal { file: File::from(memfd_create(c"zroot-journal", MFdFlags::MFD_CLOEXEC)?) })
     }
 
     /// The descriptor that must stay open.
@@ -93,7 +90,10 @@ impl Journal {
 
     fn bounds(&self) -> (u64, u64) {
         let mut header = [0; 16];
-        let _ = self.file.read_exact_at(&mut header, 0);
+        // It comes with the first record.
+        if self.file.read_exact_at(&mut header, 0).is_err() {
+            return (HEADER, HEADER);
+        }
         let (start, end) = header.split_at(8);
         (u64::from_ne_bytes(start.try_into().unwrap_or_default()), u64::from_ne_bytes(end.try_into().unwrap_or_default()))
     }

@@ -32,6 +32,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
 
 use crate::arch::Sysno;
@@ -49,13 +50,20 @@ use serve::Supervisor;
 use store::Store;
 use target::{File, Home, Target};
 
+/// How many descriptors a supervisor must be able to have open.
+const DESCRIPTORS: u64 = 32;
+
 /// Why there can be no supervisor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unavailable {
     /// The kernel is older than 5.9, whose listeners do not tell when the last process is gone.
     Kernel,
+    /// The filter of a zroot around this one, or another that pretends, answers first.
+    Outer,
     /// `/proc` is missing, or another PID namespace's.
     Proc(Errno),
+    /// The children of this process start in another PID namespace, where the numbers of its own are not known.
+    Children,
     /// The hard limit RLIMIT_LOCKS leaves no room for a number.
     Limit,
     /// What it needs of memory, descriptors or processes is not to be had.
@@ -67,6 +75,8 @@ impl fmt::Display for Unavailable {
         f.write_str("cannot start the supervisor: ")?;
         match self {
             Unavailable::Kernel => f.write_str("this kernel is older than 5.9"),
+            Unavailable::Outer => f.write_str("a filter around this process pretends already, and comes first"),
+            Unavailable::Children => f.write_str("children of this process belong to another PID namespace"),
             Unavailable::Proc(Errno::ESRCH) => f.write_str("/proc is that of another PID namespace"),
             Unavailable::Proc(errno) => write!(f, "/proc: {}", errno.desc()),
             Unavailable::Limit => f.write_str("the hard limit on locks (ulimit -Hx) is set"),
@@ -90,10 +100,20 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     if !host::kernel_is_at_least(5, 9) {
         return Err(Unavailable::Kernel);
     }
+    // With fewer it might come to an end only after the filter is on.
+    let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(Unavailable::Resources)?;
+    if files < DESCRIPTORS {
+        return Err(Unavailable::Resources(Errno::EMFILE));
+    }
     let home = Home::open().map_err(Unavailable::Proc)?;
-    let (_, hard) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_LOCKS).map_err(Unavailable::Resources)?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_LOCKS).map_err(Unavailable::Resources)?;
     if hard != libc::RLIM_INFINITY {
         return Err(Unavailable::Limit);
+    }
+    // A difference is what unshare(CLONE_NEWPID) without a fork leaves; before 4.12 the second link was not there.
+    let namespace = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}"));
+    if namespace("pid").ok() != namespace("pid_for_children").ok() {
+        return Err(Unavailable::Children);
     }
     let maps = IdMaps::read();
     let journal = Journal::new().map_err(Unavailable::Resources)?;

@@ -5,6 +5,7 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, SFlag, fstatat, mknodat, umask};
 use std::os::fd::AsRawFd;
 
+use super::desk::Desk;
 use super::target::{File, Target};
 use crate::arch::Sysno;
 
@@ -16,7 +17,7 @@ pub type Made = (i32, u64, u64);
 ///
 /// # Errors
 /// The kernel's, but for the refusal.
-pub fn answer(target: &Target, unanswered: Option<Made>) -> Result<(i64, Option<Made>), Errno> {
+pub fn answer(target: &Target, unanswered: Option<Made>, desk: &Desk) -> Result<(i64, Option<Made>), Errno> {
     let call = target.call;
     let at = usize::from(call.sysno == Sysno::mknodat);
     let dir = if at == 1 { call.int(0) } else { AT_FDCWD.as_raw_fd() };
@@ -28,18 +29,19 @@ pub fn answer(target: &Target, unanswered: Option<Made>) -> Result<(i64, Option<
     let permissions = Mode::from_bits_truncate(mode);
     let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
     target.reach(File::At(dir, &path), |path| {
-        let id = || {
-            let status = fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-            Some((call.tid, status.st_dev, status.st_ino))
-        };
+        let id = || fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW).map(|status| (call.tid, status.st_dev, status.st_ino));
+        let is_made = desk.may_be_made();
+        if id() == Err(Errno::ENOENT) {
+            desk.make();
+        }
         match mknodat(AT_FDCWD, path, kind, permissions, dev.into()) {
             Err(Errno::EPERM) => {
                 target.is_pretended.set(true);
                 mknodat(AT_FDCWD, path, SFlag::S_IFREG, permissions, 0)
             }
-            Err(Errno::EEXIST) if unanswered.is_some() && id() == unanswered => Ok(()),
+            Err(Errno::EEXIST) if is_made || unanswered.is_some() && id().ok() == unanswered => Ok(()),
             result => result,
         }?;
-        Ok((0, id()))
+        Ok((0, id().ok()))
     })
 }

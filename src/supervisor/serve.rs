@@ -75,7 +75,15 @@ impl Supervisor {
         // SAFETY: the handler stores to an atomic.
         #[allow(unsafe_code)]
         let _ = unsafe { sigaction(Signal::SIGUSR1, &action) };
-        let _ = SigSet::all().thread_unblock();
+        // The caller may ignore the ends of its children, a guard must not.
+        let action = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+        // SAFETY: no handler is set.
+        #[allow(unsafe_code)]
+        let _ = unsafe { sigaction(Signal::SIGCHLD, &action) };
+        // It ends when its work is done, whoever tells it to end before, or to stay within a limit of the caller's.
+        let mut blocked = SigSet::all();
+        blocked.remove(Signal::SIGUSR1);
+        let _ = blocked.thread_set_mask();
         let _ = self.home.stand();
         // The probe: the command begins the sooner.
         self.take_call();
@@ -141,7 +149,7 @@ impl Supervisor {
             Action::Notify if class == Class::Probe => Answer::Value(super::hello(call, self.answers)),
             Action::Notify => match class {
                 Class::Owner => owners::answer(&target, &self.maps).into(),
-                Class::Device => nodes::answer(&target, made)
+                Class::Device => nodes::answer(&target, made, &self.desk)
                     .map(|(value, made)| {
                         *unanswered = made;
                         value

@@ -4,7 +4,7 @@
 //! PIDs need no tracking. The entry also knows the program that set them, by the random bytes that execve(2) puts on its stack: in
 //! another program the process is root again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::rc::Rc;
 
@@ -18,7 +18,7 @@ use super::target::{Target, locks_limit};
 const FIRST: u64 = 1 << 40;
 /// No entry: root.
 const ROOT: u64 = u64::MAX;
-/// How many entries there may be before those that no process has are thrown away.
+/// How much there may be before what no process has is thrown away: entries, of which one with many groups counts for as many as it takes the memory of.
 const ENOUGH: usize = 1024;
 /// `AT_RANDOM`, include/uapi/linux/auxvec.h: the address of 16 random bytes.
 const AT_RANDOM: u64 = 25;
@@ -37,6 +37,12 @@ struct Entry {
     program: Program,
 }
 
+impl Entry {
+    fn weight(&self) -> usize {
+        1 + self.credentials.groups.len() / 64
+    }
+}
+
 /// A thread that has credentials of its own, as system calls made without libc give it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Thread {
@@ -52,6 +58,8 @@ pub struct Store {
     numbers: HashMap<Rc<Entry>, u64>,
     threads: HashMap<i32, Thread>,
     next: u64,
+    /// How much `entries` is, in entries of the usual size.
+    weight: usize,
     enough: usize,
     root: Rc<Credentials>,
     journal: Journal,
@@ -66,6 +74,7 @@ impl Store {
             numbers: HashMap::new(),
             threads: HashMap::new(),
             next: FIRST,
+            weight: 0,
             enough: ENOUGH,
             root: Rc::new(Credentials::root()),
             journal,
@@ -73,6 +82,8 @@ impl Store {
         for record in store.journal.records() {
             store.replay(&record);
         }
+        // A supervisor that was given up may come back from its call and still take a number.
+        store.next += 1 << 10;
         store
     }
 
@@ -139,7 +150,7 @@ impl Store {
         } else if let Some(start) = start_time(tid) {
             self.remember(tid, Thread { start, number });
         }
-        if self.entries.len() + self.threads.len() > self.enough {
+        if self.weight + self.threads.len() > self.enough {
             self.throw_away();
         }
         Ok(())
@@ -169,6 +180,7 @@ impl Store {
     fn insert(&mut self, number: u64, entry: Entry) {
         let entry = Rc::new(entry);
         self.next = self.next.max(number + 1);
+        self.weight += entry.weight();
         self.numbers.insert(Rc::clone(&entry), number);
         self.entries.insert(number, entry);
     }
@@ -190,11 +202,12 @@ impl Store {
         let processes = fs::read_dir(".").into_iter().flatten().flatten();
         let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         // One that is started meanwhile by one that ends meanwhile may be missed. It would be root again: numbers are not used twice.
-        let mut used: Vec<u64> = processes.filter_map(|pid| locks_limit(pid, None).ok()).collect();
+        let mut used: HashSet<u64> = processes.filter_map(|pid| locks_limit(pid, None).ok()).collect();
         used.extend(self.threads.values().map(|thread| thread.number));
         self.entries.retain(|number, _| used.contains(number));
         self.numbers.retain(|_, number| used.contains(number));
-        self.enough = ENOUGH.max(2 * (self.entries.len() + self.threads.len()));
+        self.weight = self.entries.values().map(|entry| entry.weight()).sum();
+        self.enough = ENOUGH.max(2 * (self.weight + self.threads.len()));
         let entries = self.entries.iter().map(|(number, entry)| Record::Entry(*number, entry).to_bytes());
         let threads = self.threads.iter().map(|(tid, thread)| Record::Thread(*tid, *thread).to_bytes());
         self.journal.rewrite(entries.chain(threads));
