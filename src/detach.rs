@@ -4,15 +4,39 @@ use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, clone};
+use nix::sys::prctl::get_child_subreaper;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, setsid};
+use nix::unistd::{ForkResult, fork, getpid, setsid};
 
-/// Runs `work` in a process of its own, in its own session, forked twice so that the command does not find a child that it did not start. There,
-/// nothing of the caller's is dropped; here, nothing that `work` owns: it is the other process's now.
+/// Runs `work` in a process of its own, in its own session, which the command does not find among its children. There, nothing of the caller's is
+/// dropped; here, nothing that `work` owns: it is the other process's now.
 ///
 /// # Errors
 /// fork(2)'s; `EAGAIN` for the second one's.
 pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
+    let start = || {
+        // The command may send a signal to its process group at once.
+        let _ = setsid();
+    };
+    if adopts_orphans() {
+        // It would come back to us. One whose end nobody is told of is left out of wait(2), unless asked for by __WALL (kernel/exit.c, eligible_child).
+        let mut stack = vec![0; 1 << 20];
+        let mut work = Some(work);
+        let child = Box::new(|| {
+            start();
+            if let Some(work) = work.take() {
+                work();
+            }
+            exit(0)
+        });
+        // SAFETY: the child has a copy of all memory, the stack among it.
+        #[allow(unsafe_code)]
+        unsafe { clone(child, &mut stack, CloneFlags::empty(), None) }?;
+        std::mem::forget(work);
+        return Ok(());
+    }
+    // Twice, so that it is somebody else's child.
     // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
     #[allow(unsafe_code)]
     match unsafe { fork() }? {
@@ -33,8 +57,7 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
             }
         }
         ForkResult::Child => {
-            // The command may send a signal to its process group at once.
-            let _ = setsid();
+            start();
             // SAFETY: as above.
             #[allow(unsafe_code)]
             let second = unsafe { fork() };
@@ -44,6 +67,11 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
             exit(second.is_err().into())
         }
     }
+}
+
+/// Whether children of children become this process's own when their parents end: it is its PID namespace's first, or a subreaper.
+fn adopts_orphans() -> bool {
+    getpid().as_raw() == 1 || get_child_subreaper().unwrap_or(false)
 }
 
 /// Ends a forked process. Not exit(3): what is buffered or registered is the parent's.

@@ -182,6 +182,9 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 
+/// The classes that are the same at every level: a filter alone does for them.
+const FILTER_ONLY: ClassSet = ClassSet::ALL.minus(Level::Selective.default_classes());
+
 /// Turns the emulation on, at the level that was asked for, and proves that it answers. A supervisor around us goes on to answer what it does,
 /// because there can be no second one.
 fn emulate(plan: &Plan, outer: Option<Outer>, watchers: Watchers, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
@@ -192,7 +195,12 @@ fn emulate(plan: &Plan, outer: Option<Outer>, watchers: Watchers, say: impl Fn(f
                 .into());
         }
         say(format_args!("the supervisor of the zroot around this one answers {outer}"));
-        let more = plan.policy(Level::Zero).classes.minus(outer).minus(Level::Selective.default_classes());
+        let more = plan.policy(Level::Zero).classes.minus(outer);
+        let unanswered = plan.policy(Level::Selective).classes.minus(outer).minus(FILTER_ONLY);
+        if plan.consistency == Some(Consistency::Selective) && unanswered != ClassSet::EMPTY {
+            let failure = Failure::new(format!("the supervisor of the zroot around this one does not answer {unanswered}"));
+            return Err(failure.hint("give the outer zroot no --no-fake for them, or this one").into());
+        }
         if more != ClassSet::EMPTY {
             filter::install(&filter::program(Policy { classes: more, ..Policy::DEFAULT }).context("cannot build the filter")?)?;
             say(format_args!("filter: fakes {more}"));

@@ -40,6 +40,47 @@ fn wait_for<T>(what: &str, most: Duration, mut get: impl FnMut() -> Option<T>) -
     }
 }
 
+/// What comes back to a process that adopts orphans is nobody's that it started.
+#[test]
+fn who_adopts_orphans_does_not_find_the_supervisor() {
+    let test = "who_adopts_orphans_does_not_find_the_supervisor";
+    need!(test, "perl");
+    let first = ["-rpf", "--mount-proc", "--"];
+    if run(user("unshare").args(first).arg("true")).status != 0 {
+        common::skip(test, "there are no PID namespaces for users");
+        return;
+    }
+    let wait = r#"my $children = 0; $children++ while wait() != -1; print "$children, as $$";"#;
+    // As the first process of a PID namespace.
+    let ran = run(user("unshare").args(first).arg(zroot()).args(["-c", "selective", "--", "perl", "-e", wait])).succeeds();
+    assert_eq!(ran.stdout, "0, as 1", "{ran:#?}");
+    // As a subreaper, which execve leaves: PR_SET_CHILD_SUBREAPER is 36.
+    let reaper = r#"syscall($ARGV[0], 36, 1, 0, 0, 0) == 0 or die; shift; exec @ARGV"#;
+    let number = libc::SYS_prctl.to_string();
+    let command = ["-c", "selective", "--", "perl", "-e", r#"my $children = 0; $children++ while wait() != -1; print $children"#];
+    let ran = run(user("perl").args(["-e", reaper, &number]).arg(zroot()).args(command)).succeeds();
+    assert_eq!(ran.stdout, "0", "{ran:#?}");
+}
+
+/// The command is never run without the emulation that was asked for.
+#[test]
+fn a_supervisor_that_answers_less_is_not_enough() {
+    let inside = |options: &[&str], script: &str| {
+        let mut command = common::zroot_with(["-c", "selective", "--no-fake=owner", "--"]);
+        run(command.arg(zroot()).args(options).args(["--", "sh", "-c", script]))
+    };
+    let (what, hint) = inside(&["-c", "selective"], "true").refused(125);
+    assert_eq!(what, "the supervisor of the zroot around this one does not answer owner");
+    assert!(hint.contains("--no-fake"), "{hint}");
+    // At a level of its own choice it brings the filter for it.
+    for options in [&[][..], &["-c", "auto"]] {
+        inside(options, "f=$(mktemp) && chown 5:7 $f && rm $f").succeeds();
+    }
+    inside(&["-c", "selective", "--no-fake=owner"], "true").succeeds();
+    run(common::zroot_with(["-c", "selective", "--no-fake=owner", "--", "sh", "-c"]).arg("f=$(mktemp); chown 5:7 $f; s=$?; rm $f; exit $s"))
+        .fails_with("Invalid argument");
+}
+
 /// A directory to work in, the program `fixtures/supervisor.c`, and the mark of what is run.
 struct Bench {
     dir: TempDir,
