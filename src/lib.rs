@@ -12,6 +12,7 @@ pub mod arch;
 pub mod cli;
 pub mod detach;
 pub mod exec;
+pub mod explain;
 pub mod failure;
 pub mod filter;
 pub mod hint;

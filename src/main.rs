@@ -19,8 +19,10 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
-use zroot::cli::{Consistency, Plan, Request, Userns};
+use zroot::arch::Abi;
+use zroot::cli::{Arch, Consistency, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, shown};
+use zroot::filter::dump;
 use zroot::filter::install::{self, InstallError};
 use zroot::filter::{ClassSet, Level, Policy};
 use zroot::host::{self, Facts};
@@ -28,7 +30,7 @@ use zroot::namespace::made::Guard;
 use zroot::namespace::root::Root;
 use zroot::namespace::{Entered, Refused};
 use zroot::supervisor::{self, Unavailable};
-use zroot::{VERSION, apt, cli, exec, filter, hint, namespace};
+use zroot::{VERSION, apt, cli, exec, explain, filter, hint, namespace};
 
 /// What the kernel starts zroot with.
 struct Start {
@@ -69,15 +71,35 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *co
     }
 }
 
-/// Reads the command line and does what it asks for; comes back only from `--help` and `--version`, or with an error.
+/// Reads the command line and does what it asks for; comes back only from what prints something and runs nothing, or with an error.
 fn run(start: &Start) -> anyhow::Result<()> {
     if start.secure {
         bail!("refusing to run setuid, setgid or with file capabilities: zroot works without privileges and must not be given any");
     }
     match cli::parse(&start.args, |name| start.variable(name))? {
-        Request::Print(text) => stdout().write_all(text.as_bytes()).context("cannot write to standard output"),
+        Request::Print(text) => print(text.as_bytes()),
+        Request::Dump { format, arch, policy } => {
+            let dumped = match arch {
+                Arch::All => dump::dump(format, &Abi::ALL, policy)?,
+                Arch::Of(abi) => dump::dump(format, &[abi], policy)?,
+            };
+            for note in dumped.notes {
+                complain(format_args!("zroot: {note}"));
+            }
+            print(&dumped.contents)
+        }
+        Request::Explain { call, args, arch, policy } => {
+            let kernel = if let Arch::Of(abi) = arch { Some(abi) } else { None };
+            print(explain::explain(&call, args, kernel, policy)?.as_bytes())
+        }
         Request::Run(plan) => become_command(&plan, start).map(|never| match never {}),
     }
+}
+
+fn print(contents: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = stdout();
+    // Nothing but this would write what follows the last line break: there is no Rust `fn main`.
+    stdout.write_all(contents).and_then(|()| stdout.flush()).context("cannot write to standard output")
 }
 
 /// The whole of it: what can fail because of bad input first, then the namespace, the filter, the probe, and execve.

@@ -160,9 +160,12 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
         }
         When::NonNull { arg } => vec![vec![Compare::NotEqual { arg, value: 0 }]],
         When::SetsInodeFlags { request } => {
-            let mut requests: Vec<u32> = family.iter().flat_map(|abi| abi.inode_flag_requests()).copied().collect();
-            requests.sort_unstable();
-            requests.dedup();
+            let mut requests = Vec::new();
+            for request in family.iter().flat_map(|abi| abi.inode_flag_requests()) {
+                if !requests.contains(request) {
+                    requests.push(*request);
+                }
+            }
             one_of(request, &requests)
         }
         When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
