@@ -463,7 +463,7 @@ fn parse_arch(name: &str) -> Result<Arch, String> {
     match Abi::ALL.into_iter().find(|abi| abi.name() == name) {
         Some(abi) => Ok(Arch::Of(abi)),
         None if name == Arch::ALL_NAME => Ok(Arch::All),
-        None => Err(format!("the ABIs are {}", names())),
+        None => Err(format!("the ABIs are {}, and {}", names(), Arch::ALL_NAME)),
     }
 }
 

@@ -3,7 +3,7 @@
 /// Every call of any ABI that is not in the matrix, as far as this zroot's Linux (6.17) has it, sorted.
 const OTHERS: &str = "\
     _llseek _newselect _sysctl accept accept4 access acct add_key afs_syscall alarm arch_prctl arm_fadvise64_64 arm_sync_file_range \
-    bdflush bind bpf brk cachectl cacheflush cachestat chdir chroot clock_getres clock_getres_time64 clock_gettime clock_gettime64 \
+    bdflush bind bpf break brk cachectl cacheflush cachestat chdir chroot clock_getres clock_getres_time64 clock_gettime clock_gettime64 \
     clock_nanosleep clock_nanosleep_time64 clone clone3 close close_range connect copy_file_range creat create_module delete_module dup \
     dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 \
     execve execveat exit exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_init fanotify_mark fchdir fcntl fcntl64 \

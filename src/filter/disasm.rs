@@ -115,23 +115,23 @@ fn compared(program: &[sock_filter], family: &[Abi], at: usize, known: Known) ->
     let insn = &program[at];
     let abi = known.abi(family);
     match known.loaded {
-        ARCH => family.iter().find(|abi| abi.audit_arch() == insn.k).map_or(String::new(), |abi| abi.name().into()),
+        ARCH => family.iter().filter(|abi| abi.audit_arch() == insn.k).map(|abi| abi.name()).collect::<Vec<_>>().join(" "),
         NR => {
             // A way out of the search tree to anything but "allow" decides about the calls whose numbers take it.
-            let decided = |offset: u8, way: Option<Known>| {
+            let decided = |offset: u8, way: Option<Known>, but: Option<u32>| {
                 let target = program.get(at + 1 + usize::from(offset))?;
                 let allows = target.code == op::RET && codegen::action_of(abi?, target.k) == Some(Action::Allow);
                 let leaves = matches!(target.code, op::RET | op::LOAD | op::GOTO);
-                (leaves && !allows).then(|| names(known.arch?, way?.nr)).flatten()
+                (leaves && !allows).then(|| names(known.arch?, way?.nr, but)).flatten()
             };
             let [yes, no] = known.branches(insn);
-            match (decided(insn.jt, yes), decided(insn.jf, no)) {
+            match (decided(insn.jt, yes, None), decided(insn.jf, no, (insn.code == op::JEQ).then_some(insn.k))) {
                 (Some(yes), Some(no)) => format!("{yes}; else {no}"),
                 (Some(yes), None) => yes,
                 (None, Some(no)) => format!("else {no}"),
                 (None, None) => {
                     let upper = family.iter().find(|abi| abi.nr_bit() == insn.k && insn.k != 0).map(|abi| abi.name().into());
-                    upper.or_else(|| names(known.arch?, (insn.k, insn.k))).unwrap_or_default()
+                    upper.or_else(|| names(known.arch?, (insn.k, insn.k), None)).unwrap_or_default()
                 }
             }
         }
@@ -140,12 +140,13 @@ fn compared(program: &[sock_filter], family: &[Abi], at: usize, known: Known) ->
     }
 }
 
-/// The calls from the first to the last of `nr`, if it is a run of calls without gaps.
-fn names(arch: u32, nr: (u32, u32)) -> Option<String> {
+/// The calls from the first to the last of `nr`, without the number `but`, if it is a run of calls without gaps.
+fn names(arch: u32, nr: (u32, u32), but: Option<u32>) -> Option<String> {
     if nr.1 - nr.0 > 64 {
         return None;
     }
-    let calls: Option<Vec<&str>> = (nr.0..=nr.1).map(|nr| Some(Sysno::of(Abi::of(arch, nr)?, nr)?.name())).collect();
+    let calls: Option<Vec<&str>> =
+        (nr.0..=nr.1).filter(|nr| but != Some(*nr)).map(|nr| Some(Sysno::of(Abi::of(arch, nr)?, nr)?.name())).collect();
     calls.map(|calls| calls.join(" "))
 }
 

@@ -148,11 +148,14 @@ fn runtime_names(call: Sysno) -> impl Iterator<Item = &'static str> {
     std::iter::once(call.name()).chain(older)
 }
 
+/// The condition on the arguments, if there is one, and the error number.
+type Answer = (Option<String>, u32);
+
 /// A profile for the kernel whose first ABI is `native`, and notes on it.
 fn oci(native: Abi, policy: Policy) -> Result<(String, Vec<String>), Failure> {
     let family = native.family();
     // By when and what is answered.
-    let mut groups: Vec<((Option<String>, u32), Vec<&str>)> = Vec::new();
+    let mut groups: Vec<(Answer, Vec<&str>)> = Vec::new();
     let mut notes = Vec::new();
     for rule in policy.rules().filter(|rule| family.iter().any(|abi| rule.call.nr(*abi).is_some())) {
         let errno = match codegen::errno_of(codegen::ret_value(native, rule.action)) {
