@@ -245,14 +245,15 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
     };
     // The plain case does without clap: its definition alone costs more time than the whole filter.
     let first = args.get(1).map_or(&b""[..], |arg| arg.to_bytes());
-    let (options, command) = if args.len() > 1 && !first.starts_with(b"-") { (1, 1) } else { end_of_options(&definition(), &args) };
-    let typed = if options == 1 {
-        Args::default()
-    } else {
-        match parse_options(&args[..options])? {
+    let plain = args.len() > 1 && !first.starts_with(b"-");
+    let mut definition = (!plain).then(definition);
+    let (options, command) = definition.as_ref().map_or((1, 1), |definition| end_of_options(definition, &args));
+    let typed = match &mut definition {
+        Some(definition) if options > 1 => match parse_options(definition, &args[..options])? {
             Ok(typed) => typed,
             Err(text) => return Ok(Request::Print(text)),
-        }
+        },
+        _ => Args::default(),
     };
     let command = args.get(command..).unwrap_or_default();
     if typed.dump_filter.is_some() || typed.explain.is_some() {
@@ -286,9 +287,9 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
 }
 
 /// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
-fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
-    let clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
-        definition().try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches))
+fn parse_options(definition: &mut clap::Command, args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
+    let mut clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
+        definition.try_get_matches_from_mut(args).and_then(|matches| Args::from_arg_matches(&matches))
     };
     let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
     if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
