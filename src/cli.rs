@@ -245,15 +245,16 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
     };
     // The plain case does without clap: its definition alone costs more time than the whole filter.
     let first = args.get(1).map_or(&b""[..], |arg| arg.to_bytes());
-    let plain = args.len() > 1 && !first.starts_with(b"-");
-    let mut definition = (!plain).then(definition);
-    let (options, command) = definition.as_ref().map_or((1, 1), |definition| end_of_options(definition, &args));
-    let typed = match &mut definition {
-        Some(definition) if options > 1 => match parse_options(definition, &args[..options])? {
-            Ok(typed) => typed,
+    let (typed, command) = if args.len() > 1 && !first.starts_with(b"-") {
+        (Args::default(), 1)
+    } else {
+        let definition = definition();
+        let (options, command) = end_of_options(&definition, &args);
+        let typed = if options == 1 { Ok(Args::default()) } else { parse_options(definition, &args[..options])? };
+        match typed {
+            Ok(typed) => (typed, command),
             Err(text) => return Ok(Request::Print(text)),
-        },
-        _ => Args::default(),
+        }
     };
     let command = args.get(command..).unwrap_or_default();
     if typed.dump_filter.is_some() || typed.explain.is_some() {
@@ -287,7 +288,7 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
 }
 
 /// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
-fn parse_options(definition: &mut clap::Command, args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
+fn parse_options(mut definition: clap::Command, args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
     let mut clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
         definition.try_get_matches_from_mut(args).and_then(|matches| Args::from_arg_matches(&matches))
     };
