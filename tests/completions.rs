@@ -99,3 +99,20 @@ fn bash_completes_options_and_values() {
         assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected, "{words:?}");
     }
 }
+
+#[test]
+fn fish_completes_options_and_values() {
+    need!("fish_completes_options_and_values", "fish");
+    let text = fs::read_to_string(path(Shell::Fish)).expect("completions");
+    for (typed, expected) in [
+        ("--dump-filter=", &["--dump-filter=asm", "--dump-filter=c", "--dump-filter=oci", "--dump-filter=raw"][..]),
+        ("--arch s390", &["s390", "s390x"]),
+        ("--no-fake ow", &["owner"]),
+        ("--userns ", &["auto", "never"]),
+    ] {
+        let script = format!("{text}\ncomplete -C 'zroot {typed}'");
+        let ran = run(user("fish").args(["--no-config", "-c", &script]).env("HOME", "/nonexistent"));
+        let words: Vec<&str> = ran.stdout.lines().filter_map(|line| line.split('\t').next()).collect();
+        assert_eq!(words, expected, "'{typed}': {ran:#?}");
+    }
+}
