@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use common::{Ran, SmallTree, control, dir, run, skip, user, zroot, zroot_with};
 
 use zroot::arch::{Abi, Endian, Sysno};
+use zroot::filter::asm::op;
 use zroot::filter::codegen::{self, Compare};
 use zroot::filter::dump::{Format, dump};
 use zroot::filter::policy::{Action, Rule};
@@ -70,17 +71,24 @@ fn the_listing_has_a_line_for_each_instruction_and_names_every_call() {
     }
 }
 
-/// A note must not say of a number what it is not: where a call's number decides, its name stands beside that number or the next.
+/// The comparison that decides about a call names it, on the side that the call takes.
 #[test]
-fn names_stand_beside_their_numbers() {
-    for abi in Abi::ALL {
-        let listing = text(Format::Asm, abi, ALL_AT_ZERO);
-        for line in listing.lines().filter(|line| line.contains("if == 0x")) {
-            let (code, note) = line.split_once("  # ").unwrap_or((line, ""));
-            let k = code.split(' ').find_map(|word| u32::from_str_radix(word.strip_prefix("0x")?, 16).ok()).expect("a constant");
-            if let Some(call) = Sysno::ALL.iter().find(|call| call.name() == note) {
-                assert!(abi.family().iter().any(|abi| call.nr(*abi) == Some(k)), "{abi}: {line}");
-            }
+fn names_stand_where_the_calls_are_decided() {
+    for (kernel, policy) in Abi::ALL.into_iter().flat_map(|abi| policies().map(|policy| (abi, policy))) {
+        let program = build(kernel.family(), policy).expect("a program");
+        let listing = text(Format::Asm, kernel, policy);
+        let lines: Vec<&str> = listing.lines().collect();
+        for (abi, call) in kernel.family().iter().flat_map(|abi| policy.rules().map(move |rule| (*abi, rule.call))) {
+            let Some(nr) = call.nr(abi) else { continue };
+            let outcome = sim::run(&program, kernel.endian(), &Call { arch: abi.audit_arch(), nr, args: [0; 6] }).expect("no fault");
+            let is_jump = |at: &&usize| [op::JEQ, op::JGE].contains(&program[**at].code);
+            let tree = outcome.path.iter().take_while(|at| program[**at].code != op::LOAD || program[**at].k < codegen::ARGS);
+            let at = *tree.filter(is_jump).last().expect("a comparison");
+            let taken = if program[at].code == op::JEQ { nr == program[at].k } else { nr >= program[at].k };
+            let note = lines[at].split_once("  # ").map_or("", |(_, note)| note);
+            let (yes, no) = note.split_once("else ").unwrap_or((note, ""));
+            let side = if taken { yes.trim_end_matches("; ") } else { no };
+            assert!(side.split(' ').any(|name| name == call.name()), "{kernel} {policy}: {call:?} on {abi} is not in {}", lines[at]);
         }
     }
 }
