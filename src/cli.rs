@@ -1,16 +1,19 @@
-//! The command line: Args (what was typed, clap's definition) -> [`Plan`] (what will be done).
+//! The command line: Args (what was typed, clap's definition) -> [`Plan`] (what will be done), or another [`Request`].
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
-use std::io::{IsTerminal, stdin};
+use std::io::{IsTerminal, stdin, stdout};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::arch::Abi;
 use crate::check::Form;
+use crate::explain::MOST_ARGUMENTS;
 use crate::failure::{Failure, shown};
+use crate::filter::dump::Format;
 use crate::filter::policy::{Class, ClassSet, Level, Policy, UnknownClass};
 use crate::namespace::root::Bind;
 
@@ -97,6 +100,18 @@ pub struct Args {
     /// Do not set APT_CONFIG
     #[arg(long)]
     no_apt_config: bool,
+
+    /// Print the filter, as asm, raw, c or oci, and run nothing
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "asm", value_parser = parse_format)]
+    dump_filter: Option<Format>,
+
+    /// Say what the call CALL is answered with the arguments that follow, and run nothing
+    #[arg(long, value_name = "CALL")]
+    explain: Option<OsString>,
+
+    /// For --dump-filter and --explain: on a kernel of ABI, or 'all'
+    #[arg(long, value_name = "ABI", value_parser = parse_arch)]
+    arch: Option<Arch>,
 
     /// Split STRING into arguments, as env(1) does; only as the first argument, for #! lines
     #[arg(short = 'S', long, value_name = "STRING")]
@@ -204,12 +219,31 @@ impl Plan<'_> {
         }
     }
 
-    /// What the filter answers at `level`. Classes that the level has no rules for are left out.
+    /// What the filter answers at `level`.
     #[must_use]
     pub const fn policy(&self, level: Level) -> Policy {
-        let absent = ClassSet::ALL.minus(level.classes());
-        Policy { level, classes: level.default_classes().union(self.fake).minus(self.no_fake).minus(absent), is_watched: self.is_watched() }
+        Policy { is_watched: self.is_watched(), ..policy(level, self.fake, self.no_fake) }
     }
+}
+
+/// `level` with the classes `fake` added and then `no_fake` removed. Classes that the level has no rules for are left out.
+const fn policy(level: Level, fake: ClassSet, no_fake: ClassSet) -> Policy {
+    let absent = ClassSet::ALL.minus(level.classes());
+    Policy { level, classes: level.default_classes().union(fake).minus(no_fake).minus(absent), is_watched: false }
+}
+
+/// Which kernels' filters to show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arch {
+    /// One for each ABI, which comes first there.
+    All,
+    /// That of which this ABI comes first.
+    Of(Abi),
+}
+
+impl Arch {
+    /// The word for [`All`](Arch::All).
+    pub const ALL_NAME: &str = "all";
 }
 
 /// What the command line asks for.
@@ -221,6 +255,26 @@ pub enum Request<'a> {
     Check(Form, Plan<'a>),
     /// To print this, for `--help` and `--version`.
     Print(String),
+    /// To print the filter.
+    Dump {
+        /// In which form.
+        format: Format,
+        /// For which kernels.
+        arch: Arch,
+        /// What it answers.
+        policy: Policy,
+    },
+    /// To say what the filter answers to a call.
+    Explain {
+        /// The call's name.
+        call: String,
+        /// Its arguments, as far as they are known.
+        args: [Option<u64>; MOST_ARGUMENTS],
+        /// For which kernels.
+        arch: Arch,
+        /// What the filter answers.
+        policy: Policy,
+    },
 }
 
 /// A command line that makes no sense.
@@ -255,17 +309,23 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
     };
     // The plain case does without clap: its definition alone costs more time than the whole filter.
     let first = args.get(1).map_or(&b""[..], |arg| arg.to_bytes());
-    let (options, command) = if args.len() > 1 && !first.starts_with(b"-") { (1, 1) } else { end_of_options(&definition(), &args) };
-    let typed = if options == 1 {
-        Args::default()
+    let (typed, command) = if args.len() > 1 && !first.starts_with(b"-") {
+        (Args::default(), 1)
     } else {
-        match parse_options(&args[..options])? {
-            Ok(typed) => typed,
+        let definition = definition();
+        let (options, command) = end_of_options(&definition, &args);
+        let typed = if options == 1 { Ok(Args::default()) } else { parse_options(definition, &args[..options])? };
+        match typed {
+            Ok(typed) => (typed, command),
             Err(text) => return Ok(Request::Print(text)),
         }
     };
+    let command = args.get(command..).unwrap_or_default();
+    if typed.dump_filter.is_some() || typed.explain.is_some() {
+        return show(&typed, command);
+    }
     let check = typed.check;
-    let plan = plan(typed, args.get(command..).unwrap_or_default().to_vec(), variable)?;
+    let plan = plan(typed, command.to_vec(), variable)?;
     Ok(match check {
         Some(form) => Request::Check(form, plan),
         None => Request::Run(plan),
@@ -297,9 +357,9 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
 }
 
 /// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
-fn parse_options(args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
-    let clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
-        definition().try_get_matches_from(args).and_then(|matches| Args::from_arg_matches(&matches))
+fn parse_options(mut definition: clap::Command, args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
+    let mut clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
+        definition.try_get_matches_from_mut(args).and_then(|matches| Args::from_arg_matches(&matches))
     };
     let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
     if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
@@ -343,27 +403,10 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
     if typed.root.is_none() && !typed.bind.is_empty() {
         return Err(usage("--bind needs --root"));
     }
-    // By its name: 'all' means what there is at the level.
-    let at_zero = matches!(typed.consistency, None | Some(Consistency::Zero));
-    if at_zero && typed.fake.contains(&ClassSet::EMPTY.with(Class::Foreign)) {
-        let failure = Failure::new("--fake=foreign: the filter alone cannot tell whose a file is");
-        return Err(failure.hint("it needs --consistency=selective, where it is on by default"));
+    if typed.arch.is_some() {
+        return Err(usage("--arch needs --dump-filter or --explain"));
     }
-    let mut fake = typed.fake.into_iter().fold(ClassSet::EMPTY, ClassSet::union);
-    if typed.no_sync {
-        fake = fake.with(Class::Sync);
-    }
-    if typed.userns == Userns::Never {
-        fake = fake.with(Class::Getid);
-    }
-    let mut no_fake = ClassSet::EMPTY;
-    for removed in typed.no_fake {
-        if removed.contains(Class::Probe) && removed != ClassSet::ALL {
-            let failure = Failure::new("--no-fake=probe: the self-test cannot be left out");
-            return Err(failure.hint("without it zroot could not tell whether the emulation is on"));
-        }
-        no_fake = no_fake.union(removed).without(Class::Probe);
-    }
+    let (fake, no_fake) = classes(&typed)?;
     if typed.check.is_some() {
         if !command.is_empty() {
             return Err(usage("--check runs no command"));
@@ -393,6 +436,113 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })
+}
+
+/// The classes to add and to remove.
+fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
+    // By its name: 'all' means what there is at the level.
+    let at_zero = matches!(typed.consistency, None | Some(Consistency::Zero));
+    if at_zero && typed.fake.contains(&ClassSet::EMPTY.with(Class::Foreign)) {
+        let failure = Failure::new("--fake=foreign: the filter alone cannot tell whose a file is");
+        return Err(failure.hint("it needs --consistency=selective, where it is on by default"));
+    }
+    let mut fake = typed.fake.iter().copied().fold(ClassSet::EMPTY, ClassSet::union);
+    if typed.no_sync {
+        fake = fake.with(Class::Sync);
+    }
+    if typed.userns == Userns::Never {
+        fake = fake.with(Class::Getid);
+    }
+    let mut no_fake = ClassSet::EMPTY;
+    for removed in &typed.no_fake {
+        if removed.contains(Class::Probe) && *removed != ClassSet::ALL {
+            let failure = Failure::new("--no-fake=probe: the self-test cannot be left out");
+            return Err(failure.hint("without it zroot could not tell whether the emulation is on"));
+        }
+        no_fake = no_fake.union(*removed).without(Class::Probe);
+    }
+    Ok((fake, no_fake))
+}
+
+/// What `--dump-filter` and `--explain` ask for: nothing is run, so that most other options make no difference. `rest` is what follows the
+/// options.
+fn show<'a>(typed: &Args, rest: &[Cow<'a, CStr>]) -> Result<Request<'a>, Failure> {
+    let (fake, no_fake) = classes(typed)?;
+    let level = match typed.consistency {
+        None | Some(Consistency::Zero) => Level::Zero,
+        Some(Consistency::Selective) => Level::Selective,
+        Some(Consistency::Auto) => {
+            let failure = Failure::new("--consistency=auto: only a run shows which level the host can have");
+            return Err(failure.hint("name one: -c zero or -c selective"));
+        }
+    };
+    let policy = policy(level, fake, no_fake);
+    let arch = typed.arch.unwrap_or(Arch::Of(Abi::NATIVE));
+    let Some(format) = typed.dump_filter else {
+        let call = typed.explain.as_deref().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok(Request::Explain { call, args: arguments(rest)?, arch, policy });
+    };
+    if typed.explain.is_some() {
+        return Err(usage("--dump-filter and --explain: one of them at a time"));
+    }
+    if let Some(command) = rest.first() {
+        let failure = Failure::new(format!("--dump-filter runs no command, but {} follows", shown(OsStr::from_bytes(command.to_bytes()))));
+        return Err(failure.hint("a format is joined to it: --dump-filter=raw"));
+    }
+    if format == Format::Raw && stdout().is_terminal() {
+        let failure = Failure::new("--dump-filter=raw: standard output is a terminal");
+        return Err(failure.hint("bytes are for files and pipes: --dump-filter=raw > FILE; --dump-filter is for reading"));
+    }
+    Ok(Request::Dump { format, arch, policy })
+}
+
+/// The arguments of a call: numbers, and words for what is not known.
+fn arguments(words: &[Cow<'_, CStr>]) -> Result<[Option<u64>; MOST_ARGUMENTS], Failure> {
+    let mut args = [None; MOST_ARGUMENTS];
+    if words.len() > args.len() {
+        return Err(usage(format!("--explain: a call has {MOST_ARGUMENTS} arguments at most")));
+    }
+    for (arg, word) in args.iter_mut().zip(words) {
+        let text = word.to_string_lossy();
+        if !text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()) {
+            continue;
+        }
+        *arg = Some(number(&text).ok_or_else(|| {
+            let failure = Failure::new(format!("--explain: {} is no number", shown(&*text)));
+            failure.hint("numbers are 10, -1, 0x1f, 0o777 or 0777; any other word, as '-' or PATH, is a value that is not known")
+        })?);
+    }
+    Ok(args)
+}
+
+/// A number as C and Rust write it; a negative one as a register has it.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (digits, radix) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (&digits[2..], 16),
+        [b'0', b'o' | b'O', ..] => (&digits[2..], 8),
+        [b'0', _, ..] => (&digits[1..], 8),
+        _ => (digits, 10),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_hexdigit()) {
+        return None; // from_str_radix takes a sign
+    }
+    let number = u64::from_str_radix(digits, radix).ok()?;
+    Some(if text.starts_with('-') { number.wrapping_neg() } else { number })
+}
+
+fn parse_format(name: &str) -> Result<Format, String> {
+    let names = || Format::ALL.map(Format::name).join(" ");
+    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| format!("the formats are {}", names()))
+}
+
+fn parse_arch(name: &str) -> Result<Arch, String> {
+    let names = || Abi::ALL.map(Abi::name).join(" ");
+    match Abi::ALL.into_iter().find(|abi| abi.name() == name) {
+        Some(abi) => Ok(Arch::Of(abi)),
+        None if name == Arch::ALL_NAME => Ok(Arch::All),
+        None => Err(format!("the ABIs are {}, and {}", names(), Arch::ALL_NAME)),
+    }
 }
 
 /// Reads `SRC[:DST[:ro]]`. Without DST, SRC's own absolute path.

@@ -14,6 +14,7 @@ pub mod check;
 pub mod cli;
 pub mod detach;
 pub mod exec;
+pub mod explain;
 pub mod failure;
 pub mod filter;
 pub mod hint;

@@ -21,10 +21,12 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
+use zroot::arch::Abi;
 use zroot::beside::{self, End};
 use zroot::check::Form;
-use zroot::cli::{Consistency, Output, Plan, Request, Userns};
+use zroot::cli::{Arch, Consistency, Output, Plan, Request, Userns};
 use zroot::failure::{FAILED, Failure, PRETENDED, shown};
+use zroot::filter::dump;
 use zroot::filter::install::{self, InstallError, Outer};
 use zroot::filter::{ClassSet, Level, Policy};
 use zroot::host::{self, Facts};
@@ -34,7 +36,7 @@ use zroot::namespace::root::Root;
 use zroot::supervisor::desk::Seen;
 use zroot::supervisor::report::{Sink, Watchers};
 use zroot::supervisor::{self, Unavailable};
-use zroot::{VERSION, apt, check, cli, exec, filter, hint, namespace};
+use zroot::{VERSION, apt, check, cli, exec, explain, filter, hint, namespace};
 
 /// What the kernel starts zroot with.
 struct Start {
@@ -75,27 +77,47 @@ pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *co
     }
 }
 
-/// Reads the command line and does what it asks for; comes back from `--help`, `--version` and `--fail-on`, or with an error.
+/// Reads the command line and does what it asks for; comes back from what prints something and runs nothing, from `--fail-on`, or with an error.
 fn run(start: &Start) -> anyhow::Result<u8> {
     if start.secure {
         bail!("refusing to run setuid, setgid or with file capabilities: zroot works without privileges and must not be given any");
     }
     match cli::parse(&start.args, |name| start.variable(name))? {
-        Request::Print(text) => stdout().write_all(text.as_bytes()).map(|()| 0).context("cannot write to standard output"),
+        Request::Print(text) => print(text.as_bytes()),
+        Request::Dump { format, arch, policy } => {
+            let dumped = match arch {
+                Arch::All => dump::dump(format, &Abi::ALL, policy)?,
+                Arch::Of(abi) => dump::dump(format, &[abi], policy)?,
+            };
+            for note in dumped.notes {
+                complain(format_args!("zroot: {note}"));
+            }
+            print(&dumped.contents)
+        }
+        Request::Explain { call, args, arch, policy } => {
+            let kernel = if let Arch::Of(abi) = arch { Some(abi) } else { None };
+            print(explain::explain(&call, args, kernel, policy)?.as_bytes())
+        }
         Request::Check(form, plan) => check(form, &plan),
         Request::Run(plan) => become_command(&plan, start),
     }
 }
 
-/// Says what this host lets zroot do; an error only if the default level does not work.
+/// Says what this host lets zroot do. The exit status says whether the default level works.
 fn check(form: Form, plan: &Plan) -> anyhow::Result<u8> {
     let check = check::run(Level::ALL.map(|level| plan.policy(level)), plan.userns == Userns::Auto, plan.chdir());
     let text = match form {
         Form::Text => check.text(),
         Form::Json => check.json(),
     };
-    stdout().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    print(text.as_bytes())?;
     Ok(if check.level_works(Level::Zero) { 0 } else { FAILED })
+}
+
+fn print(contents: &[u8]) -> anyhow::Result<u8> {
+    let mut stdout = stdout();
+    // Nothing but this would write what follows the last line break: there is no Rust `fn main`.
+    stdout.write_all(contents).and_then(|()| stdout.flush()).map(|()| 0).context("cannot write to standard output")
 }
 
 /// The whole of it: what can fail because of bad input first, then the namespace, the filter, the probe, and execve.

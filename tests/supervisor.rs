@@ -55,9 +55,9 @@ fn who_adopts_orphans_does_not_find_the_supervisor() {
     let ran = run(user("unshare").args(first).arg(zroot()).args(["-c", "selective", "--", "perl", "-e", wait])).succeeds();
     assert_eq!(ran.stdout, "0, as 1", "{ran:#?}");
     // As a subreaper, which execve leaves: PR_SET_CHILD_SUBREAPER is 36.
-    let reaper = r#"syscall($ARGV[0], 36, 1, 0, 0, 0) == 0 or die; shift; exec @ARGV"#;
+    let reaper = r"syscall($ARGV[0], 36, 1, 0, 0, 0) == 0 or die; shift; exec @ARGV";
     let number = libc::SYS_prctl.to_string();
-    let command = ["-c", "selective", "--", "perl", "-e", r#"my $children = 0; $children++ while wait() != -1; print $children"#];
+    let command = ["-c", "selective", "--", "perl", "-e", r"my $children = 0; $children++ while wait() != -1; print $children"];
     let ran = run(user("perl").args(["-e", reaper, &number]).arg(zroot()).args(command)).succeeds();
     assert_eq!(ran.stdout, "0", "{ran:#?}");
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use zroot::arch::{Abi, Endian, Sysno};
+use zroot::arch::{Abi, Endian, Sysno, others};
 use zroot::filter::{Class, Level};
 
 /// The numbers of one ABI by name, as `seccomp_data.nr` shows them.
@@ -82,6 +82,20 @@ fn every_cell_agrees_with_the_syscalls_crate() {
         }));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_other_call_has_its_name() {
+    let of_crate: BTreeSet<&str> =
+        Abi::ALL.into_iter().filter_map(crate_table).flat_map(BTreeMap::into_keys).map(|name| name.trim_start_matches("r#")).collect();
+    let of_matrix: BTreeSet<&str> = Sysno::ALL.iter().map(|call| call.name()).collect();
+    let others: Vec<&str> = others::names().collect();
+    assert!(others.is_sorted() && others.iter().all(|name| !name.is_empty() && !of_matrix.contains(name)));
+    // powerpc and mips have names for gaps in their tables.
+    let is_call = |name: &&&str| !name.starts_with("reserved") && !name.starts_with("unused");
+    let known = |name: &&&str| of_matrix.contains(**name) || others.contains(*name);
+    let missing: Vec<&&str> = of_crate.iter().filter(is_call).filter(|name| !known(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }
 
 /// Where the three headers lie: for Debian 12 natively and in its cross packages, and where Debian's linux-libc-dev has all architectures.

@@ -2,6 +2,7 @@
 //!
 //! Depends on nothing. The only place with `cfg(target_arch)`.
 
+pub mod others;
 mod table;
 
 pub use table::Sysno;

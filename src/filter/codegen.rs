@@ -19,14 +19,17 @@ use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
 use crate::filter::policy::{Action, Policy, Rule, When};
 
 /// Offsets in `struct seccomp_data`, include/uapi/linux/seccomp.h: `int nr; u32 arch; u64 instruction_pointer; u64 args[6];`.
-const NR: u32 = 0;
-const ARCH: u32 = 4;
-const ARGS: u32 = 16;
+pub const NR: u32 = 0;
+/// The audit architecture's.
+pub const ARCH: u32 = 4;
+/// The first argument's.
+pub const ARGS: u32 = 16;
 
 /// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h. The errno is in the low 16 bits.
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
+const RET_DATA: u32 = 0xffff;
 /// ENOSYS of the ABIs whose error numbers follow asm-generic, and that of mips.
 const ENOSYS: u32 = 38;
 const ENOSYS_MIPS: u32 = 89;
@@ -35,9 +38,15 @@ const ENOSYS_MIPS: u32 = 89;
 const S_IFCHR: u32 = 0x2000;
 const S_IFMT_BUT_BLOCK: u32 = 0xb000;
 const S_BLOCK: u32 = 0x4000;
+const S_IFMT: u32 = S_IFMT_BUT_BLOCK | S_BLOCK;
+const S_IFBLK: u32 = S_IFCHR | S_BLOCK;
+const S_IFREG: u32 = 0x8000;
 
 /// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` and `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
 const CAPABILITY_PRCTLS: [u32; 5] = [7, 8, 27, 28, 47];
+const CAPABILITY_PRCTL_NAMES: [&str; 5] =
+    ["PR_GET_KEEPCAPS", "PR_SET_KEEPCAPS", "PR_GET_SECUREBITS", "PR_SET_SECUREBITS", "PR_CAP_AMBIENT"];
+const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 
 /// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says. Calls through other ABIs are allowed.
 ///
@@ -76,6 +85,90 @@ pub const fn ret_value(abi: Abi, action: Action) -> u32 {
             Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => RET_ERRNO | ENOSYS_MIPS,
             _ => RET_ERRNO | ENOSYS,
         },
+    }
+}
+
+/// The action that a program for `abi` means by returning `value`.
+#[must_use]
+pub fn action_of(abi: Abi, value: u32) -> Option<Action> {
+    [Action::Allow, Action::FakeSuccess, Action::Notify, Action::Absent].into_iter().find(|action| ret_value(abi, *action) == value)
+}
+
+/// The error number that `value` returns to the caller, if it is one that does.
+#[must_use]
+pub const fn errno_of(value: u32) -> Option<u32> {
+    if value & !RET_DATA == RET_ERRNO { Some(value & RET_DATA) } else { None }
+}
+
+/// The name of what a program for `abi` compares an argument's word with.
+#[must_use]
+pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
+    let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
+    let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
+    let modes = [(&S_IFCHR, "S_IFCHR"), (&S_BLOCK, "S_IFBLK but not S_IFCHR")];
+    ioctls.chain(prctls).chain(modes).find(|(value, _)| **value == k).map(|(_, name)| name)
+}
+
+/// Arguments that `when` looks at, and values for each that between them lead to every answer.
+#[must_use]
+pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
+    let wide = |values: &[u32]| values.iter().copied().map(u64::from).chain([0]).collect();
+    match when {
+        When::Always => Vec::new(),
+        When::DeviceNode { mode, dev } => vec![(mode, wide(&[S_IFREG, S_IFCHR, S_IFBLK])), (dev, vec![0, 1])],
+        When::NonNull { arg } => vec![(arg, vec![0, 1])],
+        When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
+        When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
+    }
+}
+
+/// A condition on an argument's whole register, in the words of libseccomp's comparisons.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Compare {
+    /// The argument is not `value`.
+    NotEqual {
+        /// Which argument, counted from 0.
+        arg: u8,
+        /// What it is not.
+        value: u64,
+    },
+    /// The argument's bits of `mask` are `value`.
+    MaskedEqual {
+        /// Which argument, counted from 0.
+        arg: u8,
+        /// The bits that count.
+        mask: u64,
+        /// What they are.
+        value: u64,
+    },
+}
+
+/// `when` on any ABI of `family` as alternatives, each of which is conditions that hold together. Without one, it always holds.
+///
+/// In two places this is wider than the program. A register whose upper half is not zero is not null, whatever the lower half is; and what
+/// another ABI of the family calls `FS_IOC_SETFLAGS` counts on all of them.
+#[must_use]
+pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
+    let one_of = |arg: u8, values: &[u32]| {
+        values.iter().map(|value| vec![Compare::MaskedEqual { arg, mask: u32::MAX.into(), value: (*value).into() }]).collect()
+    };
+    match when {
+        When::Always => Vec::new(),
+        When::DeviceNode { mode, dev } => {
+            let type_is = |value: u32| Compare::MaskedEqual { arg: mode, mask: S_IFMT.into(), value: value.into() };
+            vec![vec![type_is(S_IFBLK)], vec![type_is(S_IFCHR), Compare::NotEqual { arg: dev, value: 0 }]]
+        }
+        When::NonNull { arg } => vec![vec![Compare::NotEqual { arg, value: 0 }]],
+        When::SetsInodeFlags { request } => {
+            let mut requests = Vec::new();
+            for request in family.iter().flat_map(|abi| abi.inode_flag_requests()) {
+                if !requests.contains(request) {
+                    requests.push(*request);
+                }
+            }
+            one_of(request, &requests)
+        }
+        When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
     }
 }
 

@@ -49,6 +49,34 @@ pub enum When {
     },
 }
 
+impl When {
+    /// The condition in words, or `None` if there is none.
+    #[must_use]
+    pub const fn condition(self) -> Option<&'static str> {
+        Some(match self {
+            When::Always => return None,
+            When::DeviceNode { .. } => "it makes a character or block device, and not the whiteout (character device 0:0)",
+            When::NonNull { .. } => "the pointer is not null",
+            When::SetsInodeFlags { .. } => "the request is FS_IOC_SETFLAGS or FS_IOC_FSSETXATTR",
+            When::CapabilityPrctl { .. } => {
+                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS or PR_CAP_AMBIENT"
+            }
+        })
+    }
+
+    /// What the argument `arg` (counted from 0), which the condition is about, is called.
+    #[must_use]
+    pub const fn argument(self, arg: u8) -> &'static str {
+        match self {
+            When::DeviceNode { mode, .. } if arg == mode => "mode",
+            When::DeviceNode { .. } => "device number",
+            When::Always | When::NonNull { .. } => "pointer",
+            When::SetsInodeFlags { .. } => "request",
+            When::CapabilityPrctl { .. } => "option",
+        }
+    }
+}
+
 /// One call and what becomes of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rule {
