@@ -44,24 +44,50 @@ pub struct Listener {
     fd: OwnedFd,
     /// Whether RECV itself returns when the last process is gone: since 6.6 (kernel/seccomp.c, `recv_wait_event`), as is the flag that tells.
     recv_ends: bool,
+    /// Whether who is woken goes on where the waker was.
+    is_synchronous: bool,
+    /// Whose call was received last.
+    last: u32,
 }
 
 impl Listener {
     /// Takes over `fd`, which seccomp(2) returned.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Listener {
-        /// include/uapi/linux/seccomp.h. It has the supervisor woken on the caller's processor, as a function call would be.
+        let mut listener = Listener { fd, recv_ends: false, is_synchronous: false, last: 0 };
+        listener.recv_ends = listener.wake_on_this_cpu(true);
+        listener.is_synchronous = listener.recv_ends;
+        listener
+    }
+
+    /// Has both sides wake each other on the same processor, as a function call would go on there, or wherever the scheduler likes. Whether the
+    /// kernel can.
+    fn wake_on_this_cpu(&self, on: bool) -> bool {
+        /// include/uapi/linux/seccomp.h.
         const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: libc::c_ulong = 1;
+        let flags = if on { SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP } else { 0 };
         // SAFETY: this ioctl takes its argument by value.
-        let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) };
-        Listener { fd, recv_ends: result == 0 }
+        unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, flags) == 0 }
+    }
+
+    /// One caller at a time is best answered where it waits: the other processor sleeps. Of many, the next already waits while one is answered, and
+    /// they are better off on other processors.
+    fn choose_processor(&mut self, caller: u32) {
+        if self.recv_ends && (caller != self.last || !self.is_synchronous) {
+            let is_alone = !self.poll(PollTimeout::ZERO).contains(PollFlags::POLLIN);
+            if is_alone != self.is_synchronous {
+                self.wake_on_this_cpu(is_alone);
+                self.is_synchronous = is_alone;
+            }
+        }
+        self.last = caller;
     }
 
     /// Waits for the next notification and puts it into `room`.
     ///
     /// # Errors
     /// ioctl(2)'s that no other call will do better.
-    pub fn receive(&self, room: &mut Notification) -> Result<Received, Errno> {
+    pub fn receive(&mut self, room: &mut Notification) -> Result<Received, Errno> {
         if !self.recv_ends && self.is_unused(PollTimeout::NONE) {
             return Ok(Received::End);
         }
@@ -70,7 +96,10 @@ impl Listener {
         unsafe { std::ptr::write_bytes(&raw mut *room, 0, 1) };
         // SAFETY: `room` is as large as the kernel's structure, or larger.
         match Errno::result(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut *room) }) {
-            Ok(_) => Ok(Received::Call),
+            Ok(_) => {
+                self.choose_processor(room.notif.pid);
+                Ok(Received::Call)
+            }
             Err(Errno::EINTR) => Ok(Received::Nothing),
             Err(Errno::ENOENT) => Ok(if self.is_unused(PollTimeout::ZERO) { Received::End } else { Received::Nothing }),
             Err(errno) => Err(errno),
@@ -80,10 +109,14 @@ impl Listener {
     /// Waits for something to happen, at most `timeout`; whether that was the end of the last process under the filter
     /// (since 5.9: kernel/seccomp.c, `seccomp_notify_poll`).
     fn is_unused(&self, timeout: PollTimeout) -> bool {
+        let events = self.poll(timeout);
+        events.contains(PollFlags::POLLHUP) && !events.contains(PollFlags::POLLIN)
+    }
+
+    fn poll(&self, timeout: PollTimeout) -> PollFlags {
         let mut fds = [PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
         let _ = poll(&mut fds, timeout);
-        let events = fds[0].revents().unwrap_or(PollFlags::empty());
-        events.contains(PollFlags::POLLHUP) && !events.contains(PollFlags::POLLIN)
+        fds[0].revents().unwrap_or(PollFlags::empty())
     }
 
     /// Answers. An error says that nobody waits for it any more: the caller died, or a signal called it away.
