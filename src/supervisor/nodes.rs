@@ -31,12 +31,11 @@ pub fn answer(target: &Target, unanswered: Option<Made>, desk: &Desk) -> Result<
     target.reach(File::At(dir, &path), |path| {
         let id = || fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW).map(|status| (call.tid, status.st_dev, status.st_ino));
         let is_made = desk.may_be_made();
-        if id() == Err(Errno::ENOENT) {
-            desk.make();
-        }
         match mknodat(AT_FDCWD, path, kind, permissions, dev.into()) {
             Err(Errno::EPERM) => {
                 target.is_pretended.set(true);
+                // There was none, or the error would have been EEXIST (fs/namei.c, do_mknodat): if there is one later, it is ours.
+                desk.make();
                 mknodat(AT_FDCWD, path, SFlag::S_IFREG, permissions, 0)
             }
             Err(Errno::EEXIST) if is_made || unanswered.is_some() && id().ok() == unanswered => Ok(()),
