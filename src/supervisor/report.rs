@@ -66,7 +66,7 @@ pub struct Report {
     owners: BTreeMap<(u32, u32), Paths>,
     devices: BTreeMap<String, String>,
     more_devices: u64,
-    changed: BTreeSet<(i32, String)>,
+    changed: BTreeMap<i32, String>,
     checked: BTreeSet<String>,
 }
 
@@ -89,7 +89,7 @@ impl Report {
             owners: BTreeMap::new(),
             devices: BTreeMap::new(),
             more_devices: 0,
-            changed: BTreeSet::new(),
+            changed: BTreeMap::new(),
             checked: BTreeSet::new(),
         }
     }
@@ -106,21 +106,21 @@ impl Report {
         if class == Class::Probe || !is_pretended && class != Class::Getid {
             return;
         }
+        if class == Class::Getid {
+            // Most who ask have changed nothing, and are not looked at.
+            if let Some(changed) = self.changed.get(&call.tid) {
+                if *changed == program(target) && self.checked.len() < MOST {
+                    self.checked.insert(changed.clone());
+                }
+            }
+            return;
+        }
         let program = program(target);
-        match class {
-            Class::Getid => {
-                if self.changed.contains(&(call.tid, program.clone())) && self.checked.len() < MOST {
-                    self.checked.insert(program);
-                }
-                return;
+        if class == Class::Identity {
+            if self.changed.len() >= MOST {
+                self.changed.clear();
             }
-            Class::Identity => {
-                if self.changed.len() >= MOST {
-                    self.changed.clear();
-                }
-                self.changed.insert((call.tid, program.clone()));
-            }
-            _ => {}
+            self.changed.insert(call.tid, program.clone());
         }
         if let Some(seen) = &self.watchers.seen {
             seen.add(class);
@@ -304,8 +304,9 @@ fn final_name(path: String) -> String {
 
 /// The caller's program, as ps(1) names it.
 fn program(target: &Target) -> String {
-    let name = target.file("comm").unwrap_or_default();
-    String::from_utf8_lossy(name.trim_ascii_end()).into_owned()
+    let mut name = [0; 64];
+    let len = target.start_of("comm", &mut name).unwrap_or(0);
+    String::from_utf8_lossy(name[..len].trim_ascii_end()).into_owned()
 }
 
 /// Which file a call is about: a descriptor, or directory, path and whether a link at its end is followed.

@@ -336,6 +336,15 @@ impl Target<'_> {
         value.map(|value| value.trim().to_owned()).ok_or(Errno::ESRCH)
     }
 
+    /// Fills `buffer` from `/proc/TID/NAME`; how much of it.
+    ///
+    /// # Errors
+    /// open(2)'s, read(2)'s.
+    pub fn start_of(&self, name: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let file = open(self.entry(name).as_c_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        nix::unistd::read(&file, buffer)
+    }
+
     /// The contents of `/proc/TID/NAME`.
     ///
     /// # Errors
