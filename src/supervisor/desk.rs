@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // mmap(2)
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -30,26 +31,59 @@ struct Page {
     is_retired: AtomicBool,
 }
 
+/// A value in memory that the processes forked from now on share. It is never given back: there are few in a process.
+struct Shared<T>(NonNull<T>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Shared<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// All zeroes.
+    ///
+    /// # Safety
+    /// They must be a value of `T`, and whatever forked processes may change at once must be atomic.
+    unsafe fn zeroed() -> Result<Shared<T>, Errno> {
+        let len = NonZeroUsize::new(size_of::<T>()).ok_or(Errno::EINVAL)?;
+        // SAFETY: a new mapping, which nothing else refers to. Its address is a multiple of any alignment.
+        let memory = unsafe { mmap_anonymous(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
+        Ok(Shared(memory.cast()))
+    }
+
+    fn get(&self) -> &T {
+        // SAFETY: the mapping is never unmapped, and holds a T (see `zeroed`).
+        unsafe { self.0.as_ref() }
+    }
+
+    /// # Safety
+    /// No other process may look at the parts that are changed.
+    unsafe fn get_mut(&mut self) -> &mut T {
+        // SAFETY: as in `get`; the rest is the caller's promise.
+        unsafe { self.0.as_mut() }
+    }
+}
+
 /// A desk. One process at a time puts something on it.
 pub struct Desk {
-    page: NonNull<Page>,
+    page: Shared<Page>,
 }
 
 impl Desk {
-    /// An empty one, shared with the processes forked from now on. Its memory is never given back: there is one in a process, or two.
+    /// An empty one, shared with the processes forked from now on.
     ///
     /// # Errors
     /// mmap(2)'s.
     pub fn new() -> Result<Desk, Errno> {
-        let len = NonZeroUsize::new(size_of::<Page>()).ok_or(Errno::EINVAL)?;
-        // SAFETY: a new mapping, which nothing else refers to.
-        let memory = unsafe { mmap_anonymous(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
-        Ok(Desk { page: memory.cast() })
+        // SAFETY: a page is integers. Those that are not atomic are the supervisor's while it lives.
+        Ok(Desk { page: unsafe { Shared::zeroed()? } })
     }
 
     fn page(&self) -> &Page {
-        // SAFETY: the mapping holds a page, is never unmapped, and zeroes are values of all its fields.
-        unsafe { self.page.as_ref() }
+        self.page.get()
     }
 
     /// Clears the desk for the next call and returns where it goes.
@@ -58,8 +92,8 @@ impl Desk {
         page.is_answered.store(false, Ordering::Release);
         page.is_making.store(false, Ordering::Release);
         page.tries.store(0, Ordering::Release);
-        // SAFETY: as in `page`; only the supervisor, which holds the desk mutably, touches these two fields while it lives.
-        unsafe { &mut self.page.as_mut().notification }
+        // SAFETY: only the supervisor, which holds the desk mutably, touches this field and the response while it lives.
+        unsafe { &mut self.page.get_mut().notification }
     }
 
     /// Says that a call is in hand.
@@ -87,7 +121,7 @@ impl Desk {
     /// Puts down what the call is to be answered with.
     pub fn answer(&mut self, response: Response) {
         // SAFETY: as in `clear`.
-        unsafe { self.page.as_mut().response = response };
+        unsafe { self.page.get_mut().response = response };
         self.page().is_answered.store(true, Ordering::Release);
     }
 
@@ -100,7 +134,7 @@ impl Desk {
     /// Says that the call is answered.
     pub fn finish(&mut self) {
         // SAFETY: as in `clear`.
-        unsafe { self.page.as_mut().notification.notif.id = 0 };
+        unsafe { self.page.get_mut().notification.notif.id = 0 };
         let begun = self.page().begun.load(Ordering::Acquire);
         self.page().done.store(begun, Ordering::Release);
     }
@@ -131,36 +165,35 @@ impl Desk {
 }
 
 /// A set of classes that grows, seen by all processes forked from now on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Seen {
-    bits: NonNull<AtomicU32>,
+    bits: Shared<AtomicU32>,
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Seen({})", self.classes())
+    }
 }
 
 impl Seen {
-    /// An empty one. Its memory is never given back: there is one in a process.
+    /// An empty one.
     ///
     /// # Errors
     /// mmap(2)'s.
     pub fn new() -> Result<Seen, Errno> {
-        let len = NonZeroUsize::new(size_of::<AtomicU32>()).ok_or(Errno::EINVAL)?;
-        // SAFETY: a new mapping, which nothing else refers to.
-        let memory = unsafe { mmap_anonymous(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
-        Ok(Seen { bits: memory.cast() })
-    }
-
-    fn bits(&self) -> &AtomicU32 {
-        // SAFETY: the mapping holds an integer, is never unmapped, and zero is a value of it.
-        unsafe { self.bits.as_ref() }
+        // SAFETY: zero is a value, and it is atomic.
+        Ok(Seen { bits: unsafe { Shared::zeroed()? } })
     }
 
     /// Adds a class.
     pub fn add(&self, class: Class) {
-        self.bits().fetch_or(ClassSet::EMPTY.with(class).bits().into(), Ordering::AcqRel);
+        self.bits.get().fetch_or(ClassSet::EMPTY.with(class).bits().into(), Ordering::AcqRel);
     }
 
     /// What has been added.
     #[must_use]
     pub fn classes(&self) -> ClassSet {
-        ClassSet::from_bits(self.bits().load(Ordering::Acquire).try_into().unwrap_or_default())
+        ClassSet::from_bits(self.bits.get().load(Ordering::Acquire).try_into().unwrap_or_default())
     }
 }
