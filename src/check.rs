@@ -20,7 +20,7 @@ use crate::failure::{Failure, shown};
 use crate::filter;
 use crate::filter::install::{self, Outer};
 use crate::filter::policy::{Level, Policy};
-use crate::host::Facts;
+use crate::host::{Facts, kernel_is_at_least};
 use crate::namespace::{self, Entered};
 use crate::supervisor::report::Watchers;
 use crate::supervisor::report::quoted;
@@ -197,6 +197,7 @@ impl Check {
         let facts = &self.facts;
         let number = |value: Option<u64>| value.map(|value| value.to_string());
         let yes = |value: Option<bool>, yes: &str, no: &str| value.map(|value| if value { yes } else { no }.to_owned());
+        let since = |major, minor| yes(Some(kernel_is_at_least(major, minor)), "yes", "no");
         [
             ("user.max_user_namespaces", number(facts.max_user_namespaces)),
             ("kernel.unprivileged_userns_clone", number(facts.unprivileged_userns_clone)),
@@ -206,6 +207,9 @@ impl Check {
             ("root directory", yes(facts.root_is_mount, "a mount point", "in a chroot")),
             ("own ids", yes(facts.ids_are_mapped, "mapped", "not mapped in the present user namespace")),
             ("security context", facts.security_context.clone()),
+            ("other calls pass without a filter run (Linux 5.11)", since(5, 11)),
+            ("signals wait for a supervisor's answer (Linux 5.19)", since(5, 19)),
+            ("a supervisor is woken on its caller's processor (Linux 6.6)", since(6, 6)),
             ("/proc", Some(if facts.proc_mounted { "mounted" } else { "not mounted" }.to_owned())),
         ]
         .into_iter()

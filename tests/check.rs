@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 
-use common::{dir, run, user, zroot, zroot_with};
+use common::{dir, filter_answering, run, under_filter, user, zroot, zroot_with};
 use serde_json::Value;
 
 fn json(text: &str) -> Value {
@@ -53,6 +53,20 @@ fn a_forbidden_namespace_is_named_with_its_cause() {
     // Without a namespace the filter is enough.
     let ran = outer("json", "--userns=never").succeeds();
     assert_eq!(json(&ran.stdout)["levels"]["zero"], true);
+}
+
+#[test]
+fn an_outer_filter_is_named_with_what_it_has_to_allow() {
+    let refuse = |form: &str| {
+        let filter = filter_answering(libc::SYS_unshare, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+        run(under_filter(&mut zroot_with([form]), filter))
+    };
+    let ran = refuse("--check");
+    assert_eq!(ran.status, 125, "{ran:#?}");
+    for part in ["an outer seccomp filter", "seccomp filters around: 1", "SCMP_ACT_ALLOW", "level zero: does not work"] {
+        assert!(ran.stdout.contains(part), "no '{part}' in {ran:#?}");
+    }
+    assert_eq!(json(&refuse("--check=json").stdout)["levels"]["zero"], false);
 }
 
 #[test]
