@@ -1,14 +1,13 @@
 //! Modes and times of files that one does not own: real first, then pretended.
 
-#![allow(unsafe_code)] // fchmodat2(2): no crate has a call for it
+#![allow(unsafe_code)] // fchmodat2(2), which no crate has a call for, and utimensat(2) with 64-bit times also where libc's have 32
 
 use std::ffi::CStr;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmodat, fstatat, utimensat};
-use nix::sys::time::TimeSpec;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
 
 use super::target::{File, Target};
 use super::with_flags;
@@ -43,8 +42,32 @@ fn chmod(target: &Target, file: File, mode: u32) -> Result<i64, Errno> {
 
 fn chmod_with_flags(path: &CStr, mode: u32, flags: AtFlags) -> Result<(), Errno> {
     // SAFETY: the kernel reads a path that ends in a null byte.
-    let result = unsafe { libc::syscall(libc::SYS_fchmodat2, libc::AT_FDCWD, path.as_ptr(), mode, flags.bits()) };
+    let result = unsafe { libc::syscall(native(&[Sysno::fchmodat2]), libc::AT_FDCWD, path.as_ptr(), mode, flags.bits()) };
     Errno::result(result).map(drop)
+}
+
+/// `struct __kernel_timespec`, include/uapi/linux/time_types.h, which all ABIs have by now.
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Time {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// `UTIME_NOW` and `UTIME_OMIT`, include/uapi/linux/stat.h.
+const NOW: i64 = 0x3fff_ffff;
+const OMIT: i64 = 0x3fff_fffe;
+
+fn set_times(path: &CStr, times: &[Time; 2], flags: AtFlags) -> Result<(), Errno> {
+    let number = native(if Abi::NATIVE.long_is_64bit() { &[Sysno::utimensat] } else { &[Sysno::utimensat_time64, Sysno::utimensat] });
+    // SAFETY: the kernel reads a path that ends in a null byte, and two times.
+    let result = unsafe { libc::syscall(number, libc::AT_FDCWD, path.as_ptr(), times.as_ptr(), flags.bits()) };
+    Errno::result(result).map(drop)
+}
+
+/// The number by which this executable makes the first of `calls` that its ABI has.
+fn native(calls: &[Sysno]) -> libc::c_long {
+    calls.iter().find_map(|call| call.nr(Abi::NATIVE)).and_then(|number| i32::try_from(number).ok()).unwrap_or(-1).into()
 }
 
 /// What the two members of a time are.
@@ -62,17 +85,15 @@ enum Unit {
 
 /// Sets times: `times` points to the two of them, or is null for now.
 fn touch(target: &Target, dir: i32, path: u64, unit: Unit, times: u64, flags: i32) -> Result<i64, Errno> {
-    let now = TimeSpec::new(0, libc::UTIME_NOW);
+    let now = Time { seconds: 0, nanoseconds: NOW };
     let times = if times == 0 { [now; 2] } else { read_times(target, unit, times)? };
     // Then the kernel does not even look for the file (fs/utimes.c, utimensat).
-    if times.iter().all(|time| time.tv_nsec() == libc::UTIME_OMIT) {
+    if times.iter().all(|time| time.nanoseconds == OMIT) {
         return Ok(0);
     }
-    let is_now = times.iter().all(|time| time.tv_nsec() == libc::UTIME_NOW);
+    let is_now = times.iter().all(|time| time.nanoseconds == NOW);
     let change = |file: File, flags: AtFlags| {
-        let follow =
-            if flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW) { UtimensatFlags::NoFollowSymlink } else { UtimensatFlags::FollowSymlink };
-        target.or_pretend(target.reach(file, |path| match utimensat(AT_FDCWD, path, &times[0], &times[1], follow) {
+        target.or_pretend(target.reach(file, |path| match set_times(path, &times, flags) {
             // To set them to now, write permission will do, so that its lack is what is complained of. Or a directory on the way cannot be searched.
             Err(Errno::EACCES) if is_now && fstatat(AT_FDCWD, path, flags).is_ok() => Err(Errno::EPERM),
             result => result,
@@ -85,7 +106,7 @@ fn touch(target: &Target, dir: i32, path: u64, unit: Unit, times: u64, flags: i3
     with_flags(target, dir, path, flags, change)
 }
 
-fn read_times(target: &Target, unit: Unit, address: u64) -> Result<[TimeSpec; 2], Errno> {
+fn read_times(target: &Target, unit: Unit, address: u64) -> Result<[Time; 2], Errno> {
     let abi = target.call.abi;
     // x32 has the 64-bit structures, though its own long has 32 (arch/x86/include/uapi/asm/posix_types_x32.h).
     let is_wide = abi.long_is_64bit() || abi == Abi::X32 || unit == Unit::WideNanoseconds;
@@ -101,21 +122,21 @@ fn read_times(target: &Target, unit: Unit, address: u64) -> Result<[TimeSpec; 2]
             i32::from_ne_bytes(bytes[..4].try_into().unwrap_or_default()).into()
         }
     };
-    let time = |i: usize| -> Result<TimeSpec, Errno> {
+    let time = |i: usize| -> Result<Time, Errno> {
         Ok(match unit {
-            Unit::Seconds => TimeSpec::new(member(i), 0),
+            Unit::Seconds => Time { seconds: member(i), nanoseconds: 0 },
             Unit::Microseconds => {
                 let (seconds, micros) = (member(2 * i), member(2 * i + 1));
                 if !(0..1_000_000).contains(&micros) {
                     return Err(Errno::EINVAL);
                 }
-                TimeSpec::new(seconds, micros * 1000)
+                Time { seconds, nanoseconds: micros * 1000 }
             }
             // The upper half may be padding (kernel/time/time.c, get_timespec64).
             Unit::Nanoseconds | Unit::WideNanoseconds if !abi.long_is_64bit() => {
-                TimeSpec::new(member(2 * i), member(2 * i + 1) & 0xffff_ffff)
+                Time { seconds: member(2 * i), nanoseconds: member(2 * i + 1) & 0xffff_ffff }
             }
-            Unit::Nanoseconds | Unit::WideNanoseconds => TimeSpec::new(member(2 * i), member(2 * i + 1)),
+            Unit::Nanoseconds | Unit::WideNanoseconds => Time { seconds: member(2 * i), nanoseconds: member(2 * i + 1) },
         })
     };
     Ok([time(0)?, time(1)?])

@@ -51,7 +51,7 @@ use store::Store;
 use target::{File, Home, Target};
 
 /// How many descriptors a supervisor must be able to have open.
-const DESCRIPTORS: u64 = 32;
+const DESCRIPTORS: libc::rlim_t = 32;
 
 /// Why there can be no supervisor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

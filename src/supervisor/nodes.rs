@@ -10,7 +10,7 @@ use super::target::{File, Target};
 use crate::arch::Sysno;
 
 /// A file that was made for a thread: its number, then device and inode.
-pub type Made = (i32, u64, u64);
+pub type Made = (i32, libc::dev_t, libc::ino_t);
 
 /// Answers a call of class `device`. `unanswered` is what was made for a call that a signal took away before it had its answer: the thread will ask again.
 /// The second part of the result is what was made now.

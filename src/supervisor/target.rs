@@ -13,6 +13,7 @@ use std::io::{IoSlice, IoSliceMut, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -143,7 +144,8 @@ impl Target<'_> {
 
     /// Reads from the caller's memory up to the first page that is not there.
     fn read_some(&self, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
+        // Beyond the reach of a supervisor with smaller addresses than its target's.
+        let Ok(base) = usize::try_from(address) else { return self.read_by_file(address, buffer) };
         // A transfer that fails in the middle is told only by the pieces, so that there is one per page.
         let mut pieces = [RemoteIoVec { base: 0, len: 0 }; 20];
         let mut done = 0;
@@ -162,7 +164,7 @@ impl Target<'_> {
             }
             let got = match process_vm_readv(self.pid(), &mut [IoSliceMut::new(&mut buffer[done..asked])], &pieces[..used]) {
                 // A kernel without CONFIG_CROSS_MEMORY_ATTACH.
-                Err(Errno::ENOSYS) => self.read_by_file(base + done, &mut buffer[done..asked])?,
+                Err(Errno::ENOSYS) => self.read_by_file(address + done as u64, &mut buffer[done..asked])?,
                 Err(_) if done > 0 => 0,
                 got => self.looked(got)?,
             };
@@ -174,10 +176,13 @@ impl Target<'_> {
         Ok(done)
     }
 
-    fn read_by_file(&self, at: usize, buffer: &mut [u8]) -> Result<usize, Errno> {
-        use std::os::unix::fs::FileExt;
-        let memory = fs::File::open(self.entry("mem").as_path()).map_err(|error| errno(&error))?;
-        memory.read_at(buffer, at as u64).map_err(|error| errno(&error))
+    fn read_by_file(&self, at: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        self.memory(false)?.read_at(buffer, at).map_err(|_| Errno::EFAULT)
+    }
+
+    fn memory(&self, write: bool) -> Result<fs::File, Errno> {
+        let file = fs::OpenOptions::new().read(!write).write(write).open(self.entry("mem").as_path());
+        self.looked(file.map_err(|error| errno(&error)))
     }
 
     /// Writes to the caller's memory.
@@ -185,13 +190,12 @@ impl Target<'_> {
     /// # Errors
     /// `EFAULT`.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-        use std::os::unix::fs::FileExt;
-        let base = usize::try_from(address).map_err(|_| Errno::EFAULT)?;
-        let done = match process_vm_writev(self.pid(), &[IoSlice::new(bytes)], &[RemoteIoVec { base, len: bytes.len() }]) {
-            Err(Errno::ENOSYS) => {
-                let memory = fs::OpenOptions::new().write(true).open(self.entry("mem").as_path()).map_err(|error| errno(&error))?;
-                memory.write_at(bytes, base as u64).map_err(|error| errno(&error))?
-            }
+        let written = match usize::try_from(address) {
+            Ok(base) => process_vm_writev(self.pid(), &[IoSlice::new(bytes)], &[RemoteIoVec { base, len: bytes.len() }]),
+            Err(_) => Err(Errno::ENOSYS),
+        };
+        let done = match written {
+            Err(Errno::ENOSYS) => self.memory(true)?.write_at(bytes, address).map_err(|_| Errno::EFAULT)?,
             done => self.looked(done)?,
         };
         if done == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
