@@ -92,8 +92,10 @@ pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
     }));
     tried.push(in_child(SUPERVISOR, || {
         match install::hello() {
-            Some(Outer::Supervisor(_)) => return Ok("that of the zroot around this one answers".into()),
-            Some(Outer::Filter) => return Err(Unavailable::Outer.into()),
+            Some(Outer::Supervisor(Policy { level: Level::Selective, .. })) => {
+                return Ok("that of the zroot around this one answers".into());
+            }
+            Some(_) => return Err(Unavailable::Outer.into()),
             None => {}
         }
         prepare()?;

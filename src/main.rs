@@ -216,10 +216,14 @@ fn emulate(plan: &Plan, outer: Option<Outer>, watchers: Watchers, say: impl Fn(f
                 .hint("ask that one")
                 .into());
         }
-        say(format_args!("the supervisor of the zroot around this one answers {outer}"));
-        let more = plan.policy(Level::Zero).classes.minus(outer);
-        let unanswered = plan.policy(Level::Selective).classes.minus(outer).minus(FILTER_ONLY);
-        if plan.consistency == Some(Consistency::Selective) && unanswered != ClassSet::EMPTY {
+        say(format_args!("the supervisor of the zroot around this one answers at level {outer}"));
+        let more = plan.policy(Level::Zero).classes.minus(outer.classes);
+        let unanswered = plan.policy(Level::Selective).classes.minus(outer.classes).minus(FILTER_ONLY);
+        let is_strict = plan.consistency == Some(Consistency::Selective);
+        if is_strict && outer.level == Level::Zero {
+            return Err(Unavailable::Outer.into());
+        }
+        if is_strict && unanswered != ClassSet::EMPTY {
             let failure = Failure::new(format!("the supervisor of the zroot around this one does not answer {unanswered}"));
             return Err(failure.hint("give the outer zroot no --no-fake for them, or this one").into());
         }

@@ -223,6 +223,15 @@ fn inside_a_supervised_zroot_there_is_nothing_to_watch() {
 }
 
 #[test]
+fn a_zroot_inside_is_watched_as_well() {
+    let inner = format!("touch f; {} chown 5:7 f", zroot().display());
+    for level in ["zero", "selective"] {
+        let told = told(level, &inner);
+        assert_eq!((told.ran.status, told.total("owner")), (0, 1), "{level}: {:#}", told.summary);
+    }
+}
+
+#[test]
 fn a_supervisor_that_was_killed_takes_its_numbers_with_it_and_the_summary_says_so() {
     need!("a_supervisor_that_was_killed_takes_its_numbers_with_it_and_the_summary_says_so", "pgrep");
     let test = "a_supervisor_that_was_killed_takes_its_numbers_with_it_and_the_summary_says_so";

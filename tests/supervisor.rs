@@ -77,6 +77,15 @@ fn a_supervisor_that_answers_less_is_not_enough() {
         inside(options, "f=$(mktemp) && chown 5:7 $f && rm $f").succeeds();
     }
     inside(&["-c", "selective", "--no-fake=owner"], "true").succeeds();
+    // One that watches at level zero answers as blindly as a filter.
+    let watched = |options: &[&str]| {
+        let mut command = common::zroot_with(["--summary=/dev/null", "--"]);
+        run(command.arg(zroot()).args(options).args(["--", "sh", "-c", "f=$(mktemp) && chown 5:7 $f && rm $f"]))
+    };
+    refused(watched(&["-c", "selective"]), "pretends already", "--consistency=selective");
+    for options in [&[][..], &["-c", "auto"], &["-c", "zero"]] {
+        watched(options).succeeds();
+    }
     run(common::zroot_with(["-c", "selective", "--no-fake=owner", "--", "sh", "-c"]).arg("f=$(mktemp); chown 5:7 $f; s=$?; rm $f; exit $s"))
         .fails_with("Invalid argument");
 }
@@ -620,7 +629,8 @@ fn zroots_share_a_supervisor() {
     let mut command = bench.selective(&[inner, "-v", "--no-sync"]);
     let ran = run(command.arg("true")).succeeds();
     assert!(
-        ran.stderr.contains("the supervisor of the zroot around this one answers") && ran.stderr.contains("filter: fakes sync"),
+        ran.stderr.contains("the supervisor of the zroot around this one answers at level selective: owner")
+            && ran.stderr.contains("filter: fakes sync"),
         "{ran:#?}"
     );
 }

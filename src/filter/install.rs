@@ -8,7 +8,7 @@ use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 
 use crate::filter::asm::sock_filter;
-use crate::filter::policy::ClassSet;
+use crate::filter::policy::{ClassSet, Level, Policy};
 
 /// Why the emulation is not on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,18 +91,30 @@ pub fn probe() -> Result<(), InstallError> {
 pub enum Outer {
     /// A filter that pretends by itself, a zroot's at level zero for one. What it pretends no filter below is asked about.
     Filter,
-    /// A zroot's supervisor, which answers these.
-    Supervisor(ClassSet),
+    /// A zroot's supervisor, which answers as this says.
+    Supervisor(Policy),
 }
 
 /// Asks what is above this process, if anything.
 #[must_use]
 pub fn hello() -> Option<Outer> {
     // The kernel answers with an error.
-    Some(match kexec_load(HELLO).ok()? {
-        0 => Outer::Filter,
-        answer => Outer::Supervisor(ClassSet::from_bits(u16::try_from(answer - 1).ok()?)),
-    })
+    match kexec_load(HELLO).ok()? {
+        0 => Some(Outer::Filter),
+        answer => from_hello(answer).map(Outer::Supervisor),
+    }
+}
+
+/// What a supervisor that answers as `policy` says returns to [`hello`]: never 0, nor anything like an error.
+#[must_use]
+pub const fn to_hello(policy: Policy) -> i64 {
+    ((policy.level as i64) << 16) + policy.classes.bits() as i64 + 1
+}
+
+fn from_hello(answer: libc::c_long) -> Option<Policy> {
+    let answer = u32::try_from(answer).ok()?.checked_sub(1)?;
+    let level = Level::ALL.get((answer >> 16) as usize)?;
+    Some(Policy { level: *level, classes: ClassSet::from_bits((answer & 0xffff) as u16), is_watched: false })
 }
 
 /// The first argument of a `kexec_load` by which a zroot asks for one above it ("zroo").

@@ -271,5 +271,5 @@ fn known_flags(flags: i32) -> Result<AtFlags, Errno> {
 
 /// The answer to the probe: nothing, or for a zroot that asks, what is answered here.
 fn hello(call: &Call, policy: Policy) -> i64 {
-    if call.pointer(0) == HELLO as u64 { i64::from(policy.classes.bits()) + 1 } else { 0 }
+    if call.pointer(0) == HELLO as u64 { install::to_hello(policy) } else { 0 }
 }

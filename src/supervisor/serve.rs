@@ -143,10 +143,10 @@ impl Supervisor {
         let (listener, home) = (&self.listener, &self.home);
         let target = Target { call, listener, home, is_closed: Cell::new(false), is_pretended: Cell::new(false) };
         let answer = match action {
+            _ if class == Class::Probe => Answer::Value(super::hello(call, self.answers)),
             Action::Allow => Answer::Real,
             Action::Absent => Answer::Error(Errno::ENOSYS),
             Action::FakeSuccess => Answer::Value(target.pretend()),
-            Action::Notify if class == Class::Probe => Answer::Value(super::hello(call, self.answers)),
             Action::Notify => match class {
                 Class::Owner => owners::answer(&target, &self.maps).into(),
                 Class::Device => nodes::answer(&target, made, &self.desk)
