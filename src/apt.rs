@@ -12,7 +12,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl, readlink};
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::stat;
 
@@ -59,10 +59,13 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
 /// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
 pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
     // The process's number in this /proc, which may belong to another pid namespace: getpid(2) would be wrong there.
-    let pid = match readlink("/proc/self") {
-        Ok(pid) => pid,
-        Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOTDIR | Errno::EACCES) => return Ok(None),
-        Err(errno) => return Err(errno.into()),
+    // (std's read_link begins with 256 bytes, nix's with PATH_MAX: four pages that malloc would have to get from the kernel.)
+    let pid = match fs::read_link("/proc/self") {
+        Ok(pid) => pid.into_os_string(),
+        Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
+            Errno::ENOENT | Errno::EINVAL | Errno::ENOTDIR | Errno::EACCES => return Ok(None),
+            errno => return Err(errno.into()),
+        },
     };
     let memfd = memfd_create(c"apt.conf", MFdFlags::empty())?;
     let fd = fcntl(&memfd, FcntlArg::F_DUPFD(LOWEST_FD)).or_else(|errno| match errno {

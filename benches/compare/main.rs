@@ -44,6 +44,9 @@ struct Options {
     /// enroot's enroot-nsenter; else $ZROOT_BENCH_ENROOT, or from PATH
     #[arg(long)]
     enroot: Option<PathBuf>,
+    /// zroot as built for musl, for the workloads `start` and `root`; else $ZROOT_BENCH_MUSL
+    #[arg(long)]
+    musl: Option<PathBuf>,
     /// A Debian tree for the workload `root` too; `apt` makes its own
     #[arg(long)]
     tree: Option<PathBuf>,
@@ -77,7 +80,11 @@ fn main() {
     }
     let peers = peers::find(given(&options.enroot, "ZROOT_BENCH_ENROOT").as_deref());
     let ch_run = ch_run.map(|path| places::text(&path));
-    let bench = Bench { places, peers, ch_run, full: options.full, rounds: options.rounds };
+    let musl = given(&options.musl, "ZROOT_BENCH_MUSL").map(|path| places::text(&path));
+    if musl.is_none() {
+        println!("No path given: zroot, built for musl.");
+    }
+    let bench = Bench { places, peers, ch_run, musl, full: options.full, rounds: options.rounds };
 
     let default = &WORKLOADS[..if options.full { WORKLOADS.len() } else { QUICK }];
     let mut verdicts = Verdicts::default();
@@ -161,8 +168,11 @@ impl Verdicts {
         match workload {
             "start" => {
                 self.add(table, "start against static C on the same libc", "zroot", "C, static, same libc", 0, 1.10);
+                self.add(table, "start, built for musl, against static C on glibc", workloads::MUSL, "C, static, same libc", 0, 1.10);
                 self.add(table, "start against C without libc (to go towards)", "zroot", "C, without libc", 0, 1.10);
-                self.add(table, "start against enroot-nsenter", "zroot", "enroot-nsenter", 0, 1.0);
+                for (row, built) in [("zroot", ""), (workloads::MUSL, ", built for musl")] {
+                    self.add(table, &format!("start against enroot-nsenter{built}"), row, "enroot-nsenter", 0, 1.0);
+                }
             }
             "root" => {
                 for peer in ["bwrap --bind", "ch-run"] {

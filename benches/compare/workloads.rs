@@ -16,11 +16,15 @@ use crate::measure::{Case, Group, Source};
 use crate::peers::Peer;
 use crate::places::{Places, compile, text};
 
+/// The row of zroot as built for musl.
+pub const MUSL: &str = "zroot, built for musl";
+
 /// What the workloads share.
 pub struct Bench {
     pub places: Places,
     pub peers: Vec<Peer>,
     pub ch_run: Option<String>,
+    pub musl: Option<String>,
     pub full: bool,
     pub rounds: Option<usize>,
 }
@@ -68,6 +72,9 @@ impl Bench {
                 cases.insert(2, Case::new(row, vec![path, command[0].to_owned()]));
             }
         }
+        if let Some(musl) = &self.musl {
+            cases.insert(2, Case::new(MUSL, words(&[musl, command[0]])));
+        }
         let rounds = self.rounds(20, 100);
         Group { title: "Start of `true`".into(), columns: vec!["start"], source: Source::Time(5), cases, rounds, warm: true }
     }
@@ -101,6 +108,9 @@ impl Bench {
                 Case::new("zroot --root", words(&[&text(zroot()), "--root", &tree, "--", "/bin/true"])),
                 Case::new("unshare -r chroot, no mounts", words(&["unshare", "-r", "chroot", &tree, "/bin/true"])),
             ];
+            if let Some(musl) = &self.musl {
+                cases.insert(2, Case::new(MUSL, words(&[musl, "--root", &tree, "--", "/bin/true"])));
+            }
             if program("bwrap").is_some() {
                 cases.push(Case::new("bwrap --bind", words(&["bwrap", "--bind", &tree, "/", "/bin/true"])));
                 let mounts = ["bwrap", "--bind", &tree, "/", "--proc", "/proc", "--dev-bind", "/dev", "/dev", "/bin/true"];
