@@ -14,8 +14,9 @@ use super::credentials::{Credentials, Ids};
 use super::journal::Journal;
 use super::target::{Target, locks_limit};
 
-/// Soft limits from here on are numbers of entries. No use of the limit had ones as large.
-const FIRST: u64 = 1 << 40;
+/// Soft limits from here on are numbers of entries. No use of the limit had ones as large. A 32-bit kernel, on which this may run if it has 32
+/// bits itself, keeps 32 bits of a limit (`unsigned long`, kernel/sys.c, `rlim64_to_rlim`).
+const FIRST: u64 = if cfg!(target_pointer_width = "32") { 1 << 30 } else { 1 << 40 };
 /// No entry: root.
 const ROOT: u64 = u64::MAX;
 /// How much there may be before what no process has is thrown away: entries, of which one with many groups counts for as many as it takes the memory of.
