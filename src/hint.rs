@@ -122,6 +122,7 @@ pub fn for_supervisor(unavailable: Unavailable) -> String {
         Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
         Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
         Unavailable::Limit => "set it back to unlimited",
+        Unavailable::Values => "use another kernel",
         Unavailable::Resources(_) => "raise the limits on memory, open files or processes (ulimit -a)",
     };
     format!("{way}; or use --consistency=zero, which needs no supervisor")

@@ -86,6 +86,15 @@ pub fn probe() -> Result<(), InstallError> {
     kexec_load(usize::MAX).map(drop).map_err(InstallError::NoAnswer)
 }
 
+/// Makes that call so that a supervisor that answers as `policy` says has a value to return, and tells whether it arrives.
+///
+/// # Errors
+/// [`InstallError::NoAnswer`] if the kernel, or another filter, answered instead.
+pub fn probe_value(policy: Policy) -> Result<bool, InstallError> {
+    let answer = kexec_load(HELLO).map_err(InstallError::NoAnswer)?;
+    Ok(from_hello(answer) == Some(Policy { is_watched: false, ..policy }))
+}
+
 /// What is above this process already.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outer {

@@ -39,7 +39,7 @@ use crate::arch::Sysno;
 use crate::detach;
 use crate::failure::Failure;
 use crate::filter::install::{self, HELLO};
-use crate::filter::policy::{Action, Class, Policy};
+use crate::filter::policy::{Action, Class, Level, Policy};
 use crate::{filter, host};
 use call::Call;
 use desk::Desk;
@@ -68,6 +68,8 @@ pub enum Unavailable {
     Limit,
     /// What it needs of memory, descriptors or processes is not to be had.
     Resources(Errno),
+    /// The kernel lets errors and 0 through, but 0 in place of any other value: Linux 7.2 on ppc64le does (tests/kernels).
+    Values,
 }
 
 impl fmt::Display for Unavailable {
@@ -81,6 +83,7 @@ impl fmt::Display for Unavailable {
             Unavailable::Proc(errno) => write!(f, "/proc: {}", errno.desc()),
             Unavailable::Limit => f.write_str("the hard limit on locks (ulimit -Hx) is set"),
             Unavailable::Resources(errno) => f.write_str(errno.desc()),
+            Unavailable::Values => f.write_str("this kernel loses the values that a supervisor returns"),
         }
     }
 }
@@ -151,13 +154,17 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
 /// `CAP_SYS_ADMIN` in the user namespace.
 ///
 /// # Errors
-/// [`Unavailable`] and [`InstallError::Refused`](crate::filter::install::InstallError): nothing is changed; others come once the filter is on.
+/// [`Unavailable`] and [`InstallError::Refused`](crate::filter::install::InstallError): nothing is changed; others, and [`Unavailable::Values`],
+/// come once the filter is on.
 pub fn attach(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
     let program = filter::program(policy).context("cannot build the filter")?;
     let supervisor = start(policy, watchers)?;
     let listener = install::install_with_listener(&program)?;
     supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
-    Ok(install::probe()?)
+    if policy.level == Level::Zero {
+        return Ok(install::probe()?); // all of its answers are 0
+    }
+    if install::probe_value(policy)? { Ok(()) } else { Err(Unavailable::Values.into()) }
 }
 
 impl Waiting {
