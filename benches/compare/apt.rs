@@ -59,10 +59,15 @@ fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<C
         let copy = format!("{copy}-{}", if root { "root" } else { "user" });
         let launcher = launcher.iter().map(|word| word.replace("COPY", &copy));
         let command = launcher.chain(apt.iter().map(|word| (*word).to_owned())).collect();
-        let remove = if root { "rm -rf" } else { "unshare -r rm -rf" };
+        // On a disk the last copy is put aside until the end: a file system that discards freed blocks would be busy with its own during the run.
+        let remove = match (disk, root) {
+            (true, _) => format!("mkdir -p {copy}-old && {{ [ ! -e {copy} ] || mv {copy} {copy}-old/$(date +%s%N); }}"),
+            (false, true) => format!("rm -rf {copy}"),
+            (false, false) => format!("unshare -r rm -rf {copy}"),
+        };
         let owners = if root { "--no-preserve=ownership" } else { "--preserve=all" };
         // Whatever the copy left to be written must not be written while apt waits for its own.
-        let before = format!("{remove} {copy}; cp -a {owners} {tree} {copy}; sync -f {copy}");
+        let before = format!("{remove}; cp -a {owners} {tree} {copy}; sync -f {copy}");
         Case { root, before: Some(before), ..Case::new(name, command) }
     };
     let chroot = r#"mount --rbind /proc "$0/proc" && mount --rbind /sys "$0/sys" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@""#;

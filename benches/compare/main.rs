@@ -219,10 +219,17 @@ impl Verdicts {
     fn print(&self) {
         println!("\n| target | at most | measured | interval | |\n|---|---:|---:|---:|---|");
         for Verdict { what, limit, ratio: Ratio { median, low, high, rounds } } in &self.0 {
-            let verdict = if median <= limit { "met" } else { "**not met**" };
-            let firm = if low <= limit && limit < high { ", within the noise" } else { "" };
+            let verdict = if high <= limit {
+                "met"
+            } else if low > limit {
+                "**not met**"
+            } else if median <= limit {
+                "undecided, rather met"
+            } else {
+                "undecided, rather not met"
+            };
             let few = if *rounds < measure::ENOUGH { format!(", of only {rounds} rounds") } else { String::new() };
-            println!("| {what} | {limit:.2} | {median:.3} | {low:.3}..{high:.3} | {verdict}{firm}{few} |");
+            println!("| {what} | {limit:.2} | {median:.3} | {low:.3}..{high:.3} | {verdict}{few} |");
         }
     }
 }
