@@ -40,9 +40,10 @@ const COLUMNS: [&str; 6] = ["control", "zero", "never", "all", "selective", "pro
 const HEAD: &str = "# Every ABI on real kernels\n
 Made by `cargo test --release --test kernels -- --all --write docs/kernels.md`: Debian's kernels under qemu. A number is how many runs were as they
 should be, each of a program of that ABI that makes every call of the matrix (about 120) or, at level selective and in the last column, uses what it
-was given. `control` is without a filter, `zero` in a user namespace, `never` with `--userns=never`, `all` with every class; each of the last three
+was given. `refused` is zroot's own refusal, as it should be: where the sysctl forbids namespaces, and where the kernel loses what a supervisor
+returns. `control` is without a filter, `zero` in a user namespace, `never` with `--userns=never`, `all` with every class; each of the last three
 with the filter installed by zroot as built for each ABI of the machine, and by a loader of each ABI that reads it from `--dump-filter=raw`. `programs`
-are Debian's tar, dpkg, chown and install, which must fail without zroot. No column `selective`: Rust's standard library is not to be had for that
+are Debian's tar, dpkg, chown and install, which must fail without zroot. Nothing in column `selective`: Rust's standard library is not to be had for that
 machine here, so that the filter is proven, and no executable.\n\n";
 
 #[derive(Parser)]
@@ -355,6 +356,9 @@ impl Report {
                 let wrong = of_cell.iter().filter(|step| booted.wrong.contains_key(&step.name)).count();
                 let _ = match (of_cell.len(), wrong) {
                     (0, _) => write!(self.table, " |"),
+                    _ if wrong == 0 && of_cell.iter().all(|step| matches!(step.wanted, Wanted::Refusal(_))) => {
+                        write!(self.table, " refused |")
+                    }
                     (all, 0) => write!(self.table, " {all} |"),
                     (all, wrong) => write!(self.table, " **{wrong} of {all} failed** |"),
                 };
