@@ -137,7 +137,9 @@ impl Suite {
             rows.entry((part, case)).or_default().insert(*column, outcome);
         }
         let (mut text, mut causes) = (String::from("| part | case |"), Vec::new());
-        Column::ALL.map(|column| write!(text, " {} |", column.name()));
+        for column in Column::ALL {
+            let _ = write!(text, " {} |", column.name());
+        }
         text.push_str("\n|---|---|---|---|---|---|\n");
         for ((part, case), cells) in &rows {
             let _ = write!(text, "| {part} | {case} |");
