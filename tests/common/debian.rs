@@ -120,6 +120,13 @@ impl Root {
         Some(copy)
     }
 
+    /// Another private copy, of this one as it is now.
+    pub fn again(&self) -> Root {
+        let copy = Root(dir());
+        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).args([self.path(), copy.path()])).succeeds();
+        copy
+    }
+
     pub fn path(&self) -> &Path {
         self.0.path()
     }
