@@ -9,7 +9,9 @@
 mod common;
 #[path = "../common/debian.rs"]
 mod debian;
+mod runsteps;
 mod suite;
+mod tree;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,7 +23,7 @@ use suite::{Column, Suite};
 /// A part of the suite: its name, and what runs its cases.
 type Part = (&'static str, fn(&Suite));
 
-const PARTS: &[Part] = &[];
+const PARTS: &[Part] = &[("runsteps", runsteps::cases)];
 
 #[derive(Parser)]
 #[command(about = "Real packages, package managers, builders and languages")]
