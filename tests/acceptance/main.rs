@@ -10,6 +10,7 @@ mod common;
 #[path = "../common/debian.rs"]
 mod debian;
 mod runsteps;
+mod runtimes;
 mod suite;
 mod tree;
 
@@ -23,7 +24,7 @@ use suite::{Column, Suite};
 /// A part of the suite: its name, and what runs its cases.
 type Part = (&'static str, fn(&Suite));
 
-const PARTS: &[Part] = &[("runsteps", runsteps::cases)];
+const PARTS: &[Part] = &[("runsteps", runsteps::cases), ("runtimes", runtimes::cases)];
 
 #[derive(Parser)]
 #[command(about = "Real packages, package managers, builders and languages")]
