@@ -13,6 +13,7 @@ mod runsteps;
 mod runtimes;
 mod suite;
 mod tree;
+mod unminimize;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ use suite::{Column, Suite};
 /// A part of the suite: its name, and what runs its cases.
 type Part = (&'static str, fn(&Suite));
 
-const PARTS: &[Part] = &[("runsteps", runsteps::cases), ("runtimes", runtimes::cases)];
+const PARTS: &[Part] = &[("runsteps", runsteps::cases), ("runtimes", runtimes::cases), ("unminimize", unminimize::cases)];
 
 #[derive(Parser)]
 #[command(about = "Real packages, package managers, builders and languages")]
