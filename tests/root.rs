@@ -215,6 +215,13 @@ fn names_of_the_root_directory() {
         assert!(!ran.stdout.contains("leak"), "{name}: {ran:#?}");
         tree.settles(&before);
     }
+    // What is mounted on the working directory is not where `.` leads.
+    for (dir, name) in [("root", "."), ("root", "./"), ("root", "./."), ("root", "bin/.."), ("root/bin", ".."), ("root/bin", "../.")] {
+        let before = tree.listing();
+        let ran = run(tree.zroot(["--root", name, "--", "sh", "-c", LOOK]).current_dir(tree.place().join(dir))).succeeds();
+        assert!(!ran.stdout.contains("leak"), "{name}: {ran:#?}");
+        tree.settles(&before);
+    }
 }
 
 /// Runs a script as root of namespaces of its own, where zroot is `"$0"`. `before` notes how the tree is, `same` waits until it is so again.

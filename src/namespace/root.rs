@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, OFlag, open, openat, readlink};
@@ -15,7 +15,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{chdir, chroot, fchdir, pivot_root};
+use nix::unistd::{chdir, chroot, fchdir, getcwd, pivot_root};
 
 use crate::failure::{Failure, shown};
 
@@ -354,6 +354,10 @@ fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
 fn bind_on_itself(path: &Path, old: &OwnedFd) -> Result<OwnedFd, Errno> {
     let below = reopen(path, old)?;
     bind(below.as_fd(), below.as_fd())?;
+    // The working directory stays below what is mounted on it; its name leads there (fs/namei.c, handle_dots).
+    if path.components().all(|part| part == Component::CurDir) {
+        return reopen(&Path::new("..").join(getcwd()?.file_name().unwrap_or_default()), old);
+    }
     reopen(path, old)
 }
 
