@@ -9,10 +9,15 @@
 mod common;
 #[path = "../common/debian.rs"]
 mod debian;
+mod others;
+mod pacman;
+mod rpm;
 mod runsteps;
 mod runtimes;
+mod scripts;
 mod suite;
 mod tree;
+mod trees;
 mod unminimize;
 
 use std::path::PathBuf;
@@ -25,7 +30,15 @@ use suite::{Column, Suite};
 /// A part of the suite: its name, and what runs its cases.
 type Part = (&'static str, fn(&Suite));
 
-const PARTS: &[Part] = &[("runsteps", runsteps::cases), ("runtimes", runtimes::cases), ("unminimize", unminimize::cases)];
+const PARTS: &[Part] = &[
+    ("runsteps", runsteps::cases),
+    ("runtimes", runtimes::cases),
+    ("unminimize", unminimize::cases),
+    ("rpm", rpm::run),
+    ("pacman", pacman::run),
+    ("others", others::run),
+    ("trees", trees::run),
+];
 
 #[derive(Parser)]
 #[command(about = "Real packages, package managers, builders and languages")]

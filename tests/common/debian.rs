@@ -35,6 +35,14 @@ pub const OWN: Kind = Kind {
 /// Debian 11, whose systemd needs an ACL at its installation.
 pub const BULLSEYE: Kind = Kind { name: "bullseye", release: Some("bullseye"), packages: "apt", alone: "systemd" };
 
+/// Debian 13, whose rpm makes users and whose pacman has a sandbox.
+pub const TRIXIE: Kind = Kind {
+    name: "trixie-packagers",
+    release: Some("trixie"),
+    packages: "apt",
+    alone: "rpm pacman-package-manager libarchive-tools nix-bin nix-setup-systemd",
+};
+
 /// The Debian mirror of the machine: one sources.list line each for the release, its updates and its security updates.
 pub struct Mirror {
     pub lines: Vec<String>,
