@@ -172,7 +172,7 @@ impl Place {
         let mut command = match self.column.options() {
             Some(options) => {
                 let mut command = zroot_with(options);
-                command.args(["--root", ".", "--", "sh", "-ec"]);
+                command.arg("--root").arg(self.path.with_file_name("")).args(["--", "sh", "-ec"]);
                 command
             }
             None if self.column == Column::RealRoot => real(["unshare", "-m", "--propagation", "private", "sh", "-ec", CHROOT]),
