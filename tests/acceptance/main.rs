@@ -9,6 +9,8 @@
 mod common;
 #[path = "../common/debian.rs"]
 mod debian;
+mod builders;
+mod installers;
 mod others;
 mod pacman;
 mod rpm;
@@ -38,6 +40,8 @@ const PARTS: &[Part] = &[
     ("pacman", pacman::run),
     ("others", others::run),
     ("trees", trees::run),
+    ("builders", builders::run_all),
+    ("installers", installers::run_all),
 ];
 
 #[derive(Parser)]
