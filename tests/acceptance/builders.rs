@@ -53,6 +53,11 @@ const REALLY: &str = "2750 daemon:mail /srv/queue\n4711 daemon:mail /srv/tool\n7
 const GROUPS: &str = "error setting supplemental groups list: operation not permitted";
 const GROUPS_DENIED: &str = "buildah itself sets groups before a step, which a namespace of one id forbids, unless zroot is around it";
 
+/// What zroot says at level selective under a runtime's usual seccomp profile, and why.
+const PROFILE: &str = "the filter does not answer: Operation not permitted";
+const OUTRANKED: &str = "the runtime's own seccomp profile refuses the probe, kexec_load, and its refusal comes before a notification: \
+    seccomp=unconfined helps";
+
 const USERS: &[Column] = &[Column::Without, Column::Zero, Column::Selective];
 
 const PLAIN: Case = Case {
@@ -75,7 +80,8 @@ const IN_TREE: &str = r#"unshare -r chroot "$TREE" sh -ec "$PROOF""#;
 /// Looks into an image of buildah's storage.
 const IN_IMAGE: &str = r#"built sh -ec "$PROOF""#;
 
-const BUILDAH: Case = Case { columns: &Column::ALL, needs: &["buildah", "crun"], look: IN_IMAGE, ..PLAIN };
+const BUILDAH: Case =
+    Case { columns: &Column::ALL, needs: &["buildah", "crun"], look: IN_IMAGE, selective: Some((PROFILE, OUTRANKED)), ..PLAIN };
 
 const CASES: &[Case] = &[
     Case {
@@ -112,6 +118,14 @@ const CASES: &[Case] = &[
         ..BUILDAH
     },
     Case {
+        name: "buildah, seccomp=unconfined",
+        script: r#"printf '%s\n' 'FROM localhost/base' "SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES" >Containerfile
+            $BUILD --security-opt seccomp=unconfined -t localhost/built ."#,
+        columns: USERS,
+        selective: None,
+        ..BUILDAH
+    },
+    Case {
         name: "buildah, vfs",
         script: r#"export STORAGE_DRIVER=vfs CONTAINERS_STORAGE_CONF=$PWD/storage.conf
             printf '[storage]\ndriver = "vfs"\ngraphroot = "%s/vfs"\nrunroot = "%s/run"\nrootless_storage_path = "%s/vfs"\n' \
@@ -138,6 +152,17 @@ const CASES: &[Case] = &[
             $OUT unshare -m $BUILD --isolation chroot -t localhost/built ."#,
         columns: USERS,
         refused: Some(GROUPS),
+        zero: Some(("Could not switch group", "buildah empties the environment of a step, so that apt is without zroot's configuration")),
+        selective: None,
+        ..BUILDAH
+    },
+    Case {
+        name: "buildah in zroot, zroot in its steps",
+        script: r#"printf '%s\n' 'FROM localhost/base' "SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES" >Containerfile
+            $OUT unshare -m $BUILD --isolation chroot -t localhost/built ."#,
+        columns: USERS,
+        refused: Some(GROUPS),
+        selective: None,
         ..BUILDAH
     },
     // A layer with other owners.
@@ -162,6 +187,7 @@ const CASES: &[Case] = &[
         says: "text",
         refused: Some("lchown /srv: invalid argument"),
         columns: USERS,
+        selective: None,
         ..BUILDAH
     },
     Case {
@@ -184,6 +210,15 @@ const CASES: &[Case] = &[
         script: r#"podman run --cgroups disabled --network host --name built localhost/base $IN sh -ec "$STEPS"
             podman commit -q built localhost/built"#,
         columns: USERS,
+        ..BUILDAH
+    },
+    Case {
+        name: "podman run, seccomp=unconfined",
+        needs: &["podman", "crun", "buildah"],
+        script: r#"podman run --security-opt seccomp=unconfined --cgroups disabled --network host --name open localhost/base $IN sh -ec "$STEPS"
+            podman commit -q open localhost/built"#,
+        columns: USERS,
+        selective: None,
         ..BUILDAH
     },
     Case { name: "ch-image, SHELL", script: CH_SHELL, look: CH_LOOK, needs: CH_NEEDS, ..PLAIN },
@@ -246,7 +281,13 @@ const CASES: &[Case] = &[
         ..PLAIN
     },
     // Other emulators.
-    Case { name: "zroot in proot", needs: &["proot"], script: r#"proot -r "$TREE" -b /proc -b /dev -w / $IN sh -ec "$STEPS""#, ..PLAIN },
+    Case {
+        name: "zroot in proot",
+        needs: &["proot"],
+        script: r#"proot -r "$TREE" -b /proc -b /dev -w / $IN sh -ec "$STEPS""#, // PRoot's root is known to PRoot only.
+        selective: Some(("/srv/queue/job': No such file", "the supervisor is told of a call before PRoot has translated its path")),
+        ..PLAIN
+    },
     Case { name: "proot in zroot", needs: &["proot"], script: r#"$OUT proot -r "$TREE" -b /proc -b /dev -w / sh -ec "$STEPS""#, ..PLAIN },
     Case { name: "fakechroot in zroot", needs: &["fakechroot"], script: r#"$OUT fakechroot chroot "$TREE" sh -ec "$STEPS""#, ..PLAIN },
     Case {
@@ -264,6 +305,8 @@ const CASES: &[Case] = &[
     Case {
         name: "mmdebstrap --mode=unshare",
         script: r#"$OUT mmdebstrap --mode=unshare --variant=apt --aptopt="$SETTINGS" "$RELEASE" tree "$SOURCES""#,
+        zero: Some(DEVPTS),
+        selective: Some(DEVPTS),
         ..MMDEBSTRAP
     },
     Case {
@@ -272,10 +315,14 @@ const CASES: &[Case] = &[
         script: r#"$OUT mmdebstrap --mode=fakechroot --variant=apt --aptopt="$SETTINGS" "$RELEASE" tree "$SOURCES""#,
         ..MMDEBSTRAP
     },
+    // Of packages whose scripts can do without a root directory none has other owners.
     Case {
         name: "mmdebstrap --mode=chrootless",
-        script: r#"$OUT mmdebstrap --mode=chrootless --skip=check/chrootless --variant=custom --include=passwd --aptopt="$SETTINGS" \
+        script: r#"$OUT mmdebstrap --mode=chrootless --skip=check/chrootless --variant=custom --include=netbase --aptopt="$SETTINGS" \
             "$RELEASE" tree "$SOURCES""#,
+        look: "ls tree/etc/protocols; dpkg --admindir=tree/var/lib/dpkg --audit",
+        says: "tree/etc/protocols",
+        refused: None,
         ..MMDEBSTRAP
     },
     Case {
@@ -285,19 +332,24 @@ const CASES: &[Case] = &[
                 "source=$MIRROR" "suite=$RELEASE" 'omitdebsrc=true' >conf
             $OUT multistrap -f conf -d tree"#,
         refused: Some("setgroups"),
+        zero: Some(("Could not switch group", "it gives apt an APT_CONFIG of its own")),
         ..MMDEBSTRAP
     },
     Case {
         name: "cdebootstrap",
         needs: &["cdebootstrap-static"],
-        script: r#"$OUT cdebootstrap-static --flavour=minimal --allow-unauthenticated "$RELEASE" tree "${MIRROR%/}""#,
+        script: r#"$OUT unshare -mpf cdebootstrap-static --flavour=minimal --allow-unauthenticated "$RELEASE" tree "${MIRROR%/}" ||
+            { tail -n 30 tree/var/log/bootstrap.log; exit 1; }"#,
+        zero: Some(("Could not switch group", "apt's configuration lies behind the /proc of another pid namespace")),
         ..MMDEBSTRAP
     },
 ];
 
+const DEVPTS: (&str, &str) = ("mount /dev/pts failed", "it mounts a devpts for gid 5, which has no mapping");
+
 const MMDEBSTRAP: Case = Case {
     needs: &["mmdebstrap"],
-    look: "stat -c %a tree/usr/bin/passwd tree/usr/bin/chage; unshare -r chroot tree dpkg --audit",
+    look: "stat -c %a tree/usr/bin/passwd tree/usr/bin/chage; dpkg --admindir=tree/var/lib/dpkg --audit",
     says: "4755\n2755",
     refused: Some("Cannot change ownership to uid 0, gid "),
     ..PLAIN
@@ -321,7 +373,7 @@ macro_rules! ch_image {
 }
 const CH_SHELL: &str = ch_image!(r#""SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES""#);
 const CH_RUN: &str = ch_image!(r#""RUN $IN sh -ec '$STEPS'""#);
-const CH_LOOK: &str = r#"ch-run --no-passwd -u 0 -g 0 store/img/built -- sh -ec "$PROOF""#;
+const CH_LOOK: &str = r#"ch-run --no-passwd -u 0 -g 0 built -- sh -ec "$PROOF""#;
 
 pub fn run_all(suite: &Suite) {
     let base = OnceCell::new();
