@@ -180,9 +180,9 @@ const CASES: &[Case] = &[
     Case {
         name: "buildah pull in zroot",
         needs: &["buildah", "umoci"],
-        script: r#"umoci init --layout oci; umoci new --image oci:others; mkdir -p l/srv; echo text >l/srv/text
+        script: r"umoci init --layout oci; umoci new --image oci:others; mkdir -p l/srv; echo text >l/srv/text
             tar --owner=1 --group=8 -C l -cf l.tar srv; umoci raw add-layer --image oci:others l.tar
-            $OUT buildah --storage-driver vfs --root $PWD/vfs --runroot $PWD/run pull oci:oci:others"#,
+            $OUT buildah --storage-driver vfs --root $PWD/vfs --runroot $PWD/run pull oci:oci:others",
         look: "cat vfs/vfs/dir/*/srv/text",
         says: "text",
         refused: Some("lchown /srv: invalid argument"),
@@ -416,8 +416,7 @@ impl Base {
         let (tree, place) = (Root::copy(PART)?, dir());
         let mirror = Mirror::find().ok()?;
         fs::write(place.path().join("sources.list"), mirror.lines.join("\n") + "\n").expect("sources.list");
-        fs::write(place.path().join("apt.conf"), mirror.settings.iter().map(|line| format!("{line};\n")).collect::<String>())
-            .expect("apt.conf");
+        fs::write(place.path().join("apt.conf"), mirror.settings.join(";\n") + ";\n").expect("apt.conf");
         // As in images: no daemon is started.
         tree.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
         tree.inside("find /var/cache/apt/archives -name '*.deb' ! -name 'at_*' -delete; cd /usr/share; rm -rf doc info locale man");

@@ -567,12 +567,12 @@ impl Case {
             let bin = Path::new(&cargo).parent().expect("a directory").display().to_string();
             command.env("PATH", format!("{bin}:{PATH}")).env("CARGO", &cargo).env("CARGO_HOME", place.path().join("home"));
         }
-        printed(run(command.current_dir(place.path())), self.says)
+        printed(&run(command.current_dir(place.path())), self.says)
     }
 }
 
 /// Whether it succeeded and printed that.
-fn printed(ran: Ran, says: &str) -> Result<(), String> {
+fn printed(ran: &Ran, says: &str) -> Result<(), String> {
     if ran.status == 0 && ran.stdout.trim_end() == says.trim_end() { Ok(()) } else { Err(format!("{ran:#?}")) }
 }
 
