@@ -120,6 +120,8 @@ const BINDS: &[Case] = &[
         &["--bind=src:/bound", "--bind=src:/bound/a"],
         Refused("cannot mount '/bound/a'"),
     ),
+    ("bind of the tree's own dev", "mkdir -p root/dev", &["--bind=root/dev:/dev"], Contained),
+    ("bind of what another bind covers", "mkdir -p root/a/b", &["--bind=src:/a", "--bind=root/a/b:/bound"], Contained),
     ("bind on a file", ": > root/a", &["--bind=src:/a"], Refused("the source is a directory, the target a file")),
     ("bind of a file on a directory", "mkdir root/a", &["--bind=src/file:/a"], Refused("the source is a file, the target a directory")),
     ("bind on a FIFO", "mkfifo root/a", &["--bind=src/file:/a"], Contained),

@@ -248,16 +248,20 @@ impl Root {
         })?;
         // In either direction. Any directory does for the second argument; without this one nothing can be mounted anyway.
         set_propagation(MsFlags::MS_PRIVATE, Path::new("/proc")).map_err(|errno| Failure::errno("cannot make mounts private", errno))?;
+        let mut mounts = self.mounts;
+        // All before the first is mounted: it may cover another's source.
+        for Mount { source, opened, target, .. } in &mut mounts {
+            *opened = reopen(source, opened).map_err(|errno| Failure::errno(format!("cannot mount {}", shown(target)), errno))?;
+        }
         let new = if self.present { reopen(Path::new("/"), &self.dir) } else { bind_on_itself(&self.path, &self.dir) };
         let new = new.map_err(|errno| Failure::errno(format!("root directory {}", shown(&self.path)), errno))?;
         let mut guard = guard;
-        for Mount { source, opened, target, read_only, is_dir, .. } in self.mounts {
-            let mounted = reopen(&source, &opened).and_then(|source| {
-                let mut place = found(new.as_fd(), &target)?;
+        for Mount { opened, target, read_only, is_dir, .. } in mounts {
+            let mounted = found(new.as_fd(), &target).and_then(|mut place| {
                 if let Some(guard) = guard.take_if(|_| is_dir) {
                     place = watched(new.as_fd(), &target, &place, guard)?;
                 }
-                bind(source.as_fd(), place.as_fd())
+                bind(opened.as_fd(), place.as_fd())
             });
             mounted.map_err(|errno| Failure::errno(format!("cannot mount {}", shown(&target)), errno))?;
             if read_only {
