@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -31,6 +31,9 @@ pub const OWN: Kind = Kind {
     packages: "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase polkitd",
     alone: "makedev gosu daemontools ruby",
 };
+
+/// Of the machine's own release, with nothing in its cache.
+pub const BARE: Kind = Kind { name: "bare", release: None, packages: "", alone: "" };
 
 /// Debian 11, whose systemd needs an ACL at its installation.
 pub const BULLSEYE: Kind = Kind { name: "bullseye", release: Some("bullseye"), packages: "apt", alone: "systemd" };
@@ -88,7 +91,7 @@ impl Mirror {
     }
 
     /// Tries whether the mirror at `uri` has `release`.
-    fn has(uri: &str, release: &str) -> Result<(), String> {
+    pub fn has(uri: &str, release: &str) -> Result<(), String> {
         let place = dir();
         let (url, file) = (format!("{uri}dists/{release}/InRelease"), place.path().join("InRelease"));
         let fetched = run(user("/usr/lib/apt/apt-helper").arg("download-file").arg(&url).arg(&file));
@@ -96,6 +99,26 @@ impl Mirror {
             return Err(format!("{url} is not to be had: {}", fetched.stderr.trim()));
         }
         Ok(())
+    }
+}
+
+/// The tree itself. Nobody makes it anew meanwhile.
+pub struct Tree {
+    pub path: PathBuf,
+    _turn: Flock<File>,
+}
+
+impl Tree {
+    /// Makes it if need be, or says why the machine cannot.
+    pub fn find(kind: &Kind) -> Result<Tree, String> {
+        let mirror = Mirror::find()?;
+        if program("mmdebstrap").is_none() {
+            return Err("there is no mmdebstrap".into());
+        }
+        let home = keep();
+        let (path, turn) = (home.join(kind.name), lock(&home, kind.name));
+        make(&home, &path, mirror, kind)?;
+        Ok(Tree { path, _turn: turn })
     }
 }
 
@@ -110,19 +133,15 @@ impl Root {
 
     /// The same of a tree of this kind.
     pub fn copy_of(kind: &Kind, test: &str) -> Option<Root> {
-        let mirror = match Mirror::find() {
-            Ok(_) if program("mmdebstrap").is_none() => Err("there is no mmdebstrap"),
-            found => found,
+        let tree = match Tree::find(kind) {
+            Ok(tree) => tree,
+            Err(reason) => {
+                skip(test, &reason);
+                return None;
+            }
         };
-        let home = keep();
-        let _lock = lock(&home, kind.name);
-        let tree = home.join(kind.name);
-        if let Err(reason) = mirror.map_err(str::to_owned).and_then(|mirror| make(&home, &tree, mirror, kind)) {
-            skip(test, &reason);
-            return None;
-        }
         let copy = Root(dir());
-        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).arg(&tree).arg(copy.path())).succeeds();
+        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).arg(&tree.path).arg(copy.path())).succeeds();
         fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf")).expect("copy of resolv.conf");
         fs::copy(zroot(), copy.path().join("zroot")).expect("copy of zroot");
         Some(copy)
