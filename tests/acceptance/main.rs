@@ -5,11 +5,14 @@
 //! Without --full a sample that fits into CI. Everything but the column "real root" runs as an unprivileged user. Exits 1 if anything was not
 //! as expected. --write puts the table into a file: docs/acceptance.md is that of a full run.
 
+mod bootstrap;
 #[path = "../common/mod.rs"]
 mod common;
+mod compared;
 #[path = "../common/debian.rs"]
 mod debian;
 mod builders;
+mod debian_packages;
 mod installers;
 mod others;
 mod pacman;
@@ -40,8 +43,8 @@ const PARTS: &[Part] = &[
     ("pacman", pacman::run),
     ("others", others::run),
     ("trees", trees::run),
-    ("builders", builders::run_all),
-    ("installers", installers::run_all),
+    ("debian", debian_packages::cases),
+    ("bootstrap", bootstrap::cases),
 ];
 
 #[derive(Parser)]
