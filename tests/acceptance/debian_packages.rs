@@ -41,7 +41,7 @@ const WITHOUT: &[Short] = &[
     without(&["makedev"], "mknod: console-: Operation not permitted"),
     without(&["man-db"], "error setting ownership of '/var/cache/man.dpkg-new': Invalid argument"),
     without(&["munge"], "changing ownership of '/var/log/munge': Invalid argument"),
-    without(&["openssh-server"], "error setting ownership of '/usr/bin/ssh-agent': Invalid argument"),
+    without(&["openssh-server"], "changing group of '/usr/bin/ssh-agent': Invalid argument"),
     without(&["ppp"], "error setting ownership of '/etc/chatscripts.dpkg-new': Invalid argument"),
 ];
 
