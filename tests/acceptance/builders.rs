@@ -330,6 +330,7 @@ const CASES: &[Case] = &[
         needs: &["multistrap"],
         script: r#"printf '%s\n' '[General]' 'noauth=true' 'unpack=true' 'bootstrap=Own' 'aptsources=Own' '[Own]' 'packages=apt passwd' \
                 "source=$MIRROR" "suite=$RELEASE" 'omitdebsrc=true' >conf
+            mkdir -p tree/etc/apt/trusted.gpg.d; cp /usr/share/keyrings/debian-archive-keyring.gpg tree/etc/apt/trusted.gpg.d
             $OUT multistrap -f conf -d tree"#,
         refused: Some("setgroups"),
         zero: Some(("Could not switch group", "it gives apt an APT_CONFIG of its own")),

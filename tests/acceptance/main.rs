@@ -6,12 +6,12 @@
 //! as expected. --write puts the table into a file: docs/acceptance.md is that of a full run.
 
 mod bootstrap;
+mod builders;
 #[path = "../common/mod.rs"]
 mod common;
 mod compared;
 #[path = "../common/debian.rs"]
 mod debian;
-mod builders;
 mod debian_packages;
 mod installers;
 mod others;
@@ -43,8 +43,10 @@ const PARTS: &[Part] = &[
     ("pacman", pacman::run),
     ("others", others::run),
     ("trees", trees::run),
-    ("debian", debian_packages::cases),
+    ("builders", builders::run_all),
+    ("installers", installers::run_all),
     ("bootstrap", bootstrap::cases),
+    ("debian", debian_packages::cases),
 ];
 
 #[derive(Parser)]
