@@ -264,6 +264,26 @@ fn an_outer_answer_to_the_probe_does_not_matter() {
     }
 }
 
+/// Of different actions an error beats a notification, and the usual profiles of container runtimes have one for kexec_load.
+#[test]
+fn an_outer_refusal_of_the_probe_does_not_keep_a_supervisor_away() {
+    let inner = zroot().to_str().expect("UTF-8");
+    for value in [EPERM, ENOSYS] {
+        let ran = |args: &[&str]| filtered(answering(libc::SYS_kexec_load, value), false, args);
+        let emulated = |args: &[&str]| assert_eq!(ran(&[args, &EMULATED].concat()).succeeds().stdout, "emulated\n", "{args:?}");
+        emulated(&["-c", "selective"]);
+        emulated(&["-c", "selective", inner]);
+        let ran_inside = ran(&["-c", "selective", inner, "-v", "-c", "selective", "true"]).succeeds();
+        assert!(ran_inside.stderr.contains("the supervisor of the zroot around this one answers"), "{ran_inside:#?}");
+        let (what, _) = ran(&[inner, "-c", "selective", "true"]).refused(125);
+        assert!(what.contains("a filter around this process pretends already"), "{what}");
+        let summary = ran(&["--summary", "true"]).succeeds().stderr;
+        assert_eq!(summary, "zroot: nothing was pretended (level zero)\n");
+        let (what, hint) = ran(&["-c", "selective", "--no-fake=identity", "true"]).refused(125);
+        assert!(what.starts_with("the filter does not answer: ") && hint.contains("another seccomp filter"), "{what} / {hint}");
+    }
+}
+
 /// The same for what is to be emulated: the outer EPERM for chown loses.
 #[test]
 fn an_outer_refusal_of_an_emulated_call_does_not_matter() {

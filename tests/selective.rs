@@ -192,6 +192,11 @@ fn attributes_are_real_where_the_kernel_permits() {
     let own = uid();
     passes("setfacl -m g:4:rx f; setfacl -m g:4:rx d; setfacl -d -m u:7:rwx d", "", "setfacl: f: Invalid argument");
     passes("setfacl -m g:4:rx d; setfacl -d -m u:7:rwx d", "", "setfacl: d: Invalid argument");
+    // The rest of such an ACL is real, and the file's mode has its mask.
+    let rest = "660\nuser::rw-\ngroup::r--\nmask::rw-\nother::---";
+    is_real("chmod 640 f; setfacl -m u:4:rw f", "stat -c %a f; getfacl -nc f", rest);
+    is_real("setfacl -d -m u:4:rw d; touch d/f", "getfacl -nc d/f", "user::rw-\ngroup::r-x\t#effective:r--\nmask::rw-\nother::r--");
+    fails("setfacl -d -m u:4:rw f", "Only directories can have default ACLs");
     is_real("setfacl -m g:0:rx f", "getfacl -nc f", &format!("user::rw-\ngroup::r--\ngroup:{own}:r-x\nmask::r-x\nother::r--"));
     is_real("setfacl -m u:0:rx f; setfacl -b f; setfacl -m u:0:w f", "getfacl -nc f | grep user:.", &format!("user::rw-\nuser:{own}:-w-"));
     is_real("setcap cap_net_raw+ep f; getcap f", "getcap f", "f cap_net_raw=ep");

@@ -83,15 +83,15 @@ fn first_known(choices: &[libc::c_ulong], program: &[sock_filter]) -> Result<Raw
 /// # Errors
 /// [`InstallError::NoAnswer`] if the kernel, or another filter, answered instead.
 pub fn probe() -> Result<(), InstallError> {
-    kexec_load(usize::MAX).map(drop).map_err(InstallError::NoAnswer)
+    kexec_load(HELLO).map(drop).map_err(InstallError::NoAnswer)
 }
 
-/// Makes that call so that a supervisor that answers as `policy` says has a value to return, and tells whether it arrives.
+/// The same with a supervisor that answers as `policy` says, which returns a value: tells whether that arrives.
 ///
 /// # Errors
 /// [`InstallError::NoAnswer`] if the kernel, or another filter, answered instead.
-pub fn probe_value(policy: Policy) -> Result<bool, InstallError> {
-    let answer = kexec_load(HELLO).map_err(InstallError::NoAnswer)?;
+pub fn probe_supervisor(policy: Policy) -> Result<bool, InstallError> {
+    let answer = ask().map_err(InstallError::NoAnswer)?;
     Ok(from_hello(answer) == Some(Policy { is_watched: false, ..policy }))
 }
 
@@ -108,7 +108,7 @@ pub enum Outer {
 #[must_use]
 pub fn hello() -> Option<Outer> {
     // The kernel answers with an error.
-    match kexec_load(HELLO).ok()? {
+    match ask().ok()? {
         0 => Some(Outer::Filter),
         answer => from_hello(answer).map(Outer::Supervisor),
     }
@@ -126,11 +126,23 @@ fn from_hello(answer: libc::c_long) -> Option<Policy> {
     Some(Policy { level: *level, classes: ClassSet::from_bits((answer & 0xffff) as u16), is_watched: false })
 }
 
-/// The first argument of a `kexec_load` by which a zroot asks for one above it ("zroo").
+/// The first argument of the calls by which a zroot asks for a supervisor, its own or one above it ("zroo").
 pub const HELLO: usize = 0x7a72_6f6f;
+
+/// Asks by `kexec_load`; and where the profile of a container runtime around us refuses that, whose error comes before any notification
+/// (kernel/seccomp.c, `seccomp_run_filters`), by a call that the profiles permit and the kernel still refuses.
+fn ask() -> Result<libc::c_long, Errno> {
+    kexec_load(HELLO).or_else(|refused| setgroups(HELLO).map_err(|_| refused))
+}
 
 fn kexec_load(entry: usize) -> Result<libc::c_long, Errno> {
     let (segments, flags) = (usize::MAX, usize::MAX);
     // SAFETY: the segment pointer is null and the count out of range, so that no memory is touched, whoever answers.
     Errno::result(unsafe { libc::syscall(libc::SYS_kexec_load, entry, segments, std::ptr::null::<libc::c_void>(), flags) })
+}
+
+/// `count` above `NGROUPS_MAX` is an error, whoever asks (kernel/groups.c).
+fn setgroups(count: usize) -> Result<libc::c_long, Errno> {
+    // SAFETY: the pointer is null, so that no memory is touched, whoever answers.
+    Errno::result(unsafe { libc::syscall(libc::SYS_setgroups, count, std::ptr::null::<libc::gid_t>()) })
 }

@@ -161,10 +161,9 @@ pub fn attach(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
     let supervisor = start(policy, watchers)?;
     let listener = install::install_with_listener(&program)?;
     supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
-    if policy.level == Level::Zero {
-        return Ok(install::probe()?); // all of its answers are 0
-    }
-    if install::probe_value(policy)? { Ok(()) } else { Err(Unavailable::Values.into()) }
+    let values_arrive = install::probe_supervisor(policy)?;
+    // At level zero all answers are 0.
+    if values_arrive || policy.level == Level::Zero { Ok(()) } else { Err(Unavailable::Values.into()) }
 }
 
 impl Waiting {
@@ -276,7 +275,7 @@ fn known_flags(flags: i32) -> Result<AtFlags, Errno> {
     if (AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) { Ok(flags) } else { Err(Errno::EINVAL) }
 }
 
-/// The answer to the probe: nothing, or for a zroot that asks, what is answered here.
-fn hello(call: &Call, policy: Policy) -> i64 {
-    if call.pointer(0) == HELLO as u64 { install::to_hello(policy) } else { 0 }
+/// Whether `call` is how a zroot asks for a supervisor.
+fn is_hello(call: &Call) -> bool {
+    matches!(call.sysno, Sysno::kexec_load | Sysno::setgroups) && call.pointer(0) == HELLO as u64
 }

@@ -26,6 +26,7 @@ use super::store::Store;
 use super::target::{Home, Target};
 use super::{IdMaps, Treatment, foreign, identity, nodes, owners, xattrs};
 use crate::detach;
+use crate::filter::install;
 use crate::filter::policy::{Action, Class, Policy};
 
 /// How long a call may take before another supervisor goes on with the rest, in milliseconds.
@@ -140,10 +141,13 @@ impl Supervisor {
     /// Works out the answer, which may mean to do what is asked.
     fn answer(&mut self, call: &Call, made: Option<Made>, unanswered: &mut Option<Made>) -> Answer {
         let Some((class, action)) = self.treatments[call.sysno as usize] else { return Answer::Real };
+        let is_hello = super::is_hello(call);
+        let class = if is_hello { Class::Probe } else { class };
         let (listener, home) = (&self.listener, &self.home);
         let target = Target { call, listener, home, is_closed: Cell::new(false), is_pretended: Cell::new(false) };
         let answer = match action {
-            _ if class == Class::Probe => Answer::Value(super::hello(call, self.answers)),
+            _ if is_hello => Answer::Value(install::to_hello(self.answers)),
+            _ if class == Class::Probe => Answer::Value(0),
             Action::Allow => Answer::Real,
             Action::Absent => Answer::Error(Errno::ENOSYS),
             Action::FakeSuccess => Answer::Value(target.pretend()),

@@ -1,5 +1,5 @@
 //! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids are mapped), pretended where it refuses for
-//! lack of privilege or because an id is not mapped.
+//! lack of privilege. Of an ACL that names ids which are not mapped the rest is set, and so its mask, which a file's mode shows.
 
 #![allow(unsafe_code)] // the setxattr(2) family: no crate has a safe call for it here
 
@@ -98,10 +98,16 @@ fn read_change(target: &Target, name: u64, value: Option<(u64, u64, i32)>) -> Re
 
 fn make(target: &Target, file: File, flags: AtFlags, change: &Change, maps: &IdMaps) -> Result<i64, Errno> {
     let through = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
-    match target.reach(file, |path| real(path, through, change)) {
-        Ok(()) => Ok(0),
-        Err(errno) if is_refusal(errno, change, maps) => Ok(target.pretend()),
-        Err(errno) => Err(errno),
+    let done = target.reach(file, |path| match real(path, through, change) {
+        Err(Errno::EINVAL) => {
+            let rest = change.without_unmapped(maps).ok_or(Errno::EINVAL)?;
+            real(path, through, &rest).map(|()| target.is_pretended.set(true))
+        }
+        done => done,
+    });
+    match done {
+        Err(errno) if is_refusal(errno, &change.name) => Ok(target.pretend()),
+        done => done.map(|()| 0),
     }
 }
 
@@ -120,38 +126,41 @@ fn real(path: &CStr, through: bool, change: &Change) -> Result<(), Errno> {
 }
 
 /// Whether real root would not have seen this error.
-fn is_refusal(errno: Errno, change: &Change, maps: &IdMaps) -> bool {
-    let name = change.name.to_bytes();
-    let is = |space: &[u8]| name.starts_with(space);
+fn is_refusal(errno: Errno, name: &CStr) -> bool {
+    let is = |space: &[u8]| name.to_bytes().starts_with(space);
     match errno {
         // user.* attributes belong to regular files and directories, whoever asks (fs/xattr.c, xattr_permission).
         Errno::EPERM => is(b"security.") || is(b"trusted.") || is(b"system."),
         Errno::EOPNOTSUPP => is(b"security.") || is(b"trusted."),
-        Errno::EINVAL if is(b"system.posix_acl_") => change.set.as_ref().is_some_and(|(acl, _)| names_unmapped_id(acl, maps)),
         _ => false,
     }
 }
 
-/// Whether an ACL (include/uapi/linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each entry, little-endian) is well formed
-/// and names somebody whom the kernel does not know here.
-fn names_unmapped_id(acl: &[u8], maps: &IdMaps) -> bool {
-    const USER: u16 = 2;
-    const GROUP: u16 = 8;
-    let Some(entries) = acl.strip_prefix(&2_u32.to_le_bytes()) else { return false };
-    let mut unmapped = false;
-    let chunks = entries.chunks_exact(8);
-    if !chunks.remainder().is_empty() {
-        return false;
+impl Change {
+    /// An ACL (include/uapi/linux/posix_acl_xattr.h: version 2, then tag, permissions and id of each entry, little-endian) without the entries
+    /// for those whom the kernel does not know here. `None` if it has no such, or is wrong apart from them.
+    fn without_unmapped(&self, maps: &IdMaps) -> Option<Change> {
+        const USER: u16 = 2;
+        const GROUP: u16 = 8;
+        const MASK: u16 = 16;
+        const HEADER: usize = 4;
+        let (acl, flags) = self.set.as_ref().filter(|_| self.name.to_bytes().starts_with(b"system.posix_acl_"))?;
+        let tag = |entry: &&[u8]| u16::from_le_bytes([entry[0], entry[1]]);
+        let is_known = |entry: &&[u8]| {
+            let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+            match tag(entry) {
+                USER => maps.has_uid(id),
+                GROUP => maps.has_gid(id),
+                _ => true,
+            }
+        };
+        let entries = acl.get(HEADER..)?.chunks_exact(8);
+        // What the kernel would not miss in the rest (fs/posix_acl.c, posix_acl_valid): named entries need a mask.
+        let is_valid = entries.remainder().is_empty()
+            && entries.clone().all(|entry| entry[2] <= 7 && entry[3] == 0)
+            && entries.clone().is_sorted_by_key(|entry| tag(&entry))
+            && entries.clone().any(|entry| tag(&entry) == MASK);
+        let rest = [&acl[..HEADER], &entries.filter(is_known).collect::<Vec<_>>().concat()].concat();
+        (is_valid && rest.len() < acl.len()).then(|| Change { name: self.name.clone(), set: Some((rest, *flags)) })
     }
-    for entry in chunks {
-        let tag = u16::from_le_bytes([entry[0], entry[1]]);
-        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
-        match tag {
-            USER => unmapped |= !maps.has_uid(id),
-            GROUP => unmapped |= !maps.has_gid(id),
-            0x01 | 0x04 | 0x10 | 0x20 => {}
-            _ => return false,
-        }
-    }
-    unmapped
 }

@@ -307,7 +307,6 @@ impl Short {
 /// What is no failure: what a fault contains, and why.
 const BY_DESIGN: &[(&str, &str)] = &[
     ("does not belong to the user you are currently creating", "owners are lost, and adduser looks at a directory that dpkg has unpacked"),
-    ("./var/spool/cron/crontabs: d 1770 for real root, here d 1730", "the mask of an ACL shows as the group's bits; this ACL is pretended"),
     ("mount -t proc proc /proc", "mounting is not faked; debootstrap does it to be nice, and goes on without"),
     ("./run/mount: d 755 for real root, here nothing", "the same mount's"),
     ("/gitolite-admin.git/objects/", "git names them by their contents, which hold the time"),
