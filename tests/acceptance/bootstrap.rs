@@ -141,6 +141,7 @@ const SHORT: &[Short] = &[
         says: "test-dev-null: Operation not permitted",
         others: &[],
         cause: "it tries mknod of a device first",
+        ends_well: false,
     },
     Short {
         cases: DEBOOTSTRAP,
@@ -148,6 +149,7 @@ const SHORT: &[Short] = &[
         says: "mknod: cannot set permissions of",
         others: &[],
         cause: "mknod -m changes the mode of a device that is not there",
+        ends_well: false,
     },
     Short {
         cases: &["mmdebstrap", "mmdebstrap-trixie", "mmdebstrap-sid", "mmdebstrap-arm64"],
@@ -155,6 +157,7 @@ const SHORT: &[Short] = &[
         says: "Cannot change ownership to uid 0",
         others: &[],
         cause: "files of other groups than root's",
+        ends_well: false,
     },
     Short {
         cases: &["systemd-bullseye"],
@@ -162,6 +165,7 @@ const SHORT: &[Short] = &[
         says: "fchownat() of /var/log/journal failed: Invalid argument",
         others: &[],
         cause: "systemd-tmpfiles gives the journal to group systemd-journal",
+        ends_well: false,
     },
     Short {
         cases: &["systemd-bullseye"],
@@ -169,5 +173,6 @@ const SHORT: &[Short] = &[
         says: "on /var/log/journal failed: Invalid argument",
         others: &[],
         cause: "systemd-tmpfiles sets an ACL that names group adm, which the namespace does not know, and Debian 11's script gives up",
+        ends_well: false,
     },
 ];

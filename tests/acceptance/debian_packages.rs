@@ -46,7 +46,7 @@ const WITHOUT: &[Short] = &[
 ];
 
 const fn without(cases: &'static [&'static str], says: &'static str) -> Short {
-    Short { cases, columns: &[Column::Without], says, others: &[], cause: says }
+    Short { cases, columns: &[Column::Without], says, others: &[], cause: says, ends_well: false }
 }
 
 const SHORT: &[Short] = &[
@@ -56,6 +56,7 @@ const SHORT: &[Short] = &[
         says: "setfacl: /var/spool/cron/crontabs: Invalid argument",
         others: &[],
         cause: "its script sets an ACL that names user cron, whom the namespace does not know",
+        ends_well: false,
     },
     Short {
         cases: &["makedev"],
@@ -63,20 +64,23 @@ const SHORT: &[Short] = &[
         says: "makedev null c 1 3 root root 0666: failed",
         others: &[],
         cause: "MAKEDEV changes owner and mode of devices that are not there",
+        ends_well: false,
     },
     Short {
         cases: &["postgresql-15"],
         columns: &[Column::Zero],
         says: "Error: Could not change user id",
         others: CLUSTER,
-        cause: "its cluster is missing, although apt's exit status is 0: pg_createcluster verifies the ids that it has set",
+        cause: "its cluster is missing: pg_createcluster verifies the ids that it has set",
+        ends_well: true,
     },
     Short {
         cases: &["postgresql-15"],
         columns: &[Column::Selective],
         says: "initdb: error: cannot be run as root",
         others: CLUSTER,
-        cause: "its cluster is missing, although apt's exit status is 0: initdb is a new program, and is root again (needs level full)",
+        cause: "its cluster is missing: initdb is a new program, and is root again (needs level full)",
+        ends_well: true,
     },
     Short {
         cases: &["spamassassin"],
@@ -84,6 +88,7 @@ const SHORT: &[Short] = &[
         says: "on /var/log/journal failed: Invalid argument",
         others: &["/.spamassassin"],
         cause: "systemd's ACL, as for others; and sa-compile, run as user debian-spamd, is root, and has its cache in root's home",
+        ends_well: true,
     },
     Short {
         cases: &["spamassassin"],
@@ -91,6 +96,7 @@ const SHORT: &[Short] = &[
         says: "./root/.spamassassin: nothing for real root",
         others: &["/.spamassassin"],
         cause: "sa-compile, run as user debian-spamd, is a new program and root again, and has its cache in root's home (needs level full)",
+        ends_well: true,
     },
     Short {
         cases: PULL_SYSTEMD,
@@ -98,7 +104,8 @@ const SHORT: &[Short] = &[
         says: "on /var/log/journal failed: Invalid argument",
         // udev's, if it comes as well: the host's devices belong to somebody else.
         others: &["fchmod() of /dev/"],
-        cause: "systemd-tmpfiles sets an ACL that names group adm, which the namespace does not know; apt's exit status is 0, only the ACL is missing",
+        cause: "systemd-tmpfiles sets an ACL that names group adm, which the namespace does not know; only the ACL is missing",
+        ends_well: true,
     },
 ];
 

@@ -49,6 +49,17 @@ const PARTS: &[Part] = &[
     ("debian", debian_packages::cases),
 ];
 
+/// What the written table begins with.
+const HEAD: &str = "\
+# Real packages, package managers, builders and languages
+
+Made by `cargo test --release --test acceptance -- --full --write docs/acceptance.md`, run by root, who is the first column; all others are an
+unprivileged user. `without zroot` is the control: the same as apparent root in a namespace of one id, which has to fail where zroot is needed.
+`zero` and `selective` are the levels. A case fails if the exit status, what was said, what dpkg finds, or a file with its mode differs from
+what real root gets, owners apart; `in part` is a case that ends with exit status 0 all the same. Each shortfall has its cause below.
+
+";
+
 #[derive(Parser)]
 #[command(about = "Real packages, package managers, builders and languages")]
 struct Options {
@@ -88,7 +99,7 @@ fn main() -> ExitCode {
     let report = suite.report();
     println!("\n{report}");
     if let Some(path) = options.write {
-        std::fs::write(&path, &report).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        std::fs::write(&path, [HEAD, &report].concat()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let (right, wrong, skipped) = suite.counts();
     println!("acceptance: {right} passed, {wrong} failed, {skipped} skipped");
