@@ -563,6 +563,9 @@ impl Case {
             command.env("HOME", if self.place == Place::Inside { Path::new("/root") } else { place.path() });
         }
         if let (Some(cargo), true) = (std::env::var_os("CARGO"), self.script.contains("$CARGO")) {
+            if !user(&cargo).arg("--version").output().is_ok_and(|output| output.status.success()) {
+                return Err(skip("an unprivileged user cannot run cargo where it is"));
+            }
             // The compiler lies beside it.
             let bin = Path::new(&cargo).parent().expect("a directory").display().to_string();
             command.env("PATH", format!("{bin}:{PATH}")).env("CARGO", &cargo).env("CARGO_HOME", place.path().join("home"));
