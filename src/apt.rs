@@ -14,7 +14,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::stat::stat;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
 use crate::namespace::scratch;
 
@@ -77,8 +77,8 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
     path.extend_from_slice(&pid.into_vec());
     path.extend_from_slice(format!("/fd/{fd}").as_bytes());
     let path = CString::new(path)?;
-    // A mere copy of a /proc has a "self", too.
-    Ok(stat(path.as_c_str()).is_ok().then_some(path))
+    // A mere copy of a /proc has a "self", too. (To look for the file itself would have the kernel make inodes for all of its path.)
+    Ok(statfs(c"/proc").is_ok_and(|proc| proc.filesystem_type() == PROC_SUPER_MAGIC).then_some(path))
 }
 
 /// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`, or

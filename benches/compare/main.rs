@@ -167,8 +167,8 @@ impl Verdicts {
     fn judge(&mut self, workload: &str, i: usize, table: &Table) {
         match workload {
             "start" => {
-                self.add(table, "start against static C on the same libc", "zroot", "C, static, same libc", 0, 1.10);
-                self.add(table, "start, built for musl, against static C on glibc", workloads::MUSL, "C, static, same libc", 0, 1.10);
+                self.add(table, "start against static C on glibc", "zroot", "C, static, glibc", 0, 1.10);
+                self.add(table, "start, built for musl, against static C on musl", workloads::MUSL, "C, static, musl", 0, 1.10);
                 self.add(table, "start against C without libc (to go towards)", "zroot", "C, without libc", 0, 1.10);
                 for (row, built) in [("zroot", ""), (workloads::MUSL, ", built for musl")] {
                     self.add(table, &format!("start against enroot-nsenter{built}"), row, "enroot-nsenter", 0, 1.0);

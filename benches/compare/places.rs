@@ -67,10 +67,10 @@ pub fn text(path: &Path) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// Compiles; `None`, and a line that says so, where that cannot be.
-pub fn compile(places: &Places, name: &str, source: &Path, flags: &[&str]) -> Option<String> {
+/// Compiles with `cc`; `None`, and a line that says so, where that cannot be.
+pub fn compile(places: &Places, cc: &str, name: &str, source: &Path, flags: &[&str]) -> Option<String> {
     let to: PathBuf = places.disk.path().join(name);
-    let mut command = Command::new("cc");
+    let mut command = Command::new(cc);
     command.args(["-O2", "-fno-builtin"]).args(flags).arg("-o").arg(&to).arg(source);
     match crate::measure::run(&mut command) {
         Ok(_) => {
@@ -78,7 +78,7 @@ pub fn compile(places: &Places, name: &str, source: &Path, flags: &[&str]) -> Op
             Some(text(&to))
         }
         Err(error) => {
-            println!("Left out: {name}, which cc does not make: {error}");
+            println!("Left out: {name}, which {cc} does not make: {error}");
             None
         }
     }

@@ -48,8 +48,8 @@ impl Bench {
         self.peers.iter().map(|peer| Case { root: peer.root, ..Case::new(peer.name, peer.launch(command)) }).collect()
     }
 
-    /// `benches/floor.c` beside zroot's own filter.
-    fn floor(&self, name: &str, flags: &[&str]) -> Option<String> {
+    /// `benches/floor.c` with zroot's own filter, as `cc` makes it.
+    fn floor(&self, cc: &str, name: &str, flags: &[&str]) -> Option<String> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/floor.c");
         if !source.is_file() {
             return None;
@@ -58,17 +58,22 @@ impl Bench {
         for sock in filter::build(Abi::NATIVE.family(), Policy::DEFAULT).expect("a filter") {
             let _ = write!(define, "{{{},{},{},{}u}},", sock.code, sock.jt, sock.jf, sock.k);
         }
-        compile(&self.places, name, &source, &[&["-static", &define], flags].concat())
+        compile(&self.places, cc, name, &source, &[&["-static", &define], flags].concat())
     }
 
     pub fn start(&self) -> Group {
         let command = ["/bin/true"];
         let mut cases = self.everywhere(&command);
-        for (row, name, flags) in [
-            ("C, static, same libc", "floor", &[][..]),
-            ("C, without libc", "floor-nolibc", &["-DNOLIBC", "-nostdlib", "-fno-stack-protector"][..]),
+        // The kernel's headers are not among musl's.
+        let headers = ["-idirafter", "/usr/include", "-idirafter", &format!("/usr/include/{}", multiarch())];
+        for (row, cc, name, flags) in [
+            ("C, static, glibc", "cc", "floor", &[][..]),
+            ("C, static, musl", "musl-gcc", "floor-musl", &headers),
+            ("C, without libc", "cc", "floor-nolibc", &["-DNOLIBC", "-nostdlib", "-fno-stack-protector"]),
         ] {
-            if let Some(path) = self.floor(name, flags) {
+            if program(cc).is_none() {
+                println!("Not found: {cc}, for {row}.");
+            } else if let Some(path) = self.floor(cc, name, flags) {
                 cases.insert(2, Case::new(row, vec![path, command[0].to_owned()]));
             }
         }
@@ -136,13 +141,13 @@ impl Bench {
     /// Nanoseconds per call: native ABI, then i386.
     pub fn calls(&self) -> Vec<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/calls.c");
-        let dynamic = compile(&self.places, "calls-dynamic", &source, &[]);
+        let dynamic = compile(&self.places, "cc", "calls-dynamic", &source, &[]);
         let freestanding = ["-m32", "-DFREESTANDING", "-nostdlib", "-static", "-fno-pie", "-no-pie", "-fno-stack-protector"];
-        let i386 = if cfg!(target_arch = "x86_64") { compile(&self.places, "calls-i386", &source, &freestanding) } else { None };
+        let i386 = if cfg!(target_arch = "x86_64") { compile(&self.places, "cc", "calls-i386", &source, &freestanding) } else { None };
         let dir = self.places.disk.path().join("calls");
         // Real root has a file of its own: it would take this one away from the others.
         self.places.prepare(&format!("mkdir -p {0}/root && touch {0}/file {0}/root/file", text(&dir)));
-        let programs = [("native ABI", compile(&self.places, "calls-static", &source, &["-static"])), ("i386", i386)];
+        let programs = [("native ABI", compile(&self.places, "cc", "calls-static", &source, &["-static"])), ("i386", i386)];
         let group = |(abi, path): (&str, Option<String>)| {
             let path = path?;
             let mut cases = Vec::new();
@@ -186,7 +191,7 @@ impl Bench {
     /// Nanoseconds per call that a supervisor answers, if there is one: of one process, then of many at once.
     pub fn notified(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/notified.c");
-        let path = compile(&self.places, "notified", &source, &[])?;
+        let path = compile(&self.places, "cc", "notified", &source, &[])?;
         let dir = text(&self.places.tmpfs.path().join("notified"));
         let mut cases = self.everywhere(&[&path, &dir]);
         for case in &mut cases {
@@ -206,7 +211,7 @@ impl Bench {
         self.places.prepare(&format!("mkdir -p {0} && touch {0}/file", text(&dir)));
         let mut cases = Vec::new();
         for (kind, flags) in [("dynamic", &[][..]), ("static", &["-static"][..])] {
-            let path = compile(&self.places, &format!("sync-{kind}"), &source, flags)?;
+            let path = compile(&self.places, "cc", &format!("sync-{kind}"), &source, flags)?;
             let zroot = text(zroot());
             for launcher in [&[][..], &[zroot.as_str()][..], &[&zroot, "--no-sync"][..], &["eatmydata"][..]] {
                 if launcher == ["eatmydata"] && program("eatmydata").is_none() {
@@ -315,4 +320,10 @@ impl Bench {
         let title = "`./configure` of GNU hello".into();
         Some(Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(1, 3), warm: false })
     }
+}
+
+/// Where the compiler's machine has its own headers below /usr/include.
+fn multiarch() -> String {
+    let said = Command::new("cc").arg("-print-multiarch").output().map(|output| output.stdout).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim().to_owned()
 }
