@@ -537,6 +537,9 @@ impl Studio {
             self.imported.get_or_init(|| drop(in_place(IMPORT).succeeds()));
         }
         let ran = in_place(&format!("{BUILT}\n{{ {}\n}} >&2\n{}", case.script, case.look));
+        if ran.stderr.contains("cgroups in hybrid mode not supported") {
+            return Err(skip("crun does not run where there are both kinds of control groups, and only root can hide them"));
+        }
         let says = if self.column == Column::RealRoot && case.says == SAYS { REALLY } else { case.says };
         if ran.status == 0 && ran.stdout.trim_end() == says { Ok(()) } else { Err(format!("{ran:#?}")) }
     }
