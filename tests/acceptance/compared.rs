@@ -321,7 +321,8 @@ const BY_DESIGN: &[(&str, &str)] = &[
 
 /// The end of a case that has these faults: if some are not those of `short`, they are told, and only they.
 pub fn verdict(mut faults: Vec<String>, short: Option<&Short>) -> Result<(), String> {
-    faults.retain(|fault| !BY_DESIGN.iter().any(|(part, _)| fault.contains(part)));
+    // A bad end is one fault, with all that was said.
+    faults.retain(|fault| fault.starts_with(STATUS) || !BY_DESIGN.iter().any(|(part, _)| fault.contains(part)));
     let known =
         |fault: &String| short.is_some_and(|short| fault.contains(short.says) || short.others.iter().any(|part| fault.contains(part)));
     let (old, new): (Vec<String>, Vec<String>) = faults.into_iter().partition(known);
