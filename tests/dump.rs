@@ -82,8 +82,12 @@ fn names_stand_where_the_calls_are_decided() {
             let Some(nr) = call.nr(abi) else { continue };
             let outcome = sim::run(&program, kernel.endian(), &Call { arch: abi.audit_arch(), nr, args: [0; 6] }).expect("no fault");
             let is_jump = |at: &&usize| [op::JEQ, op::JGE].contains(&program[**at].code);
-            let tree = outcome.path.iter().take_while(|at| program[**at].code != op::LOAD || program[**at].k < codegen::ARGS);
+            // The tree, where x32's numbers are without their bit, ends where something is loaded again.
+            let is_load = |at: &&usize| program[**at].code == op::LOAD;
+            let start = outcome.path.iter().filter(is_load).nth(1).expect("a load of nr");
+            let tree = outcome.path.iter().skip_while(|at| *at != start).skip(1).take_while(|at| !is_load(at));
             let at = *tree.filter(is_jump).last().expect("a comparison");
+            let nr = nr & !abi.nr_bit();
             let taken = if program[at].code == op::JEQ { nr == program[at].k } else { nr >= program[at].k };
             let note = lines[at].split_once("  # ").map_or("", |(_, note)| note);
             let (yes, no) = note.split_once("else ").unwrap_or((note, ""));

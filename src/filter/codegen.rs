@@ -5,14 +5,18 @@
 //! ```text
 //! load arch
 //! first audit architecture? -> its block, else go on
-//!   load nr; [x32 bit? -> x32's tree;] search tree; argument checks; returns
+//!   load nr; [without x32's bit;] search tree
 //! second audit architecture? ...
 //! allow
+//! for the few numbers that x32 has to itself: load nr; x32's bit?; argument checks; returns
 //! ```
 //!
-//! Each block has returns of its own, so that conditional jumps (255 instructions at most) stay inside it. Arguments are loaded
+//! Where conditional jumps (255 instructions at most) do not reach so far, each block has checks and returns of its own. Arguments are loaded
 //! only after the number has matched: `seccomp_is_const_allow()` (kernel/seccomp.c, since 5.11) then marks every other number as always
-//! allowed, and the kernel does not run the program for it at all.
+//! allowed, and the kernel does not run the program for it at all. To find that out it follows the program once for each number of each audit
+//! architecture, 2 ns an instruction, which is half of what installing a filter costs: so the trees are shallow where most numbers are.
+
+use std::collections::BTreeMap;
 
 use crate::arch::{Abi, Endian};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
@@ -54,7 +58,24 @@ const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 /// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every policy for every family.
 pub fn build(family: &[Abi], policy: Policy) -> Result<Program, AsmError> {
     let rules: Vec<Rule> = policy.rules().collect();
+    match assemble(family, &rules, Layout::Shared) {
+        Err(AsmError::TooFar(_)) => assemble(family, &rules, Layout::Separate),
+        done => done,
+    }
+}
+
+/// Where the code is that the search trees lead to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// Behind all blocks, once.
+    Shared,
+    /// Behind each block, where conditional jumps reach it whatever the others' length.
+    Separate,
+}
+
+fn assemble(family: &[Abi], rules: &[Rule], layout: Layout) -> Result<Program, AsmError> {
     let mut asm = Assembler::default();
+    let mut leaves = Leaves::default();
     asm.load(ARCH);
     for (i, abi) in family.iter().enumerate() {
         let audit_arch = abi.audit_arch();
@@ -62,15 +83,24 @@ pub fn build(family: &[Abi], policy: Policy) -> Result<Program, AsmError> {
             continue; // its block is already there
         }
         let sharers: Vec<Abi> = family.iter().copied().filter(|other| other.audit_arch() == audit_arch).collect();
-        let (block, skip, next) = (asm.label(), asm.label(), asm.label());
-        asm.branch(Cond::Eq, audit_arch, block, skip);
-        asm.bind(skip);
-        asm.goto(next); // a conditional jump might not reach over the block
+        let (block, next) = (asm.label(), asm.label());
+        if layout == Layout::Shared {
+            asm.branch(Cond::Eq, audit_arch, block, next);
+        } else {
+            let skip = asm.label();
+            asm.branch(Cond::Eq, audit_arch, block, skip);
+            asm.bind(skip);
+            asm.goto(next);
+        }
         asm.bind(block);
-        emit_block(&mut asm, &sharers, &rules);
+        emit_block(&mut asm, &sharers, rules, &mut leaves);
+        if layout == Layout::Separate {
+            std::mem::take(&mut leaves).emit(&mut asm, *abi);
+        }
         asm.bind(next);
     }
     asm.ret(RET_ALLOW);
+    leaves.emit(&mut asm, family[0]);
     asm.finish()
 }
 
@@ -193,24 +223,96 @@ impl Test {
     }
 }
 
-/// What is known once the number is: an answer, or arguments to look at first.
+/// What an ABI's number comes to: an action, or arguments to look at first.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Leaf {
+struct Answer {
     test: Test,
     action: Action,
 }
 
-impl Leaf {
-    const ALLOW: Leaf = Leaf { test: Test::Always, action: Action::Allow };
+impl Answer {
+    const ALLOW: Answer = Answer { test: Test::Always, action: Action::Allow };
 
-    /// 2 to the number of instructions from here to the end: what balances the search tree.
-    fn weight(self) -> u64 {
-        1 << match self.test {
+    /// The number of instructions from here to the end.
+    fn len(self) -> usize {
+        match self.test {
             Test::Always => 1,
             Test::OneOf { values, .. } => 2 + values.len(),
             Test::NonNull { .. } => 5,
             Test::DeviceNode { .. } => 8,
         }
+    }
+}
+
+/// What is known once the number is, but for x32's bit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Leaf {
+    without_bit: Answer,
+    /// For x32, where it differs.
+    with_bit: Option<(u32, Answer)>,
+}
+
+impl Leaf {
+    const ALLOW: Leaf = Leaf::of(Answer::ALLOW);
+
+    const fn of(answer: Answer) -> Leaf {
+        Leaf { without_bit: answer, with_bit: None }
+    }
+
+    /// The number of instructions from here to the end.
+    fn len(self) -> usize {
+        self.with_bit.map_or(self.without_bit.len(), |(_, answer)| 2 + self.without_bit.len().max(answer.len()))
+    }
+}
+
+/// The leaves that trees lead to, with the labels of their code.
+#[derive(Default)]
+struct Leaves(Vec<(Leaf, Label)>);
+
+impl Leaves {
+    fn label(&mut self, asm: &mut Assembler, leaf: Leaf) -> Label {
+        if let Some((_, label)) = self.0.iter().find(|(known, _)| *known == leaf) {
+            return *label;
+        }
+        let label = asm.label();
+        self.0.push((leaf, label));
+        label
+    }
+
+    /// Emits the code of those that `is` is true of, which asks for the others that it leads to.
+    fn emit_those(&mut self, asm: &mut Assembler, is: fn(Leaf) -> bool, emit: impl Fn(&mut Leaves, &mut Assembler, Leaf)) {
+        let those: Vec<(Leaf, Label)> = self.0.iter().copied().filter(|(leaf, _)| is(*leaf)).collect();
+        self.0.retain(|(leaf, _)| !is(*leaf));
+        for (leaf, label) in those {
+            asm.bind(label);
+            emit(self, asm, leaf);
+        }
+    }
+
+    /// Emits the code: what leads to others first. `abi` stands for its family, where byte order and error numbers are the same.
+    fn emit(mut self, asm: &mut Assembler, abi: Abi) {
+        self.emit_those(
+            asm,
+            |leaf| leaf.with_bit.is_some(),
+            |leaves, asm, leaf| {
+                if let Some((bit, answer)) = leaf.with_bit {
+                    let (yes, no) = (leaves.label(asm, Leaf::of(answer)), leaves.label(asm, Leaf::of(leaf.without_bit)));
+                    asm.load(NR);
+                    asm.branch(Cond::Ge, bit, yes, no);
+                }
+            },
+        );
+        self.emit_those(
+            asm,
+            |leaf| leaf.without_bit.test != Test::Always,
+            |leaves, asm, leaf| {
+                let Answer { test, action } = leaf.without_bit;
+                let miss = leaves.label(asm, Leaf::ALLOW);
+                let hit = leaves.label(asm, Leaf::of(Answer { test: Test::Always, action }));
+                emit_check(asm, abi, test, hit, miss);
+            },
+        );
+        self.emit_those(asm, |_| true, |_, asm, leaf| asm.ret(ret_value(abi, leaf.without_bit.action)));
     }
 }
 
@@ -221,19 +323,36 @@ struct Segment {
     leaf: Leaf,
 }
 
-/// All numbers of `abi` under `rules`, as segments in ascending order without gaps.
-fn segments(abi: Abi, rules: &[Rule]) -> Vec<Segment> {
-    let mut special: Vec<Segment> = rules
-        .iter()
-        .filter_map(|rule| {
-            let leaf = Leaf { test: Test::new(abi, rule.when), action: rule.action };
-            rule.call.nr(abi).map(|start| Segment { start, leaf })
-        })
-        .collect();
-    special.sort_unstable_by_key(|segment| segment.start);
+/// Numbers below this are counted as calls (`NR_syscalls`, of which kernels have no more yet).
+const CALLS: u32 = 512;
 
+/// What balances a search tree: 2 to the number of instructions that the segment before `end` leads to, for the worst case; and the calls in
+/// it, for their average.
+fn weight(segment: Segment, end: u32) -> u64 {
+    let calls = end.min(CALLS).saturating_sub(segment.start);
+    (1 << segment.leaf.len()) + u64::from(calls)
+}
+
+/// All numbers of `sharers` under `rules`, x32's without their bit, as segments in ascending order without gaps.
+fn segments(sharers: &[Abi], rules: &[Rule]) -> Vec<Segment> {
+    let bit = sharers.iter().fold(0, |bit, abi| bit | abi.nr_bit());
+    let has_other = |bit: u32| sharers.iter().any(|abi| abi.nr_bit() == bit);
+    let mut special: BTreeMap<u32, [Answer; 2]> = BTreeMap::new();
+    for abi in sharers {
+        for rule in rules {
+            if let Some(nr) = rule.call.nr(*abi) {
+                let answer = Answer { test: Test::new(*abi, rule.when), action: rule.action };
+                special.entry(nr & !bit).or_insert([Answer::ALLOW; 2])[usize::from(abi.nr_bit() != 0)] = answer;
+            }
+        }
+    }
     let mut all = vec![Segment { start: 0, leaf: Leaf::ALLOW }];
-    for Segment { start, leaf } in special {
+    for (start, [without_bit, with_bit]) in special {
+        let leaf = match (has_other(0), has_other(bit) && bit != 0) {
+            (true, true) if with_bit != without_bit => Leaf { without_bit, with_bit: Some((bit, with_bit)) },
+            (true, _) => Leaf::of(without_bit),
+            (false, _) => Leaf::of(with_bit),
+        };
         let last = all[all.len() - 1];
         if last.start == start {
             all.pop(); // the gap before this number is empty
@@ -247,99 +366,58 @@ fn segments(abi: Abi, rules: &[Rule]) -> Vec<Segment> {
 }
 
 /// One audit architecture's block, entered with the program's first branch. `sharers` are the ABIs that share it: one, or x86-64 and x32.
-fn emit_block(asm: &mut Assembler, sharers: &[Abi], rules: &[Rule]) {
-    let mut leaves: Vec<(Leaf, Label)> = Vec::new();
+fn emit_block(asm: &mut Assembler, sharers: &[Abi], rules: &[Rule], leaves: &mut Leaves) {
+    let bit = sharers.iter().fold(0, |bit, abi| bit | abi.nr_bit());
+    let segments = segments(sharers, rules);
     asm.load(NR);
-    let (with_bit, without_bit) = (|abi: &&Abi| abi.nr_bit() != 0, |abi: &&Abi| abi.nr_bit() == 0);
-    let upper = sharers.iter().find(with_bit).map(|abi| segments(*abi, rules));
-    let lower = sharers.iter().find(without_bit).map(|abi| segments(*abi, rules));
-    let mut entry = |asm: &mut Assembler, segments: &[Segment]| match segments {
-        [only] => (leaf_label(asm, &mut leaves, only.leaf), false),
-        _ => (asm.label(), true),
-    };
-    let mut trees = Vec::new();
-    if let (Some(upper), Some(lower)) = (upper.as_ref(), lower.as_ref()) {
-        let bit = sharers.iter().map(|abi| abi.nr_bit()).max().unwrap_or(0);
-        let (yes, no) = (entry(asm, upper), entry(asm, lower));
-        asm.branch(Cond::Ge, bit, yes.0, no.0);
-        trees.push((no, lower));
-        trees.push((yes, upper));
-    } else if let Some(segments) = lower.as_ref().or(upper.as_ref()) {
-        let only = entry(asm, segments);
-        if !only.1 {
-            asm.goto(only.0);
-        }
-        trees.push((only, segments));
+    if bit != 0 {
+        asm.and(!bit);
     }
-    for ((label, is_tree), segments) in trees {
-        if is_tree {
-            asm.bind(label);
-            emit_tree(asm, segments, &mut leaves);
+    match segments[..] {
+        [only] => {
+            let label = leaves.label(asm, only.leaf);
+            asm.goto(label);
         }
+        _ => emit_tree(asm, &segments, u32::MAX, leaves),
     }
-    emit_leaves(asm, sharers[0], leaves);
 }
 
-/// The label of `leaf`'s code, which [`emit_leaves`] emits behind the trees.
-fn leaf_label(asm: &mut Assembler, leaves: &mut Vec<(Leaf, Label)>, leaf: Leaf) -> Label {
-    if let Some((_, label)) = leaves.iter().find(|(known, _)| *known == leaf) {
-        return *label;
-    }
-    let label = asm.label();
-    leaves.push((leaf, label));
-    label
-}
-
-/// Decides among two or more `segments` by comparisons with the accumulator, which holds the number.
-fn emit_tree(asm: &mut Assembler, segments: &[Segment], leaves: &mut Vec<(Leaf, Label)>) {
+/// Decides among two or more `segments` before `end` by comparisons with the accumulator, which holds the number.
+fn emit_tree(asm: &mut Assembler, segments: &[Segment], end: u32, leaves: &mut Leaves) {
     if let [below, one, above] = segments {
         if below.leaf == above.leaf && above.start - one.start == 1 {
-            let (yes, no) = (leaf_label(asm, leaves, one.leaf), leaf_label(asm, leaves, below.leaf));
+            let (yes, no) = (leaves.label(asm, one.leaf), leaves.label(asm, below.leaf));
             asm.branch(Cond::Eq, one.start, yes, no);
             return;
         }
     }
-    let (left, right) = segments.split_at(balanced_split(segments));
+    let (left, right) = segments.split_at(balanced_split(segments, end));
     let mut entry = |asm: &mut Assembler, half: &[Segment]| match half {
-        [only] => leaf_label(asm, leaves, only.leaf),
+        [only] => leaves.label(asm, only.leaf),
         _ => asm.label(),
     };
     let (no, yes) = (entry(asm, left), entry(asm, right));
     asm.branch(Cond::Ge, right[0].start, yes, no);
-    for (label, half) in [(no, left), (yes, right)] {
+    for (label, half, end) in [(no, left, right[0].start), (yes, right, end)] {
         if half.len() > 1 {
             asm.bind(label);
-            emit_tree(asm, half, leaves);
+            emit_tree(asm, half, end, leaves);
         }
     }
 }
 
-/// Where to split `segments` so that the heavier half is as light as can be.
-fn balanced_split(segments: &[Segment]) -> usize {
-    let total: u64 = segments.iter().map(|segment| segment.leaf.weight()).sum();
+/// Where to split `segments` before `end` so that the heavier half is as light as can be.
+fn balanced_split(segments: &[Segment], end: u32) -> usize {
+    let ends = segments[1..].iter().map(|next| next.start).chain([end]);
+    let weights: Vec<u64> = segments.iter().zip(ends).map(|(segment, end)| weight(*segment, end)).collect();
+    let total: u64 = weights.iter().sum();
     let mut left = 0;
     (1..segments.len())
         .min_by_key(|at| {
-            left += segments[at - 1].leaf.weight();
+            left += weights[at - 1];
             left.max(total - left)
         })
         .unwrap_or(1)
-}
-
-/// The argument checks, then the returns they lead to.
-fn emit_leaves(asm: &mut Assembler, abi: Abi, mut leaves: Vec<(Leaf, Label)>) {
-    let checks: Vec<(Leaf, Label)> = leaves.iter().copied().filter(|(leaf, _)| leaf.test != Test::Always).collect();
-    leaves.retain(|(leaf, _)| leaf.test == Test::Always);
-    for (leaf, label) in checks {
-        let allow = leaf_label(asm, &mut leaves, Leaf::ALLOW);
-        let hit = leaf_label(asm, &mut leaves, Leaf { test: Test::Always, action: leaf.action });
-        asm.bind(label);
-        emit_check(asm, abi, leaf.test, hit, allow);
-    }
-    for (leaf, label) in leaves {
-        asm.bind(label);
-        asm.ret(ret_value(abi, leaf.action));
-    }
 }
 
 /// Goes to `hit` if the arguments meet `test`, else to `miss`.

@@ -96,6 +96,8 @@ fn known(program: &[sock_filter]) -> Vec<Option<Known>> {
             }
         };
         match insn.code {
+            // The number read again is x32's, too, where the tree was without its bit.
+            op::LOAD if insn.k == NR => reach(0, Some(Known { loaded: NR, nr: (0, u32::MAX), ..now })),
             op::LOAD => reach(0, Some(Known { loaded: insn.k, ..now })),
             op::AND => reach(0, Some(now)),
             op::GOTO => reach(insn.k, Some(now)),
@@ -140,13 +142,15 @@ fn compared(program: &[sock_filter], family: &[Abi], at: usize, known: Known) ->
     }
 }
 
-/// The calls from the first to the last of `nr`, without the number `but`, if it is a run of calls without gaps.
+/// The calls from the first to the last of `nr`, without the number `but`, if it is a run of calls without gaps. A number that has a call with
+/// x32's bit only means that.
 fn names(arch: u32, nr: (u32, u32), but: Option<u32>) -> Option<String> {
     if nr.1 - nr.0 > 64 {
         return None;
     }
-    let calls: Option<Vec<&str>> =
-        (nr.0..=nr.1).filter(|nr| but != Some(*nr)).map(|nr| Some(Sysno::of(Abi::of(arch, nr)?, nr)?.name())).collect();
+    let call = |nr: u32| Sysno::of(Abi::of(arch, nr)?, nr);
+    let name = |nr: u32| Some(call(nr).or_else(|| call(nr | Abi::X32.nr_bit()))?.name());
+    let calls: Option<Vec<&str>> = (nr.0..=nr.1).filter(|nr| but != Some(*nr)).map(name).collect();
     calls.map(|calls| calls.join(" "))
 }
 

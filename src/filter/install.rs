@@ -35,6 +35,7 @@ impl std::error::Error for InstallError {}
 ///
 /// # Errors
 /// [`InstallError::Refused`] with seccomp(2)'s error.
+#[inline]
 pub fn install(program: &[sock_filter]) -> Result<(), InstallError> {
     // From 4.17 to 5.15 a filter also turns on the mitigation of speculative store bypass, which slows the command down; SPEC_ALLOW
     // leaves that as it is (kernel/seccomp.c, seccomp_assign_mode). Kernels before 4.17 answer EINVAL to the flag.
@@ -54,6 +55,7 @@ pub fn install_with_listener(program: &[sock_filter]) -> Result<OwnedFd, Install
 }
 
 /// seccomp(2) with the first of `choices` of flags that the kernel knows; what it returns.
+#[inline]
 fn first_known(choices: &[libc::c_ulong], program: &[sock_filter]) -> Result<RawFd, InstallError> {
     /// `struct sock_fprog`, include/uapi/linux/filter.h.
     #[repr(C)]
@@ -82,6 +84,7 @@ fn first_known(choices: &[libc::c_ulong], program: &[sock_filter]) -> Result<Raw
 ///
 /// # Errors
 /// [`InstallError::NoAnswer`] if the kernel, or another filter, answered instead.
+#[inline]
 pub fn probe() -> Result<(), InstallError> {
     kexec_load(HELLO).map(drop).map_err(InstallError::NoAnswer)
 }
@@ -135,6 +138,7 @@ fn ask() -> Result<libc::c_long, Errno> {
     kexec_load(HELLO).or_else(|refused| setgroups(HELLO).map_err(|_| refused))
 }
 
+#[inline]
 fn kexec_load(entry: usize) -> Result<libc::c_long, Errno> {
     let (segments, flags) = (usize::MAX, usize::MAX);
     // SAFETY: the segment pointer is null and the count out of range, so that no memory is touched, whoever answers.

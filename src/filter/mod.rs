@@ -33,6 +33,7 @@ static DEFAULTS: [&[sock_filter]; Level::ALL.len()] = {
 ///
 /// # Errors
 /// [`build`]'s.
+#[inline]
 pub fn program(policy: Policy) -> Result<Cow<'static, [sock_filter]>, AsmError> {
     if policy == Policy::of(policy.level) {
         Ok(DEFAULTS[policy.level as usize].into())
