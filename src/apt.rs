@@ -4,15 +4,16 @@
 //! The name is `/proc/PID/fd/N`, with PID the command's own, and not `/proc/self/fd/N`: whoever runs apt may have closed the descriptor
 //! (Python's subprocess does, and apt itself before maintainer scripts), but the command that zroot became still holds it.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, fcntl, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
@@ -57,22 +58,24 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
 ///
 /// # Errors
 /// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
+#[inline]
 pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
     // The process's number in this /proc, which may belong to another pid namespace: getpid(2) would be wrong there.
-    // (std's read_link begins with 256 bytes, nix's with PATH_MAX: four pages that malloc would have to get from the kernel.)
-    let pid = match fs::read_link("/proc/self") {
-        Ok(pid) => pid.into_os_string(),
-        Err(error) => match Errno::from_raw(error.raw_os_error().unwrap_or_default()) {
-            Errno::ENOENT | Errno::EINVAL | Errno::ENOTDIR | Errno::EACCES => return Ok(None),
-            errno => return Err(errno.into()),
-        },
+    let pid = match readlink(c"/proc/self") {
+        Ok(pid) => pid,
+        Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOTDIR | Errno::EACCES) => return Ok(None),
+        Err(errno) => return Err(errno.into()),
     };
     let memfd = memfd_create(c"apt.conf", MFdFlags::empty())?;
     let fd = fcntl(&memfd, FcntlArg::F_DUPFD(LOWEST_FD)).or_else(|errno| match errno {
         Errno::EINVAL => fcntl(&memfd, FcntlArg::F_DUPFD(0)), // RLIMIT_NOFILE is lower than that
         _ => Err(errno),
     })?;
-    File::from(memfd).write_all(&contents(inherited))?;
+    // Nobody can have made it smaller, so that a short write means no memory.
+    let contents = contents(inherited);
+    if nix::unistd::write(memfd, &contents)? < contents.len() {
+        return Err(Errno::ENOSPC.into());
+    }
     let mut path = b"/proc/".to_vec();
     path.extend_from_slice(&pid.into_vec());
     path.extend_from_slice(format!("/fd/{fd}").as_bytes());
@@ -86,21 +89,27 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
 ///
 /// # Errors
 /// [`scratch::file`]'s.
+#[inline(never)]
 pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>> {
     let contents = contents(inherited);
-    if inherited.is_some_and(|path| read(path).is_some_and(|old| old == contents)) {
+    if inherited.is_some_and(|path| read(path).is_some_and(|old| *old == *contents)) {
         return Ok(None);
     }
     let path = scratch::file(&[Path::new("/proc"), Path::new("/sys")], "apt.conf", &contents)?;
     Ok(Some(CString::new(path.into_os_string().into_vec())?))
 }
 
-fn contents(inherited: Option<&CStr>) -> Vec<u8> {
-    let own = inherited.and_then(read).unwrap_or_default();
-    if own.starts_with(SETTINGS.as_bytes()) { own } else { [SETTINGS.as_bytes(), &own].concat() }
+#[inline]
+fn contents(inherited: Option<&CStr>) -> Cow<'static, [u8]> {
+    match inherited.and_then(read) {
+        None => SETTINGS.as_bytes().into(),
+        Some(own) if own.starts_with(SETTINGS.as_bytes()) => own.into(),
+        Some(own) => [SETTINGS.as_bytes(), &own].concat().into(),
+    }
 }
 
 /// The contents of a regular file; a FIFO would make us wait.
+#[inline(never)]
 fn read(path: &CStr) -> Option<Vec<u8>> {
     let path = Path::new(OsStr::from_bytes(path.to_bytes()));
     path.metadata().ok().filter(fs::Metadata::is_file)?;

@@ -21,6 +21,7 @@ const FORWARDED: [Signal; 4] = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGUSR1
 ///
 /// # Errors
 /// fork(2)'s.
+#[inline(never)]
 pub fn wait_for_child() -> Result<Option<End>, Errno> {
     let mut signals = SigSet::from_iter(FORWARDED);
     signals.add(Signal::SIGCHLD);

@@ -221,6 +221,7 @@ impl Plan<'_> {
 
     /// What the filter answers at `level`.
     #[must_use]
+    #[inline]
     pub const fn policy(&self, level: Level) -> Policy {
         Policy { is_watched: self.is_watched(), ..policy(level, self.fake, self.no_fake) }
     }
@@ -312,12 +313,9 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
     let (typed, command) = if args.len() > 1 && !first.starts_with(b"-") {
         (Args::default(), 1)
     } else {
-        let definition = definition();
-        let (options, command) = end_of_options(&definition, &args);
-        let typed = if options == 1 { Ok(Args::default()) } else { parse_options(definition, &args[..options])? };
-        match typed {
-            Ok(typed) => (typed, command),
-            Err(text) => return Ok(Request::Print(text)),
+        match options(&args)? {
+            (Ok(typed), command) => (typed, command),
+            (Err(text), _) => return Ok(Request::Print(text)),
         }
     };
     let command = args.get(command..).unwrap_or_default();
@@ -330,6 +328,15 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
         Some(form) => Request::Check(form, plan),
         None => Request::Run(plan),
     })
+}
+
+/// The options of `args`, or the text that they ask for, and where COMMAND begins.
+#[inline(never)] // for a small stack where it is not called
+fn options(args: &[Cow<'_, CStr>]) -> Result<(Result<Args, String>, usize), Failure> {
+    let definition = definition();
+    let (options, command) = end_of_options(&definition, args);
+    let typed = if options == 1 { Ok(Args::default()) } else { parse_options(definition, &args[..options])? };
+    Ok((typed, command))
 }
 
 /// Where the options end and where COMMAND begins: at the first argument that is neither an option nor an option's value, or after `--`.
@@ -432,13 +439,14 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         no_fake,
         summary: typed.summary.map(Output::new),
         trace: typed.trace.map(Output::new),
-        fail_on: typed.fail_on.into_iter().fold(ClassSet::EMPTY, ClassSet::union),
+        fail_on: typed.fail_on.iter().copied().fold(ClassSet::EMPTY, ClassSet::union),
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })
 }
 
 /// The classes to add and to remove.
+#[inline]
 fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
     // By its name: 'all' means what there is at the level.
     let at_zero = matches!(typed.consistency, None | Some(Consistency::Zero));

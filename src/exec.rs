@@ -92,6 +92,7 @@ enum Look {
     Unfit(&'static str, Option<String>),
 }
 
+#[inline]
 fn look(status: nix::Result<FileStat>) -> Look {
     match status {
         Err(errno @ (Errno::ENOENT | Errno::ENOTDIR)) => Look::Missing(errno),
@@ -113,6 +114,7 @@ fn look(status: nix::Result<FileStat>) -> Look {
 /// Becomes the first of `candidates` (from [`find`]) that the kernel runs, with `args` (its own name first) and `env` (`NAME=value`).
 /// Returns only if none can be run.
 #[must_use]
+#[inline]
 pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
     let searched = args.first().is_some_and(|name| !name.to_bytes().contains(&b'/'));
     let mut failure = None;
@@ -143,6 +145,7 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
 }
 
 /// ENOEXEC: a script without `#!` goes to the shell, as execvp(3) has it; a binary is another machine's, or broken.
+#[inline]
 fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
     let head = head(path);
     if !head.contains(&0) {

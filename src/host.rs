@@ -87,6 +87,7 @@ pub fn id_ranges(map: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
 
 /// Whether the process is root for whom ownership is real: uid 0 over more than one mapped uid and gid, with the capabilities to use them.
 #[must_use]
+#[inline(never)]
 pub fn is_real_root() -> bool {
     use caps::{CapSet, Capability};
     let many = |path| fs::read_to_string(path).is_ok_and(|map| id_ranges(&map).map(|(_, count)| count).sum::<u64>() > 1);

@@ -5,6 +5,8 @@
 
 #![no_main]
 
+mod arena;
+
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
@@ -13,6 +15,7 @@ use std::io::{Write, stderr, stdout};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::slice;
 
 use anyhow::{Context, bail};
 use libc::{c_char, c_int};
@@ -21,6 +24,7 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
+use arena::Arena;
 use zroot::arch::Abi;
 use zroot::beside::{self, End};
 use zroot::check::Form;
@@ -38,6 +42,9 @@ use zroot::supervisor::report::{Sink, Watchers};
 use zroot::supervisor::{self, Unavailable};
 use zroot::{VERSION, apt, check, cli, exec, explain, filter, hint, namespace};
 
+#[global_allocator]
+static MEMORY: Arena = Arena::new();
+
 /// What the kernel starts zroot with.
 struct Start {
     args: Vec<&'static CStr>,
@@ -50,8 +57,8 @@ struct Start {
 impl Start {
     fn variable(&self, name: &str) -> Option<&'static CStr> {
         self.env.iter().find_map(|entry| {
-            let value = entry.to_bytes_with_nul().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
-            CStr::from_bytes_with_nul(value).ok()
+            entry.to_bytes().strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+            Some(&entry[name.len() + 1..])
         })
     }
 }
@@ -59,15 +66,21 @@ impl Start {
 /// The C library's entry point.
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
-pub extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
-    let strings = |array: *const *const c_char, most: usize| -> Vec<&'static CStr> {
+pub extern "C" fn main(_argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
+    let strings = |array: *const *const c_char| -> Vec<&'static CStr> {
         // SAFETY: the kernel lays out argv and envp as arrays of C strings that a null pointer ends (fs/binfmt_elf.c,
-        // create_elf_tables), argv with argc strings, and they stay in place until execve; nothing here writes to them.
-        unsafe { (0..most).map(|i| *array.add(i)).take_while(|entry| !entry.is_null()).map(|entry| CStr::from_ptr(entry)).collect() }
+        // create_elf_tables), and they stay in place until execve; nothing here writes to them.
+        unsafe {
+            let mut len = 0;
+            while !(*array.add(len)).is_null() {
+                len += 1;
+            }
+            slice::from_raw_parts(array, len).iter().map(|entry| CStr::from_ptr(*entry)).collect()
+        }
     };
     let start = Start {
-        args: strings(argv, usize::try_from(argc).unwrap_or(0)),
-        env: strings(envp, usize::MAX),
+        args: strings(argv),
+        env: strings(envp),
         // SAFETY: getauxval(3) only reads the auxiliary vector.
         secure: unsafe { libc::getauxval(libc::AT_SECURE) } != 0,
     };
@@ -104,6 +117,7 @@ fn run(start: &Start) -> anyhow::Result<u8> {
 }
 
 /// Says what this host lets zroot do. The exit status says whether the default level works.
+#[inline(never)]
 fn check(form: Form, plan: &Plan) -> anyhow::Result<u8> {
     let check = check::run(Level::ALL.map(|level| plan.policy(level)), plan.userns == Userns::Auto, plan.chdir());
     let text = match form {
@@ -132,12 +146,13 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     let [trace, summary] = [&plan.trace, &plan.summary].map(|output| output.as_ref().map(Output::absolute));
     let mut root = plan.root.as_deref().map(|dir| Root::open(dir, &plan.binds)).transpose()?;
     match &root {
-        None => plan.chdir.as_deref().map_or(Ok(()), chdir),
-        Some(root) => root.has_dir(plan.chdir()),
+        None if plan.chdir.is_none() => {}
+        None => enter_dir(plan, chdir)?,
+        Some(root) => enter_dir(plan, |dir| root.has_dir(dir))?,
     }
-    .map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(plan.chdir())), errno))?;
     let args: Vec<&CStr> = plan.command.iter().map(AsRef::as_ref).collect();
-    let mut env: Vec<Cow<CStr>> = start.env.iter().map(|entry| Cow::Borrowed(*entry)).collect();
+    let mut env: Vec<Cow<CStr>> = Vec::with_capacity(start.env.len() + 2); // ZROOT and APT_CONFIG
+    env.extend(start.env.iter().map(|entry| Cow::Borrowed(*entry)));
     let candidates = exec::find(args[0], start.variable("PATH").map(CStr::to_bytes), |path| match &root {
         None => stat(path),
         Some(root) => root.stat(&plan.chdir().join(OsStr::from_bytes(path.to_bytes()))),
@@ -152,8 +167,10 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     let inherited = start.variable(apt::VARIABLE);
     let wants_apt_config = plan.apt_config && needed;
     let mut apt_config = if wants_apt_config { apt::config_in_memory(inherited)? } else { None };
-    let made = root.as_mut().map(|root| root.furnish(say)).transpose()?.unwrap_or_default();
-    let guard = Guard::start(made).map_err(|errno| Failure::errno("cannot start the process that tidies up", errno))?;
+    let guard = match &mut root {
+        Some(root) => Guard::start(root.furnish(say)?).map_err(|errno| Failure::errno("cannot start the process that tidies up", errno))?,
+        None => None,
+    };
 
     match plan.userns {
         _ if !needed => say(format_args!("not needed: already root over more than one id")),
@@ -167,7 +184,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     }
     if let Some(root) = root {
         root.enter(guard.as_ref())?;
-        chdir(plan.chdir()).map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(plan.chdir())), errno))?;
+        enter_dir(plan, chdir)?;
         say(format_args!("root directory: {}", plan.root.as_deref().unwrap_or(Path::new("/")).display()));
     }
     if !needed {
@@ -182,7 +199,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     }
     set(&mut env, "ZROOT", VERSION.as_bytes())?;
     if let Some(path) = apt_config {
-        say(format_args!("{}={}", apt::VARIABLE, path.to_string_lossy()));
+        say(format_args!("{}={}", apt::VARIABLE, Path::new(OsStr::from_bytes(path.to_bytes())).display()));
         set(&mut env, apt::VARIABLE, path.as_bytes())?;
     }
     if !plan.allow_new_privs {
@@ -204,11 +221,19 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     Err(exec::become_command(&candidates, &args, &env).into())
 }
 
+/// Does `enter` with the directory where the command starts.
+#[inline(never)]
+fn enter_dir(plan: &Plan, enter: impl Fn(&Path) -> nix::Result<()>) -> Result<(), Failure> {
+    let dir = plan.chdir();
+    enter(dir).map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(dir)), errno))
+}
+
 /// The classes that are the same at every level: a filter alone does for them.
 const FILTER_ONLY: ClassSet = ClassSet::ALL.minus(Level::Selective.default_classes());
 
 /// Turns the emulation on, at the level that was asked for, and proves that it answers. A supervisor around us goes on to answer what it does,
 /// because there can be no second one.
+#[inline(never)]
 fn emulate(plan: &Plan, outer: Option<Outer>, watchers: Watchers, say: impl Fn(fmt::Arguments)) -> anyhow::Result<()> {
     if let Some(Outer::Supervisor(outer)) = outer {
         if plan.is_watched() {
@@ -267,6 +292,7 @@ fn verdict(end: End, forbidden: ClassSet, seen: ClassSet) -> Result<u8, Failure>
 }
 
 /// Opens what reports go to.
+#[inline(never)]
 fn sink(output: Output) -> Result<Sink, Failure> {
     let failed = |name: &str, error: &std::io::Error| Failure::new(format!("cannot write to {name}: {}", cause(error)));
     match output {
@@ -300,6 +326,7 @@ fn set(env: &mut Vec<Cow<CStr>>, name: &str, value: &[u8]) -> anyhow::Result<()>
 }
 
 /// Prints what went wrong and returns the exit status.
+#[inline(never)]
 fn report(error: &anyhow::Error) -> u8 {
     let advice = hint::for_error(error, Facts::read);
     let status = error.downcast_ref::<Failure>().map_or(FAILED, |failure| failure.status);

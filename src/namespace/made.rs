@@ -201,6 +201,7 @@ impl Guard {
     ///
     /// # Errors
     /// fork(2)'s, pipe(2)'s or inotify_init(2)'s; nothing is left then.
+    #[inline(never)]
     pub fn start(made: Made) -> Result<Option<Guard>, Errno> {
         if made.things.is_empty() {
             return Ok(None);

@@ -5,9 +5,8 @@ pub mod resolve;
 pub mod root;
 pub mod scratch;
 
+use std::ffi::CStr;
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
 use std::path::Path;
 
 use caps::{CapSet, Capability};
@@ -70,6 +69,7 @@ pub enum Entered {
 /// # Errors
 /// [`Refused`]. If the stage is [`Stage::Unshare`], nothing has changed; later stages leave a process without mapped ids, good for nothing
 /// but saying so.
+#[inline]
 pub fn become_root() -> Result<Entered, Refused> {
     let (uid, gid) = (geteuid(), getegid());
     // Since 5.12 the outer uid 0 can only be mapped by who had CAP_SETFCAP before the unshare (kernel/user_namespace.c, verify_root_map), and
@@ -80,23 +80,25 @@ pub fn become_root() -> Result<Entered, Refused> {
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER) {
         return if uid.is_root() { Ok(Entered::AlreadyRoot(errno)) } else { Err(Refused { stage: Stage::Unshare, errno }) };
     }
-    write(Stage::Setgroups, "/proc/self/setgroups", "deny")?;
-    write(Stage::UidMap, "/proc/self/uid_map", &format!("0 {uid} 1"))?;
-    write(Stage::GidMap, "/proc/self/gid_map", &format!("0 {gid} 1"))?;
+    write(Stage::Setgroups, c"/proc/self/setgroups", "deny")?;
+    write(Stage::UidMap, c"/proc/self/uid_map", &format!("0 {uid} 1"))?;
+    write(Stage::GidMap, c"/proc/self/gid_map", &format!("0 {gid} 1"))?;
     Ok(Entered::Namespace(uid, gid))
 }
 
-fn write(stage: Stage, path: &str, text: &str) -> Result<(), Refused> {
-    let attempt = || OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes());
+#[inline]
+fn write(stage: Stage, path: &CStr, text: &str) -> Result<(), Refused> {
+    let attempt = || {
+        let file = open(path, OFlag::O_WRONLY, Mode::empty())?;
+        nix::unistd::write(file, text.as_bytes()) // whole or not at all (kernel/user_namespace.c)
+    };
     let result = match attempt() {
         // The files in /proc/self belong to root while the process is not dumpable: its executable cannot be read by its user
         // (mode 0711; fs/exec.c, would_dump). execve sets that anew.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            set_dumpable(true).map_err(io::Error::from).and_then(|()| attempt())
-        }
+        Err(Errno::EACCES) => set_dumpable(true).and_then(|()| attempt()),
         result => result,
     };
-    result.map_err(|error| Refused { stage, errno: error.raw_os_error().map_or(Errno::EIO, Errno::from_raw) })
+    result.map(drop).map_err(|errno| Refused { stage, errno })
 }
 
 /// Sets `propagation` for all mounts of this new mount namespace, so that what is mounted in it does not appear in the one it was copied

@@ -72,6 +72,7 @@ impl Root {
     ///
     /// # Errors
     /// [`Failure`] that names what is missing or refused.
+    #[inline(never)]
     pub fn open(path: &Path, binds: &[Bind]) -> Result<Root, Failure> {
         let named = || format!("root directory {}", shown(path));
         let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(|errno| Failure::errno(named(), errno))?;
@@ -201,6 +202,7 @@ impl Root {
     ///
     /// # Errors
     /// [`Failure`] if a bind's target cannot be made; nothing is left then.
+    #[inline(never)]
     pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
         let made = if self.present { Ok(Made::default()) } else { Made::inside(self.dir.as_fd()) };
         let mut made = made.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
@@ -241,6 +243,7 @@ impl Root {
     ///
     /// # Errors
     /// [`Failure`]; the process is good for nothing but saying so.
+    #[inline(never)]
     pub fn enter(self, guard: Option<&Guard>) -> Result<(), Failure> {
         unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| {
             let hint = "mounting needs CAP_SYS_ADMIN, which --userns=auto brings where user namespaces are allowed";

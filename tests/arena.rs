@@ -1,0 +1,138 @@
+//! The allocator, against what callers rely on: blocks that are disjoint, aligned, and keep what was written to them, whichever of its two
+//! memories they come from.
+
+#![allow(unsafe_code)] // GlobalAlloc's methods are unsafe
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::thread;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+#[path = "../src/arena.rs"]
+mod arena;
+
+use arena::Arena;
+
+/// A block with the byte that it is full of.
+struct Block {
+    at: *mut u8,
+    layout: Layout,
+    mark: u8,
+}
+
+impl Block {
+    fn new(arena: &Arena, layout: Layout, mark: u8, zeroed: bool) -> Block {
+        // SAFETY: no layout here is empty.
+        let at = unsafe { if zeroed { arena.alloc_zeroed(layout) } else { arena.alloc(layout) } };
+        let mut block = Block { at, layout, mark: 0 };
+        if zeroed {
+            block.check(layout.size());
+        }
+        block.fill(mark);
+        block
+    }
+
+    fn fill(&mut self, mark: u8) {
+        assert!(!self.at.is_null() && self.at.addr() % self.layout.align() == 0, "{:?} at {:?}", self.layout, self.at);
+        self.mark = mark;
+        // SAFETY: the block is ours and has that size.
+        unsafe { self.at.write_bytes(mark, self.layout.size()) };
+    }
+
+    /// The first `len` bytes are as they were written.
+    fn check(&self, len: usize) {
+        // SAFETY: the block is ours, and its bytes were written.
+        let bytes = unsafe { std::slice::from_raw_parts(self.at, len) };
+        assert!(bytes.iter().all(|byte| *byte == self.mark), "{:?} at {:?}: not {}: {bytes:?}", self.layout, self.at, self.mark);
+    }
+
+    fn resize(&mut self, arena: &Arena, size: usize) {
+        let kept = size.min(self.layout.size());
+        // SAFETY: the block came from there with this layout, and the new size is not 0.
+        self.at = unsafe { arena.realloc(self.at, self.layout, size) };
+        self.layout = Layout::from_size_align(size, self.layout.align()).expect("a layout");
+        self.check(kept);
+        self.fill(self.mark);
+    }
+
+    fn free(self, arena: &Arena) {
+        self.check(self.layout.size());
+        // SAFETY: the block came from there with this layout, and is not used again.
+        unsafe { arena.dealloc(self.at, self.layout) };
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Alloc { size: usize, align_bits: u32, zeroed: bool },
+    Realloc { which: usize, size: usize },
+    Free { which: usize },
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let size = prop_oneof![8 => 1..300_usize, 2 => 1..5_000_usize, 1 => 30_000..70_000_usize];
+    prop_oneof![
+        3 => (size.clone(), 0..7_u32, any::<bool>()).prop_map(|(size, align_bits, zeroed)| Step::Alloc { size, align_bits, zeroed }),
+        3 => (any::<usize>(), size).prop_map(|(which, size)| Step::Realloc { which, size }),
+        2 => any::<usize>().prop_map(|which| Step::Free { which }),
+    ]
+}
+
+fn run(arena: &Arena, steps: &[Step]) {
+    let mut blocks: Vec<Block> = Vec::new();
+    for (step, mark) in steps.iter().zip((1..=u8::MAX).cycle()) {
+        match *step {
+            Step::Alloc { size, align_bits, zeroed } => {
+                let layout = Layout::from_size_align(size, 1 << align_bits).expect("a layout");
+                blocks.push(Block::new(arena, layout, mark, zeroed));
+            }
+            Step::Realloc { which, size } if !blocks.is_empty() => {
+                let which = which % blocks.len();
+                blocks[which].resize(arena, size);
+            }
+            Step::Free { which } if !blocks.is_empty() => {
+                let which = which % blocks.len();
+                blocks.swap_remove(which).free(arena);
+            }
+            _ => {}
+        }
+        for block in &blocks {
+            block.check(block.layout.size());
+        }
+    }
+    for block in blocks {
+        block.free(arena);
+    }
+}
+
+proptest! {
+    #[test]
+    fn blocks_are_disjoint_and_keep_their_contents(steps in vec(any_step(), 0..120)) {
+        run(&Arena::new(), &steps);
+    }
+
+    #[test]
+    fn threads_get_blocks_of_their_own(steps in vec(vec(any_step(), 0..40), 4)) {
+        let arena = Arena::new();
+        thread::scope(|scope| {
+            for steps in &steps {
+                scope.spawn(|| run(&arena, steps));
+            }
+        });
+    }
+}
+
+#[test]
+fn the_last_block_grows_in_place_and_is_given_back() {
+    let arena = Arena::new();
+    let layout = Layout::from_size_align(100, 8).expect("a layout");
+    let mut block = Block::new(&arena, layout, 1, false);
+    let at = block.at;
+    block.resize(&arena, 1000);
+    assert_eq!(block.at, at);
+    block.free(&arena);
+    let block = Block::new(&arena, layout, 2, true);
+    assert_eq!(block.at, at);
+    block.free(&arena);
+}
