@@ -169,9 +169,10 @@ impl Verdicts {
             "start" => {
                 self.add(table, "start against static C on glibc", "zroot", "C, static, glibc", 0, 1.10);
                 self.add(table, "start, built for musl, against static C on musl", workloads::MUSL, "C, static, musl", 0, 1.10);
-                self.add(table, "start against C without libc (to go towards)", "zroot", "C, without libc", 0, 1.10);
-                for (row, built) in [("zroot", ""), (workloads::MUSL, ", built for musl")] {
-                    self.add(table, &format!("start against enroot-nsenter{built}"), row, "enroot-nsenter", 0, 1.0);
+                for (row, built) in [("zroot", ""), (workloads::MUSL, ", built for musl,")] {
+                    let what = format!("start{built} against C without libc (to go towards)");
+                    self.add(table, &what, row, "C, without libc", 0, 1.10);
+                    self.add(table, &format!("start{built} against enroot-nsenter"), row, "enroot-nsenter", 0, 1.0);
                 }
             }
             "root" => {
