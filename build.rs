@@ -33,6 +33,17 @@ fn main() {
             "cargo::warning=zroot will be linked dynamically: add `-C target-feature=+crt-static` to RUSTFLAGS for a static executable"
         );
     }
+
+    println!("cargo::rerun-if-changed=start.ld");
+    if release && env::var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("musl") && reads_scripts() {
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", Path::new(env!("CARGO_MANIFEST_DIR")).join("start.ld").display());
+    }
+}
+
+/// Whether the linker is none of those that are known to take no script beside their own. GNU ld and lld, which are there by default, do.
+fn reads_scripts() -> bool {
+    let told = ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_LINKER"].map(|name| env::var(name).unwrap_or_default());
+    !["mold", "gold", "wild"].into_iter().any(|name| told.iter().any(|told| told.contains(name)))
 }
 
 /// An array expression with each ABI's default programs, in the order of `Abi::ALL`, and of `Level::ALL` inside.

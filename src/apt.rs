@@ -76,9 +76,7 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
     if nix::unistd::write(memfd, &contents)? < contents.len() {
         return Err(Errno::ENOSPC.into());
     }
-    let mut path = b"/proc/".to_vec();
-    path.extend_from_slice(&pid.into_vec());
-    path.extend_from_slice(format!("/fd/{fd}").as_bytes());
+    let path = [b"/proc/", pid.as_bytes(), format!("/fd/{fd}").as_bytes()].concat();
     let path = CString::new(path)?;
     // A mere copy of a /proc has a "self", too. (To look for the file itself would have the kernel make inodes for all of its path.)
     Ok(statfs(c"/proc").is_ok_and(|proc| proc.filesystem_type() == PROC_SUPER_MAGIC).then_some(path))
