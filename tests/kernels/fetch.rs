@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use crate::common::{give, keep, run, user};
 use crate::debian::Mirror;
@@ -13,8 +14,11 @@ pub struct Unreachable(pub String);
 
 pub type Fetched<T> = Result<T, Unreachable>;
 
-/// A directory that is made once and stays; `make` fills it. Its name is all that says what is in it.
+/// A directory that is made once and stays; `make` fills it, and asks for no other. Its name is all that says what is in it.
 pub fn cached(name: &str, make: impl FnOnce(&Path) -> Fetched<()>) -> Fetched<PathBuf> {
+    // Two jobs may want the same one.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let home = keep().join("kernels");
     let place = home.join(name);
     if place.exists() {
