@@ -49,7 +49,7 @@ pub fn install(bench: &Bench, tree: &str, disk: bool) -> Group {
     let place = if disk { bench.places.disk.path() } else { bench.places.tmpfs.path() };
     let title = format!("`apt-get install {set}` on {}", if disk { "the disk" } else { "tmpfs" });
     let cases = cases(bench, tree, &place.join("apt"), disk, set);
-    Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: bench.rounds(3, 7), warm: false }
+    Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: bench.rounds(3, 15), warm: false }
 }
 
 fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<Case> {

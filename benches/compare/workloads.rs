@@ -223,7 +223,7 @@ impl Bench {
             }
         }
         let columns = vec!["write+fsync"];
-        Some(Group { title: "fsync on the disk".into(), columns, source: Source::Printed, cases, rounds: self.rounds(5, 11), warm: true })
+        Some(Group { title: "fsync on the disk".into(), columns, source: Source::Printed, cases, rounds: self.rounds(5, 31), warm: true })
     }
 
     /// Not to one's own ids where another's will do.
