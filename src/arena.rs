@@ -1,7 +1,7 @@
 //! The allocator: some of the executable's own memory first, then the C library's.
 //!
 //! What a start needs is a few kilobytes, once. For so little malloc asks the kernel for memory several times and touches a page for each
-//! size: a twentieth of the time until execve.
+//! size: a twelfth of the time until execve.
 
 #![allow(unsafe_code)] // an allocator is unsafe by nature
 
