@@ -3,11 +3,14 @@
 #![allow(unsafe_code)] // ioctl(2) on it: no crate has a safe call
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::sched_getcpu;
 
 use super::call::Answer;
+use super::target::processor_of;
 
 pub use libc::{seccomp_notif, seccomp_notif_resp};
 
@@ -39,6 +42,10 @@ pub enum Received {
     End,
 }
 
+/// From which wait on it is worth to look where a caller is, which costs as much as a call: another one than the last, and the same.
+const SHORT: Duration = Duration::from_micros(50);
+const LONG: Duration = Duration::from_millis(1);
+
 /// A listener. Its clones and a forked process's share the kernel's queue.
 pub struct Listener {
     fd: OwnedFd,
@@ -48,13 +55,15 @@ pub struct Listener {
     is_synchronous: bool,
     /// Whose call was received last.
     last: u32,
+    /// Whether that caller was on another processor than the supervisor.
+    is_elsewhere: bool,
 }
 
 impl Listener {
     /// Takes over `fd`, which seccomp(2) returned.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Listener {
-        let mut listener = Listener { fd, recv_ends: false, is_synchronous: false, last: 0 };
+        let mut listener = Listener { fd, recv_ends: false, is_synchronous: false, last: 0, is_elsewhere: false };
         listener.recv_ends = listener.wake_on_this_cpu(true);
         listener.is_synchronous = listener.recv_ends;
         listener
@@ -70,16 +79,33 @@ impl Listener {
         unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, flags) == 0 }
     }
 
-    /// One caller at a time is best answered where it waits: the other processor sleeps. Of many, the next already waits while one is answered, and
-    /// they are better off on other processors.
-    fn choose_processor(&mut self, caller: u32) {
-        if self.recv_ends && (caller != self.last || !self.is_synchronous) {
-            let is_alone = !self.poll(PollTimeout::ZERO).contains(PollFlags::POLLIN);
-            if is_alone != self.is_synchronous {
-                self.wake_on_this_cpu(is_alone);
-                self.is_synchronous = is_alone;
-            }
+    /// Has the next one that is woken, on either side, go on here or elsewhere.
+    fn set_synchronous(&mut self, on: bool) {
+        if on != self.is_synchronous {
+            self.wake_on_this_cpu(on);
+            self.is_synchronous = on;
         }
+    }
+
+    /// Chooses where `caller` goes on, which has been received after a wait that began on processor `before` at `since`.
+    ///
+    /// One caller at a time is best answered where it waits, and where it has woken us: the other processors sleep, or have their work. Of many, the next
+    /// already waits while one is answered, and they are better off on other processors. But where we are is not always where the caller is: a sleeper
+    /// whose share is used up stays on its processor's queue for a while (kernel/sched/fair.c, `DELAY_DEQUEUE`), and is woken there. Had here, the
+    /// caller would stand behind whatever else runs here, and its own processor would be idle until the scheduler sees that, milliseconds later.
+    fn choose_processor(&mut self, caller: u32, before: Option<usize>, since: Instant) {
+        let here = sched_getcpu().ok();
+        let is_last = caller == self.last;
+        if here != before {
+            self.is_elsewhere = false;
+        } else if since.elapsed() >= if is_last { LONG } else { SHORT } {
+            let there = i32::try_from(caller).ok().and_then(processor_of);
+            self.is_elsewhere = there.is_some() && there != here;
+        } else if !is_last {
+            self.is_elsewhere = false;
+        }
+        let is_crowded = (!is_last || !self.is_synchronous) && self.poll(PollTimeout::ZERO).contains(PollFlags::POLLIN);
+        self.set_synchronous(!self.is_elsewhere && !is_crowded);
         self.last = caller;
     }
 
@@ -88,16 +114,24 @@ impl Listener {
     /// # Errors
     /// ioctl(2)'s that no other call will do better.
     pub fn receive(&mut self, room: &mut Notification) -> Result<Received, Errno> {
-        if !self.recv_ends && self.is_unused(PollTimeout::NONE) {
+        if self.recv_ends {
+            // The next one may have us come.
+            if self.is_elsewhere {
+                self.set_synchronous(true);
+            }
+        } else if self.is_unused(PollTimeout::NONE) {
             return Ok(Received::End);
         }
+        let (before, since) = (sched_getcpu().ok(), Instant::now());
         // The kernel wants it zeroed (kernel/seccomp.c, seccomp_notify_recv: check_zeroed_user).
         // SAFETY: a notification is plain integers, for which zero is a value.
         unsafe { std::ptr::write_bytes(&raw mut *room, 0, 1) };
         // SAFETY: `room` is as large as the kernel's structure, or larger.
         match Errno::result(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut *room) }) {
             Ok(_) => {
-                self.choose_processor(room.notif.pid);
+                if self.recv_ends {
+                    self.choose_processor(room.notif.pid, before, since);
+                }
                 Ok(Received::Call)
             }
             Err(Errno::EINTR) => Ok(Received::Nothing),

@@ -420,6 +420,18 @@ fn place(path: &CStr) -> Result<Place, Errno> {
     Ok((status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id))
 }
 
+/// The processor that thread `tid` ran on last: field 39 of `/proc/TID/stat`, proc_pid_stat(5). `None` if that is not to be read.
+#[must_use]
+pub fn processor_of(tid: i32) -> Option<usize> {
+    let mut buffer = [0; 1024];
+    let file = open(format!("{tid}/stat").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let len = nix::unistd::read(&file, &mut buffer).ok()?;
+    // The second field is a name in brackets, which may have blanks and brackets of its own.
+    let behind_name = buffer[..len].rsplit(|byte| *byte == b')').next()?;
+    let processor = behind_name.split(|byte| *byte == b' ').nth(37)?;
+    std::str::from_utf8(processor).ok()?.parse().ok()
+}
+
 /// The soft limit RLIMIT_LOCKS of the process that thread `tid` is in, set to `new` if that is given; the value before. It limits nothing
 /// since Linux 2.4.25, fork(2) copies it and execve(2) keeps it: a place for a number that follows a process and its children.
 ///
