@@ -42,8 +42,9 @@ pub enum Received {
     End,
 }
 
-/// From which wait on it is worth to look where a caller is, which costs as much as a call: another one than the last, and the same.
+/// From which wait on it is worth to look where another caller than the last is; that costs as much as a call.
 const SHORT: Duration = Duration::from_micros(50);
+/// The same for the last caller, which may have been moved meanwhile but seldom is.
 const LONG: Duration = Duration::from_millis(1);
 
 /// A listener. Its clones and a forked process's share the kernel's queue.

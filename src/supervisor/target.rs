@@ -420,7 +420,8 @@ fn place(path: &CStr) -> Result<Place, Errno> {
     Ok((status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id))
 }
 
-/// The processor that thread `tid` ran on last: field 39 of `/proc/TID/stat`, proc_pid_stat(5). `None` if that is not to be read.
+/// The processor that thread `tid` ran on last: field 39 of `/proc/TID/stat`, proc_pid_stat(5), read from `/proc`, where the supervisor stands.
+/// `None` if that is not to be read.
 #[must_use]
 pub fn processor_of(tid: i32) -> Option<usize> {
     let mut buffer = [0; 1024];
