@@ -1,11 +1,12 @@
-//! Builds the default filters of each ABI, so that a run of zroot need not (see `filter::program`), and warns when the executable will not be
-//! static. Downloads and probes nothing.
+//! Builds the default filters of each ABI, so that a run of zroot need not (see `filter::program`),
+//! and warns when the executable will not be static. Downloads and probes nothing.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
-// The generator itself, compiled for the machine that builds; it is pure, so it gives the same there.
+// The generator itself, compiled for the machine that builds; it is pure, so it gives the same
+// there.
 #[allow(dead_code)]
 #[path = "src/arch/mod.rs"]
 mod arch;
@@ -22,10 +23,15 @@ fn main() {
     println!("cargo::rerun-if-changed=src/arch");
     println!("cargo::rerun-if-changed=src/filter");
     let out = env::var_os("OUT_DIR").expect("cargo sets OUT_DIR");
-    fs::write(Path::new(&out).join("default_filters.rs"), default_filters()).expect("OUT_DIR can be written to");
+    fs::write(
+        Path::new(&out).join("default_filters.rs"),
+        default_filters(),
+    )
+    .expect("OUT_DIR can be written to");
 
-    // A RUSTFLAGS variable replaces the rustflags of .cargo/config.toml without a word, and `cargo install` from a
-    // registry never sees that file. A dynamic zroot cannot run inside a root directory that has another libc.
+    // A RUSTFLAGS variable replaces the rustflags of .cargo/config.toml without a word, and `cargo
+    // install` from a registry never sees that file. A dynamic zroot cannot run inside a root
+    // directory that has another libc.
     let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     let release = env::var("PROFILE").as_deref() == Ok("release");
     if release && !features.split(',').any(|f| f == "crt-static") {
@@ -36,26 +42,41 @@ fn main() {
 
     println!("cargo::rerun-if-changed=start.ld");
     if release && env::var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("musl") && reads_scripts() {
-        println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", Path::new(env!("CARGO_MANIFEST_DIR")).join("start.ld").display());
+        println!(
+            "cargo::rustc-link-arg-bins=-Wl,-T,{}",
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("start.ld")
+                .display()
+        );
     }
 }
 
-/// Whether the linker is none of those that are known to take no script beside their own. GNU ld and lld, which are there by default, do.
+/// Whether the linker is none of those that are known to take no script beside their own. GNU ld
+/// and lld, which are there by default, do.
 fn reads_scripts() -> bool {
-    let told = ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_LINKER"].map(|name| env::var(name).unwrap_or_default());
-    !["mold", "gold", "wild"].into_iter().any(|name| told.iter().any(|told| told.contains(name)))
+    let told =
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_LINKER"].map(|name| env::var(name).unwrap_or_default());
+    !["mold", "gold", "wild"]
+        .into_iter()
+        .any(|name| told.iter().any(|told| told.contains(name)))
 }
 
-/// An array expression with each ABI's default programs, in the order of `Abi::ALL`, and of `Level::ALL` inside.
+/// An array expression with each ABI's default programs, in the order of `Abi::ALL`, and of
+/// `Level::ALL` inside.
 fn default_filters() -> String {
     let mut text = String::from("[");
     for abi in arch::Abi::ALL {
         text.push('[');
         for level in filter::policy::Level::ALL {
-            let program = filter::codegen::build(abi.family(), filter::policy::Policy::of(level)).expect("a filter");
+            let program = filter::codegen::build(abi.family(), filter::policy::Policy::of(level))
+                .expect("a filter");
             text.push_str("&[");
             for filter::asm::sock_filter { code, jt, jf, k } in program {
-                write!(text, "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},").expect("a String takes all");
+                write!(
+                    text,
+                    "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+                )
+                .expect("a String takes all");
             }
             text.push_str("],");
         }

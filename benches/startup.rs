@@ -1,7 +1,9 @@
-//! What zroot's own start costs beside the least that anything could: `cargo bench --bench startup [-- OTHER_ZROOT...]`. Run it as an ordinary
-//! user (a child of root's is forked and made one first, and that time would count).
+//! What zroot's own start costs beside the least that anything could: `cargo bench --bench startup
+//! [-- OTHER_ZROOT...]`. Run it as an ordinary user (a child of root's is forked and made one
+//! first, and that time would count).
 //!
-//! Counts come from ptrace(2) and are exact; times are medians over interleaved runs, each divided by the floor's in the same round.
+//! Counts come from ptrace(2) and are exact; times are medians over interleaved runs, each divided
+//! by the floor's in the same round.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -20,23 +22,41 @@ const ROUNDS: usize = 1000;
 fn main() {
     let dir = common::dir();
     let (floor, bare) = (floor(dir.path(), true), floor(dir.path(), false));
-    let others: Vec<PathBuf> = std::env::args_os().skip(1).filter(|arg| arg != "--bench").map(PathBuf::from).collect();
+    let others: Vec<PathBuf> = std::env::args_os()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .map(PathBuf::from)
+        .collect();
     // Copies, so that all lie alike in the page cache.
     let copy = |(i, from): (usize, &PathBuf)| {
         let to = dir.path().join(format!("other-{i}"));
-        common::run(Command::new("install").args(["-m", "755"]).arg(from).arg(&to)).succeeds();
+        common::run(
+            Command::new("install")
+                .args(["-m", "755"])
+                .arg(from)
+                .arg(&to),
+        )
+        .succeeds();
         println!("{} is {}", to.display(), from.display());
         to
     };
     let others: Vec<PathBuf> = others.iter().enumerate().map(copy).collect();
-    let mut rows: Vec<(&Path, &[&str])> = vec![(&floor, &["/usr/bin/true"]), (&bare, &["/usr/bin/true"])];
-    for zroot in [common::zroot()].into_iter().chain(others.iter().map(PathBuf::as_path)) {
-        rows.extend([(zroot, &["true"][..]), (zroot, &["--no-apt-config", "true"])]);
+    let mut rows: Vec<(&Path, &[&str])> =
+        vec![(&floor, &["/usr/bin/true"]), (&bare, &["/usr/bin/true"])];
+    for zroot in [common::zroot()]
+        .into_iter()
+        .chain(others.iter().map(PathBuf::as_path))
+    {
+        rows.extend([
+            (zroot, &["true"][..]),
+            (zroot, &["--no-apt-config", "true"]),
+        ]);
     }
 
     let mut times = vec![Vec::new(); rows.len()];
     for round in 0..=ROUNDS {
-        // In an order of its own each round: the kernel is still taking down the last one's namespace when the next one starts.
+        // In an order of its own each round: the kernel is still taking down the last one's
+        // namespace when the next one starts.
         let random = RandomState::new();
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|at| random.hash_one(at));
@@ -56,10 +76,19 @@ fn main() {
     println!("| | system calls | page faults | instructions | us | x |\n|---|---|---|---|---|---|");
     for (times_here, (program, args)) in times.iter().zip(&rows) {
         let cost = cost(program, args);
-        let ratio = median(times_here.iter().zip(&times[0]).map(|(here, floor)| here / floor).collect());
+        let ratio = median(
+            times_here
+                .iter()
+                .zip(&times[0])
+                .map(|(here, floor)| here / floor)
+                .collect(),
+        );
         let micros = median(times_here.clone());
         let line = [&[&*program.to_string_lossy()], *args].concat().join(" ");
-        println!("| {line} | {} | {} | {} | {micros:.0} | {ratio:.3} |", cost.calls, cost.faults, cost.instructions);
+        println!(
+            "| {line} | {} | {} | {} | {micros:.0} | {ratio:.3} |",
+            cost.calls, cost.faults, cost.instructions
+        );
     }
 }
 

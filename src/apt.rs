@@ -1,8 +1,10 @@
-//! apt drops to the user `_apt` and verifies that it did, which no filter can satisfy. Its sandbox is switched off by configuration that
-//! the command inherits: `APT_CONFIG` names a file in memory. No file in the image, no rewriting of command lines.
+//! apt drops to the user `_apt` and verifies that it did, which no filter can satisfy. Its sandbox
+//! is switched off by configuration that the command inherits: `APT_CONFIG` names a file in memory.
+//! No file in the image, no rewriting of command lines.
 //!
-//! The name is `/proc/PID/fd/N`, with PID the command's own, and not `/proc/self/fd/N`: whoever runs apt may have closed the descriptor
-//! (Python's subprocess does, and apt itself before maintainer scripts), but the command that zroot became still holds it.
+//! The name is `/proc/PID/fd/N`, with PID the command's own, and not `/proc/self/fd/N`: whoever
+//! runs apt may have closed the descriptor (Python's subprocess does, and apt itself before
+//! maintainer scripts), but the command that zroot became still holds it.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
@@ -23,11 +25,13 @@ use crate::namespace::scratch;
 pub const VARIABLE: &str = "APT_CONFIG";
 
 /// The first line is how a nested zroot knows its parent's file.
-const SETTINGS: &str = "// zroot: one id only, so apt cannot drop to another\nAPT::Sandbox::User \"root\";\n";
+const SETTINGS: &str =
+    "// zroot: one id only, so apt cannot drop to another\nAPT::Sandbox::User \"root\";\n";
 
-/// The descriptor's lowest number: above those that scripts choose (0-9, and dash's and bash's own from 10), below 64, where every process's
-/// descriptor table would have to grow (include/linux/fdtable.h, `NR_OPEN_DEFAULT`), and what bash counts down from for `<(...)` is skipped
-/// by bash when taken.
+/// The descriptor's lowest number: above those that scripts choose (0-9, and dash's and bash's own
+/// from 10), below 64, where every process's descriptor table would have to grow
+/// (include/linux/fdtable.h, `NR_OPEN_DEFAULT`), and what bash counts down from for `<(...)` is
+/// skipped by bash when taken.
 const LOWEST_FD: i32 = 50;
 
 /// The configuration could not be made.
@@ -52,15 +56,17 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
     }
 }
 
-/// Makes the configuration and returns the value for [`VARIABLE`], or `None` where there is no `/proc` to name it by. `inherited` is the
-/// variable's present value: that file's contents come last, so that the user's own settings win. If it cannot be read it counts as empty, as
-/// for apt, which only warns.
+/// Makes the configuration and returns the value for [`VARIABLE`], or `None` where there is no
+/// `/proc` to name it by. `inherited` is the variable's present value: that file's contents come
+/// last, so that the user's own settings win. If it cannot be read it counts as empty, as for apt,
+/// which only warns.
 ///
 /// # Errors
 /// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
 #[inline]
 pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
-    // The process's number in this /proc, which may belong to another pid namespace: getpid(2) would be wrong there.
+    // The process's number in this /proc, which may belong to another pid namespace: getpid(2)
+    // would be wrong there.
     let pid = match readlink(c"/proc/self") {
         Ok(pid) => pid,
         Err(Errno::ENOENT | Errno::EINVAL | Errno::ENOTDIR | Errno::EACCES) => return Ok(None),
@@ -78,12 +84,17 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
     }
     let path = [b"/proc/", pid.as_bytes(), format!("/fd/{fd}").as_bytes()].concat();
     let path = CString::new(path)?;
-    // A mere copy of a /proc has a "self", too. (To look for the file itself would have the kernel make inodes for all of its path.)
-    Ok(statfs(c"/proc").is_ok_and(|proc| proc.filesystem_type() == PROC_SUPER_MAGIC).then_some(path))
+    // A mere copy of a /proc has a "self", too. (To look for the file itself would have the kernel
+    // make inodes for all of its path.)
+    Ok(statfs(c"/proc")
+        .is_ok_and(|proc| proc.filesystem_type() == PROC_SUPER_MAGIC)
+        .then_some(path))
 }
 
-/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a private tmpfs over the empty `/proc`, or
-/// over `/sys` if that has contents. These two because nothing that is written there is meant to stay. Returns `None` if `inherited` names such a file already, a parent zroot's.
+/// The fallback of [`config_in_memory`], for apparent root in a chroot without `/proc`: a file on a
+/// private tmpfs over the empty `/proc`, or over `/sys` if that has contents. These two because
+/// nothing that is written there is meant to stay. Returns `None` if `inherited` names such a file
+/// already, a parent zroot's.
 ///
 /// # Errors
 /// [`scratch::file`]'s.
@@ -93,7 +104,11 @@ pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>
     if inherited.is_some_and(|path| read(path).is_some_and(|old| *old == *contents)) {
         return Ok(None);
     }
-    let path = scratch::file(&[Path::new("/proc"), Path::new("/sys")], "apt.conf", &contents)?;
+    let path = scratch::file(
+        &[Path::new("/proc"), Path::new("/sys")],
+        "apt.conf",
+        &contents,
+    )?;
     Ok(Some(CString::new(path.into_os_string().into_vec())?))
 }
 

@@ -1,7 +1,7 @@
 //! The allocator: some of the executable's own memory first, then the C library's.
 //!
-//! What a start needs is a few kilobytes, once. For so little malloc asks the kernel for memory several times and touches a page for each
-//! size: a twelfth of the time until execve.
+//! What a start needs is a few kilobytes, once. For so little malloc asks the kernel for memory
+//! several times and touches a page for each size: a twelfth of the time until execve.
 
 #![allow(unsafe_code)] // an allocator is unsafe by nature
 
@@ -10,24 +10,29 @@ use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Enough for a start with an ordinary environment. Only pages that are used count: it is part of .bss.
+/// Enough for a start with an ordinary environment. Only pages that are used count: it is part of
+/// .bss.
 const SIZE: usize = 16 << 10;
 
-/// Blocks one behind the other. The last one can grow and be given back; what the others had is lost, so that nothing need be kept
-/// of them.
+/// Blocks one behind the other. The last one can grow and be given back; what the others had is
+/// lost, so that nothing need be kept of them.
 #[repr(C, align(16))] // `used` on the page of the first blocks
 pub struct Arena {
     used: AtomicUsize,
     space: UnsafeCell<[u8; SIZE]>,
 }
 
-// SAFETY: `used` gives each byte of `space` to one block at most, and nothing here looks at the bytes of a block but `realloc`, whose caller owns it.
+// SAFETY: `used` gives each byte of `space` to one block at most, and nothing here looks at the
+// bytes of a block but `realloc`, whose caller owns it.
 unsafe impl Sync for Arena {}
 
 impl Arena {
     /// An empty arena.
     pub const fn new() -> Arena {
-        Arena { used: AtomicUsize::new(0), space: UnsafeCell::new([0; SIZE]) }
+        Arena {
+            used: AtomicUsize::new(0),
+            space: UnsafeCell::new([0; SIZE]),
+        }
     }
 
     /// A new block, if there is room.
@@ -36,7 +41,9 @@ impl Arena {
         let mut used = self.used.load(Relaxed);
         loop {
             let start = (base.addr() + used).next_multiple_of(layout.align()) - base.addr();
-            let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
+            let end = start
+                .checked_add(layout.size())
+                .filter(|end| *end <= SIZE)?;
             match self.used.compare_exchange_weak(used, end, Relaxed, Relaxed) {
                 Ok(_) => return Some(base.wrapping_add(start)),
                 Err(now) => used = now,
@@ -46,23 +53,32 @@ impl Arena {
 
     /// Where `block` begins in the arena, if it is of it.
     fn offset(&self, block: *mut u8) -> Option<usize> {
-        block.addr().checked_sub(self.space.get().addr()).filter(|offset| *offset < SIZE)
+        block
+            .addr()
+            .checked_sub(self.space.get().addr())
+            .filter(|offset| *offset < SIZE)
     }
 
-    /// Lets the last block, at `offset`, be `new` bytes instead of `old`, if it is the last and there is room.
+    /// Lets the last block, at `offset`, be `new` bytes instead of `old`, if it is the last and
+    /// there is room.
     fn resize(&self, offset: usize, old: usize, new: usize) -> bool {
         let end = offset.saturating_add(new);
-        end <= SIZE && self.used.compare_exchange(offset + old, end, Relaxed, Relaxed).is_ok()
+        end <= SIZE
+            && self
+                .used
+                .compare_exchange(offset + old, end, Relaxed, Relaxed)
+                .is_ok()
     }
 }
 
-// SAFETY: blocks are disjoint (see above), of the size and alignment asked for, and stay where they are until they are given back; those of the
-// C library go back to it.
+// SAFETY: blocks are disjoint (see above), of the size and alignment asked for, and stay where they
+// are until they are given back; those of the C library go back to it.
 unsafe impl GlobalAlloc for Arena {
     #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout` is what it needs.
-        self.take(layout).unwrap_or_else(|| unsafe { System.alloc(layout) })
+        self.take(layout)
+            .unwrap_or_else(|| unsafe { System.alloc(layout) })
     }
 
     #[inline(never)]
@@ -98,7 +114,8 @@ unsafe impl GlobalAlloc for Arena {
         if self.resize(offset, layout.size(), new) {
             return block;
         }
-        // SAFETY: the caller promises that `new` with this alignment is a layout; the two blocks are disjoint, and each has the bytes copied.
+        // SAFETY: the caller promises that `new` with this alignment is a layout; the two blocks
+        // are disjoint, and each has the bytes copied.
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(new, layout.align()));
             if !moved.is_null() {

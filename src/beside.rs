@@ -1,4 +1,5 @@
-//! Staying beside the command, for the one option that needs a word after its end: the command runs in a child, and its exit status is passed on.
+//! Staying beside the command, for the one option that needs a word after its end: the command runs
+//! in a child, and its exit status is passed on.
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, raise, signal, sigprocmask};
@@ -15,9 +16,15 @@ pub enum End {
 }
 
 /// Signals that are meant for the command. SIGINT and SIGQUIT come from the terminal, to both.
-const FORWARDED: [Signal; 4] = [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2];
+const FORWARDED: [Signal; 4] = [
+    Signal::SIGHUP,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
 
-/// Goes on in a child, where `None` is returned; here, waits for its end, and passes signals on to it meanwhile.
+/// Goes on in a child, where `None` is returned; here, waits for its end, and passes signals on to
+/// it meanwhile.
 ///
 /// # Errors
 /// fork(2)'s.
@@ -79,7 +86,8 @@ impl End {
                 let _ = unsafe { signal(number, SigHandler::SigDfl) };
                 let _ = SigSet::from_iter([number]).thread_unblock();
                 // Its core, if it left one, is the command's.
-                let _ = nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+                let _ =
+                    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
                 let _ = raise(number);
                 128_u8.saturating_add(u8::try_from(number as i32).unwrap_or(0))
             }

@@ -1,4 +1,5 @@
-//! `--check`: what zroot can do on this host, found out by doing it in children, and what to change where it cannot.
+//! `--check`: what zroot can do on this host, found out by doing it in children, and what to change
+//! where it cannot.
 
 use std::ffi::CString;
 use std::fmt::Write as _;
@@ -63,14 +64,17 @@ const NAMESPACE: &str = "user namespace";
 const FILTER: &str = "filter";
 const SUPERVISOR: &str = "supervisor";
 
-/// Tries everything. `policies` are those of the levels, in the order of [`Level::ALL`]; `userns` says whether a user namespace is wanted; file
-/// systems are asked in `dir`. Nothing is changed.
+/// Tries everything. `policies` are those of the levels, in the order of [`Level::ALL`]; `userns`
+/// says whether a user namespace is wanted; file systems are asked in `dir`. Nothing is changed.
 #[must_use]
 pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
     let enter = || -> anyhow::Result<String> {
         Ok(match namespace::become_root()? {
             Entered::Namespace(uid, gid) => format!("uid {uid} and gid {gid} are 0 in it"),
-            Entered::AlreadyRoot(errno) => format!("none is to be had ({}), and none is needed: already uid 0", errno.desc()),
+            Entered::AlreadyRoot(errno) => format!(
+                "none is to be had ({}), and none is needed: already uid 0",
+                errno.desc()
+            ),
         })
     };
     let prepare = || -> anyhow::Result<()> {
@@ -92,7 +96,10 @@ pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
     }));
     tried.push(in_child(SUPERVISOR, || {
         match install::hello() {
-            Some(Outer::Supervisor(Policy { level: Level::Selective, .. })) => {
+            Some(Outer::Supervisor(Policy {
+                level: Level::Selective,
+                ..
+            })) => {
                 return Ok("that of the zroot around this one answers".into());
             }
             Some(_) => return Err(Unavailable::Outer.into()),
@@ -108,49 +115,87 @@ pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
                 enter()?;
             }
             set_attribute(dir, attribute, value).map_err(|errno| {
-                Failure::errno(format_args!("{attribute} in {}", shown(dir)), errno).hint("use a file system that keeps it")
+                Failure::errno(format_args!("{attribute} in {}", shown(dir)), errno)
+                    .hint("use a file system that keeps it")
             })?;
             Ok(format!("kept in {}", shown(dir)))
         }));
     }
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let read = |path: &str| {
+        fs::read_to_string(path)
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
     Check {
-        kernel: format!("{} {}", read("/proc/sys/kernel/ostype"), read("/proc/sys/kernel/osrelease")).trim().to_owned(),
+        kernel: format!(
+            "{} {}",
+            read("/proc/sys/kernel/ostype"),
+            read("/proc/sys/kernel/osrelease")
+        )
+        .trim()
+        .to_owned(),
         tried,
         facts: Facts::read(),
-        executable: fs::read_link("/proc/self/exe").map_or_else(|_| "/usr/bin/zroot".into(), |path| path.display().to_string()),
+        executable: fs::read_link("/proc/self/exe").map_or_else(
+            |_| "/usr/bin/zroot".into(),
+            |path| path.display().to_string(),
+        ),
         has_apparmor: read("/sys/module/apparmor/parameters/enabled") == "Y",
     }
 }
 
-/// Extended attributes that packages bring: an own one; cap_net_raw+ep (include/uapi/linux/capability.h, version 2); an ACL that names its owner
-/// (include/uapi/linux/posix_acl_xattr.h: user::rw-, user:0:rw-, group::---, mask::rw-, other::---).
+/// Extended attributes that packages bring: an own one; cap_net_raw+ep
+/// (include/uapi/linux/capability.h, version 2); an ACL that names its owner
+/// (include/uapi/linux/posix_acl_xattr.h: user::rw-, user:0:rw-, group::---, mask::rw-,
+/// other::---).
 const ATTRIBUTES: [(&str, &str, &[u8]); 3] = [
     ("user attributes", "user.zroot", b"check"),
-    ("file capabilities", "security.capability", &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+    (
+        "file capabilities",
+        "security.capability",
+        &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+    ),
     (
         "ACLs",
         "system.posix_acl_access",
         &[
-            2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 6, 0, 255, 255, 255,
-            255, 32, 0, 0, 0, 255, 255, 255, 255,
+            2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0, 0, 0, 0, 4, 0, 0, 0, 255,
+            255, 255, 255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
         ],
     ),
 ];
 
 /// Gives a file without a name an attribute: it is gone when this returns.
 fn set_attribute(dir: &Path, name: &str, value: &[u8]) -> Result<(), Errno> {
-    let file = open(dir, OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::from_bits_truncate(0o600))?;
+    let file = open(
+        dir,
+        OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC,
+        Mode::from_bits_truncate(0o600),
+    )?;
     let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
     // SAFETY: a string that ends in a null byte, and as many bytes as are said.
     #[allow(unsafe_code)]
-    let result = unsafe { libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    let result = unsafe {
+        libc::fsetxattr(
+            file.as_raw_fd(),
+            name.as_ptr(),
+            value.as_ptr().cast(),
+            value.len(),
+            0,
+        )
+    };
     Errno::result(result).map(drop)
 }
 
 /// Runs `attempt` in a child, where it may change what it likes.
 fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>) -> Tried {
-    let failed = |errno: Errno| Tried { name, works: false, detail: format!("cannot be tried: {}", errno.desc()), hint: None };
+    let failed = |errno: Errno| Tried {
+        name,
+        works: false,
+        detail: format!("cannot be tried: {}", errno.desc()),
+        hint: None,
+    };
     let (mut from, to) = match pipe2(OFlag::O_CLOEXEC) {
         Ok((from, to)) => (fs::File::from(from), fs::File::from(to)),
         Err(errno) => return failed(errno),
@@ -162,7 +207,10 @@ fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>
             drop(from);
             let text = match attempt() {
                 Ok(detail) => format!("+{detail}\n"),
-                Err(error) => format!("-{error:#}\n{}", hint::for_error(&error, Facts::read).unwrap_or_default()),
+                Err(error) => format!(
+                    "-{error:#}\n{}",
+                    hint::for_error(&error, Facts::read).unwrap_or_default()
+                ),
             };
             let _ = (&to).write_all(text.as_bytes());
             detach::exit(0)
@@ -176,12 +224,19 @@ fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>
     let _ = waitpid(child, None);
     let (detail, advice) = text.split_once('\n').unwrap_or(("-it died of it", ""));
     let hint = (!advice.is_empty()).then(|| advice.to_owned());
-    Tried { name, works: detail.starts_with('+'), detail: detail.get(1..).unwrap_or_default().to_owned(), hint }
+    Tried {
+        name,
+        works: detail.starts_with('+'),
+        detail: detail.get(1..).unwrap_or_default().to_owned(),
+        hint,
+    }
 }
 
 impl Check {
     fn works(&self, name: &str) -> bool {
-        self.tried.iter().all(|tried| tried.name != name || tried.works)
+        self.tried
+            .iter()
+            .all(|tried| tried.name != name || tried.works)
     }
 
     /// Whether zroot works at `level`.
@@ -198,28 +253,69 @@ impl Check {
     fn circumstances(&self) -> Vec<(&'static str, String)> {
         let facts = &self.facts;
         let number = |value: Option<u64>| value.map(|value| value.to_string());
-        let yes = |value: Option<bool>, yes: &str, no: &str| value.map(|value| if value { yes } else { no }.to_owned());
+        let yes = |value: Option<bool>, yes: &str, no: &str| {
+            value.map(|value| if value { yes } else { no }.to_owned())
+        };
         let since = |major, minor| yes(Some(kernel_is_at_least(major, minor)), "yes", "no");
         [
-            ("user.max_user_namespaces", number(facts.max_user_namespaces)),
-            ("kernel.unprivileged_userns_clone", number(facts.unprivileged_userns_clone)),
-            ("kernel.apparmor_restrict_unprivileged_userns", number(facts.apparmor_restrict)),
+            (
+                "user.max_user_namespaces",
+                number(facts.max_user_namespaces),
+            ),
+            (
+                "kernel.unprivileged_userns_clone",
+                number(facts.unprivileged_userns_clone),
+            ),
+            (
+                "kernel.apparmor_restrict_unprivileged_userns",
+                number(facts.apparmor_restrict),
+            ),
             ("CONFIG_USER_NS", yes(facts.has_user_namespaces, "y", "n")),
             ("seccomp filters around", number(facts.seccomp_filters)),
-            ("root directory", yes(facts.root_is_mount, "a mount point", "in a chroot")),
-            ("own ids", yes(facts.ids_are_mapped, "mapped", "not mapped in the present user namespace")),
+            (
+                "root directory",
+                yes(facts.root_is_mount, "a mount point", "in a chroot"),
+            ),
+            (
+                "own ids",
+                yes(
+                    facts.ids_are_mapped,
+                    "mapped",
+                    "not mapped in the present user namespace",
+                ),
+            ),
             ("security context", facts.security_context.clone()),
-            ("other calls pass without a filter run (Linux 5.11)", since(5, 11)),
-            ("signals wait for a supervisor's answer (Linux 5.19)", since(5, 19)),
-            ("a supervisor is woken on its caller's processor (Linux 6.6)", since(6, 6)),
-            ("/proc", Some(if facts.proc_mounted { "mounted" } else { "not mounted" }.to_owned())),
+            (
+                "other calls pass without a filter run (Linux 5.11)",
+                since(5, 11),
+            ),
+            (
+                "signals wait for a supervisor's answer (Linux 5.19)",
+                since(5, 19),
+            ),
+            (
+                "a supervisor is woken on its caller's processor (Linux 6.6)",
+                since(6, 6),
+            ),
+            (
+                "/proc",
+                Some(
+                    if facts.proc_mounted {
+                        "mounted"
+                    } else {
+                        "not mounted"
+                    }
+                    .to_owned(),
+                ),
+            ),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect()
     }
 
-    /// The AppArmor profile that lets this executable make user namespaces where unprivileged ones are restricted.
+    /// The AppArmor profile that lets this executable make user namespaces where unprivileged ones
+    /// are restricted.
     #[must_use]
     pub fn apparmor_profile(&self) -> String {
         format!(
@@ -233,8 +329,18 @@ impl Check {
     pub fn text(&self) -> String {
         let mut out = format!("zroot {VERSION}, {}, on {}\n", Abi::NATIVE, self.kernel);
         // Writing to a String cannot fail.
-        for Tried { name, works, detail, hint } in &self.tried {
-            let _ = writeln!(out, "  {:<4}{name:<20}{detail}", if *works { "ok" } else { "NO" });
+        for Tried {
+            name,
+            works,
+            detail,
+            hint,
+        } in &self.tried
+        {
+            let _ = writeln!(
+                out,
+                "  {:<4}{name:<20}{detail}",
+                if *works { "ok" } else { "NO" }
+            );
             if let Some(hint) = hint {
                 let _ = writeln!(out, "      hint: {hint}");
             }
@@ -243,7 +349,15 @@ impl Check {
             let _ = writeln!(out, "      {name}: {value}");
         }
         for level in Level::ALL {
-            let _ = writeln!(out, "level {level}: {}", if self.level_works(level) { "works" } else { "does not work" });
+            let _ = writeln!(
+                out,
+                "level {level}: {}",
+                if self.level_works(level) {
+                    "works"
+                } else {
+                    "does not work"
+                }
+            );
         }
         if !self.works(NAMESPACE) {
             if self.has_apparmor || self.facts.apparmor_restrict.is_some() {
@@ -266,13 +380,31 @@ impl Check {
         let tried: Vec<String> = self
             .tried
             .iter()
-            .map(|Tried { name, works, detail, hint }| {
-                let hint = hint.as_deref().map_or_else(|| "null".into(), quoted);
-                format!("{{\"name\":{},\"works\":{works},\"detail\":{},\"hint\":{hint}}}", quoted(name), quoted(detail))
-            })
+            .map(
+                |Tried {
+                     name,
+                     works,
+                     detail,
+                     hint,
+                 }| {
+                    let hint = hint.as_deref().map_or_else(|| "null".into(), quoted);
+                    format!(
+                        "{{\"name\":{},\"works\":{works},\"detail\":{},\"hint\":{hint}}}",
+                        quoted(name),
+                        quoted(detail)
+                    )
+                },
+            )
             .collect();
-        let levels: Vec<String> = Level::ALL.into_iter().map(|level| format!("\"{level}\":{}", self.level_works(level))).collect();
-        let facts: Vec<String> = self.circumstances().iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
+        let levels: Vec<String> = Level::ALL
+            .into_iter()
+            .map(|level| format!("\"{level}\":{}", self.level_works(level)))
+            .collect();
+        let facts: Vec<String> = self
+            .circumstances()
+            .iter()
+            .map(|(name, value)| format!("{}:{}", quoted(name), quoted(value)))
+            .collect();
         format!(
             "{{\"schema\":{SCHEMA},\"version\":\"{VERSION}\",\"abi\":\"{}\",\"kernel\":{},\"levels\":{{{}}},\"tried\":[{}],\"host\":{{{}}},\"apparmor_profile\":{}}}\n",
             Abi::NATIVE,

@@ -1,4 +1,5 @@
-//! The command line: Args (what was typed, clap's definition) -> [`Plan`] (what will be done), or another [`Request`].
+//! The command line: Args (what was typed, clap's definition) -> [`Plan`] (what will be done), or
+//! another [`Request`].
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -32,7 +33,8 @@ pub enum Userns {
 pub enum Consistency {
     /// The filter alone: pretended calls do nothing, and nothing is remembered
     Zero,
-    /// A supervisor answers calls whose blind success breaks programs: really where the kernel permits, else pretended
+    /// A supervisor answers calls whose blind success breaks programs: really where the kernel
+    /// permits, else pretended
     Selective,
     /// Selective where this host can have it, else zero
     Auto,
@@ -117,7 +119,8 @@ pub struct Args {
     #[arg(short = 'S', long, value_name = "STRING")]
     split_string: Option<OsString>,
 
-    /// At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json
+    /// At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE
+    /// ends in .json
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     summary: Option<OsString>,
 
@@ -125,7 +128,8 @@ pub struct Args {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     trace: Option<OsString>,
 
-    /// End with status 124 if a call of these classes was pretended, or of 'all'; zroot waits for COMMAND then
+    /// End with status 124 if a call of these classes was pretended, or of 'all'; zroot waits for
+    /// COMMAND then
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
     fail_on: Vec<ClassSet>,
 
@@ -149,14 +153,20 @@ pub enum Output {
 
 impl Output {
     fn new(name: OsString) -> Output {
-        if name.is_empty() { Output::Stderr } else { Output::File(name.into()) }
+        if name.is_empty() {
+            Output::Stderr
+        } else {
+            Output::File(name.into())
+        }
     }
 
     /// The same wherever the working directory is.
     #[must_use]
     pub fn absolute(&self) -> Output {
         match self {
-            Output::File(path) => Output::File(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
+            Output::File(path) => {
+                Output::File(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
+            }
             Output::Stderr => Output::Stderr,
         }
     }
@@ -198,10 +208,13 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Where the command starts: what `-C` says, else `/` in a root directory and the present directory outside.
+    /// Where the command starts: what `-C` says, else `/` in a root directory and the present
+    /// directory outside.
     #[must_use]
     pub fn chdir(&self) -> &Path {
-        self.chdir.as_deref().unwrap_or(Path::new(if self.root.is_some() { "/" } else { "." }))
+        self.chdir
+            .as_deref()
+            .unwrap_or(Path::new(if self.root.is_some() { "/" } else { "." }))
     }
 
     /// Whether somebody wants to see each call.
@@ -223,14 +236,26 @@ impl Plan<'_> {
     #[must_use]
     #[inline]
     pub const fn policy(&self, level: Level) -> Policy {
-        Policy { is_watched: self.is_watched(), ..policy(level, self.fake, self.no_fake) }
+        Policy {
+            is_watched: self.is_watched(),
+            ..policy(level, self.fake, self.no_fake)
+        }
     }
 }
 
-/// `level` with the classes `fake` added and then `no_fake` removed. Classes that the level has no rules for are left out.
+/// `level` with the classes `fake` added and then `no_fake` removed. Classes that the level has no
+/// rules for are left out.
 const fn policy(level: Level, fake: ClassSet, no_fake: ClassSet) -> Policy {
     let absent = ClassSet::ALL.minus(level.classes());
-    Policy { level, classes: level.default_classes().union(fake).minus(no_fake).minus(absent), is_watched: false }
+    Policy {
+        level,
+        classes: level
+            .default_classes()
+            .union(fake)
+            .minus(no_fake)
+            .minus(absent),
+        is_watched: false,
+    }
 }
 
 /// Which kernels' filters to show.
@@ -289,11 +314,15 @@ pub fn definition() -> clap::Command {
     Args::command()
 }
 
-/// Reads the command line `args`, whose first element is zroot's own name. `variable` looks up an environment variable.
+/// Reads the command line `args`, whose first element is zroot's own name. `variable` looks up an
+/// environment variable.
 ///
 /// # Errors
 /// [`Failure`].
-pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Request<'a>, Failure> {
+pub fn parse<'a>(
+    args: &[&'a CStr],
+    variable: impl Fn(&str) -> Option<&'a CStr>,
+) -> Result<Request<'a>, Failure> {
     let args: Vec<Cow<'a, CStr>> = match split_string_argument(args)? {
         Some((verbose, string, rest)) => {
             let words = split_string(string, &variable)?.into_iter().map(Cow::Owned);
@@ -335,14 +364,21 @@ pub fn parse<'a>(args: &[&'a CStr], variable: impl Fn(&str) -> Option<&'a CStr>)
 fn options(args: &[Cow<'_, CStr>]) -> Result<(Result<Args, String>, usize), Failure> {
     let definition = definition();
     let (options, command) = end_of_options(&definition, args);
-    let typed = if options == 1 { Ok(Args::default()) } else { parse_options(definition, &args[..options])? };
+    let typed = if options == 1 {
+        Ok(Args::default())
+    } else {
+        parse_options(definition, &args[..options])?
+    };
     Ok((typed, command))
 }
 
-/// Where the options end and where COMMAND begins: at the first argument that is neither an option nor an option's value, or after `--`.
+/// Where the options end and where COMMAND begins: at the first argument that is neither an option
+/// nor an option's value, or after `--`.
 fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize, usize) {
     let takes_value = |matches: &dyn Fn(&clap::Arg) -> bool| {
-        definition.get_arguments().any(|arg| arg.get_action().takes_values() && !arg.is_require_equals_set() && matches(arg))
+        definition.get_arguments().any(|arg| {
+            arg.get_action().takes_values() && !arg.is_require_equals_set() && matches(arg)
+        })
     };
     let mut at = 1;
     while let Some(arg) = args.get(at) {
@@ -350,11 +386,17 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
         let value_follows = match arg {
             b"--" => return (at, at + 1),
             b"-" => return (at, at),
-            [b'-', b'-', long @ ..] => takes_value(&|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long)),
+            [b'-', b'-', long @ ..] => {
+                takes_value(&|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long))
+            }
             [b'-', shorts @ ..] => {
-                // Of a cluster, the first option that takes a value takes what is left of it, or the next argument.
+                // Of a cluster, the first option that takes a value takes what is left of it, or
+                // the next argument.
                 let is = |short: u8| takes_value(&|arg| arg.get_short() == Some(short.into()));
-                shorts.iter().position(|short| is(*short)).is_some_and(|with_value| with_value + 1 == shorts.len())
+                shorts
+                    .iter()
+                    .position(|short| is(*short))
+                    .is_some_and(|with_value| with_value + 1 == shorts.len())
             }
             _ => return (at, at),
         };
@@ -364,26 +406,45 @@ fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize,
 }
 
 /// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
-fn parse_options(mut definition: clap::Command, args: &[Cow<'_, CStr>]) -> Result<Result<Args, String>, Failure> {
+fn parse_options(
+    mut definition: clap::Command,
+    args: &[Cow<'_, CStr>],
+) -> Result<Result<Args, String>, Failure> {
     let mut clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
-        definition.try_get_matches_from_mut(args).and_then(|matches| Args::from_arg_matches(&matches))
+        definition
+            .try_get_matches_from_mut(args)
+            .and_then(|matches| Args::from_arg_matches(&matches))
     };
     let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
     if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
         return Ok(Ok(typed));
     }
     // Once more for the message, which quotes arguments: line breaks in one must not break it.
-    let Err(error) = clap(&mut args.by_ref().map(|arg| printable(&arg.to_string_lossy()).into())) else {
+    let Err(error) = clap(
+        &mut args
+            .by_ref()
+            .map(|arg| printable(&arg.to_string_lossy()).into()),
+    ) else {
         return Err(usage("invalid UTF-8 was detected in one or more arguments"));
     };
     let text = error.render().to_string();
-    if matches!(error.kind(), clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion) {
+    if matches!(
+        error.kind(),
+        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
+    ) {
         return Ok(Err(text));
     }
-    // "error: WHAT" and perhaps "  tip: ADVICE" or "  [possible values: ...]", among usage that does not fit one line.
+    // "error: WHAT" and perhaps "  tip: ADVICE" or "  [possible values: ...]", among usage that
+    // does not fit one line.
     let mut lines = text.lines();
-    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let advice = lines.map(str::trim).find(|line| line.starts_with("tip: ") || line.starts_with("[possible values"));
+    let message = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned();
+    let advice = lines
+        .map(str::trim)
+        .find(|line| line.starts_with("tip: ") || line.starts_with("[possible values"));
     let usage = usage(message);
     Err(match advice {
         Some(advice) => usage.hint(advice.trim_start_matches("tip: ").trim_matches(['[', ']'])),
@@ -403,7 +464,11 @@ fn printable(text: &str) -> String {
     })
 }
 
-fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Plan<'a>, Failure> {
+fn plan<'a>(
+    typed: Args,
+    mut command: Vec<Cow<'a, CStr>>,
+    variable: impl Fn(&str) -> Option<&'a CStr>,
+) -> Result<Plan<'a>, Failure> {
     if typed.split_string.is_some() {
         return Err(usage("-S must be the first argument"));
     }
@@ -421,9 +486,13 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
     } else if command.is_empty() {
         if !stdin().is_terminal() {
             let failure = Failure::new("no command given, and standard input is not a terminal");
-            return Err(failure.hint("usage: zroot [OPTIONS] [--] COMMAND [ARG...]; try 'zroot --help'"));
+            return Err(
+                failure.hint("usage: zroot [OPTIONS] [--] COMMAND [ARG...]; try 'zroot --help'")
+            );
         }
-        let shell = variable("SHELL").filter(|shell| !shell.is_empty()).unwrap_or(c"/bin/sh");
+        let shell = variable("SHELL")
+            .filter(|shell| !shell.is_empty())
+            .unwrap_or(c"/bin/sh");
         command.push(Cow::Borrowed(shell));
     }
     Ok(Plan {
@@ -439,7 +508,11 @@ fn plan<'a>(typed: Args, mut command: Vec<Cow<'a, CStr>>, variable: impl Fn(&str
         no_fake,
         summary: typed.summary.map(Output::new),
         trace: typed.trace.map(Output::new),
-        fail_on: typed.fail_on.iter().copied().fold(ClassSet::EMPTY, ClassSet::union),
+        fail_on: typed
+            .fail_on
+            .iter()
+            .copied()
+            .fold(ClassSet::EMPTY, ClassSet::union),
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
     })
@@ -454,7 +527,11 @@ fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
         let failure = Failure::new("--fake=foreign: the filter alone cannot tell whose a file is");
         return Err(failure.hint("it needs --consistency=selective, where it is on by default"));
     }
-    let mut fake = typed.fake.iter().copied().fold(ClassSet::EMPTY, ClassSet::union);
+    let mut fake = typed
+        .fake
+        .iter()
+        .copied()
+        .fold(ClassSet::EMPTY, ClassSet::union);
     if typed.no_sync {
         fake = fake.with(Class::Sync);
     }
@@ -472,47 +549,72 @@ fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
     Ok((fake, no_fake))
 }
 
-/// What `--dump-filter` and `--explain` ask for: nothing is run, so that most other options make no difference. `rest` is what follows the
-/// options.
+/// What `--dump-filter` and `--explain` ask for: nothing is run, so that most other options make no
+/// difference. `rest` is what follows the options.
 fn show<'a>(typed: &Args, rest: &[Cow<'a, CStr>]) -> Result<Request<'a>, Failure> {
     let (fake, no_fake) = classes(typed)?;
     let level = match typed.consistency {
         None | Some(Consistency::Zero) => Level::Zero,
         Some(Consistency::Selective) => Level::Selective,
         Some(Consistency::Auto) => {
-            let failure = Failure::new("--consistency=auto: only a run shows which level the host can have");
+            let failure =
+                Failure::new("--consistency=auto: only a run shows which level the host can have");
             return Err(failure.hint("name one: -c zero or -c selective"));
         }
     };
     let policy = policy(level, fake, no_fake);
     let arch = typed.arch.unwrap_or(Arch::Of(Abi::NATIVE));
     let Some(format) = typed.dump_filter else {
-        let call = typed.explain.as_deref().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok(Request::Explain { call, args: arguments(rest)?, arch, policy });
+        let call = typed
+            .explain
+            .as_deref()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        return Ok(Request::Explain {
+            call,
+            args: arguments(rest)?,
+            arch,
+            policy,
+        });
     };
     if typed.explain.is_some() {
         return Err(usage("--dump-filter and --explain: one of them at a time"));
     }
     if let Some(command) = rest.first() {
-        let failure = Failure::new(format!("--dump-filter runs no command, but {} follows", shown(OsStr::from_bytes(command.to_bytes()))));
+        let failure = Failure::new(format!(
+            "--dump-filter runs no command, but {} follows",
+            shown(OsStr::from_bytes(command.to_bytes()))
+        ));
         return Err(failure.hint("a format is joined to it: --dump-filter=raw"));
     }
     if format == Format::Raw && stdout().is_terminal() {
         let failure = Failure::new("--dump-filter=raw: standard output is a terminal");
-        return Err(failure.hint("bytes are for files and pipes: --dump-filter=raw > FILE; --dump-filter is for reading"));
+        return Err(failure.hint(
+            "bytes are for files and pipes: --dump-filter=raw > FILE; --dump-filter is for reading",
+        ));
     }
-    Ok(Request::Dump { format, arch, policy })
+    Ok(Request::Dump {
+        format,
+        arch,
+        policy,
+    })
 }
 
 /// The arguments of a call: numbers, and words for what is not known.
 fn arguments(words: &[Cow<'_, CStr>]) -> Result<[Option<u64>; MOST_ARGUMENTS], Failure> {
     let mut args = [None; MOST_ARGUMENTS];
     if words.len() > args.len() {
-        return Err(usage(format!("--explain: a call has {MOST_ARGUMENTS} arguments at most")));
+        return Err(usage(format!(
+            "--explain: a call has {MOST_ARGUMENTS} arguments at most"
+        )));
     }
     for (arg, word) in args.iter_mut().zip(words) {
         let text = word.to_string_lossy();
-        if !text.trim_start_matches('-').starts_with(|c: char| c.is_ascii_digit()) {
+        if !text
+            .trim_start_matches('-')
+            .starts_with(|c: char| c.is_ascii_digit())
+        {
             continue;
         }
         *arg = Some(number(&text).ok_or_else(|| {
@@ -536,12 +638,19 @@ fn number(text: &str) -> Option<u64> {
         return None; // from_str_radix takes a sign
     }
     let number = u64::from_str_radix(digits, radix).ok()?;
-    Some(if text.starts_with('-') { number.wrapping_neg() } else { number })
+    Some(if text.starts_with('-') {
+        number.wrapping_neg()
+    } else {
+        number
+    })
 }
 
 fn parse_format(name: &str) -> Result<Format, String> {
     let names = || Format::ALL.map(Format::name).join(" ");
-    Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| format!("the formats are {}", names()))
+    Format::ALL
+        .into_iter()
+        .find(|format| format.name() == name)
+        .ok_or_else(|| format!("the formats are {}", names()))
 }
 
 fn parse_arch(name: &str) -> Result<Arch, String> {
@@ -557,12 +666,20 @@ fn parse_arch(name: &str) -> Result<Arch, String> {
 fn parse_bind(text: OsString) -> Result<Bind, String> {
     let text = text.into_vec();
     let mut parts = text.split(|byte| *byte == b':');
-    let mut path = || parts.next().map(|part| PathBuf::from(OsStr::from_bytes(part)));
+    let mut path = || {
+        parts
+            .next()
+            .map(|part| PathBuf::from(OsStr::from_bytes(part)))
+    };
     let (source, target) = (path().unwrap_or_default(), path());
     let read_only = match (parts.next(), parts.next()) {
         (None, _) => false,
         (Some(b"ro"), None) => true,
-        _ => return Err("after SRC:DST only ':ro' may follow, and neither may contain a colon".into()),
+        _ => {
+            return Err(
+                "after SRC:DST only ':ro' may follow, and neither may contain a colon".into(),
+            );
+        }
     };
     if source.as_os_str().is_empty() {
         return Err("SRC is empty".into());
@@ -574,19 +691,30 @@ fn parse_bind(text: OsString) -> Result<Bind, String> {
     if !target.is_absolute() {
         return Err("DST must be absolute".into());
     }
-    Ok(Bind { source, target, read_only })
+    Ok(Bind {
+        source,
+        target,
+        read_only,
+    })
 }
 
 fn parse_classes(name: &str) -> Result<ClassSet, UnknownClass> {
-    if name == "all" { Ok(ClassSet::ALL) } else { name.parse().map(|class| ClassSet::EMPTY.with(class)) }
+    if name == "all" {
+        Ok(ClassSet::ALL)
+    } else {
+        name.parse().map(|class| ClassSet::EMPTY.with(class))
+    }
 }
 
 /// Whether `-v` stands before `-S`, the string to split, and the arguments after it.
 type Split<'s, 'a> = (bool, &'a CStr, &'s [&'a CStr]);
 
-/// Finds `-S STRING`, `-SSTRING`, `-vS STRING`, `--split-string=STRING` or `--split-string STRING` where a `#!` line puts it: first.
+/// Finds `-S STRING`, `-SSTRING`, `-vS STRING`, `--split-string=STRING` or `--split-string STRING`
+/// where a `#!` line puts it: first.
 fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s, 'a>>, Failure> {
-    let Some(first) = args.get(1) else { return Ok(None) };
+    let Some(first) = args.get(1) else {
+        return Ok(None);
+    };
     let (verbose, attached) = match first.to_bytes() {
         [b'-', b'S', ..] => (false, 2),
         [b'-', b'v', b'S', ..] => (true, 3),
@@ -595,7 +723,8 @@ fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s
         _ => return Ok(None),
     };
     // What follows a prefix of a C string is a C string.
-    let attached = CStr::from_bytes_with_nul(&first.to_bytes_with_nul()[attached..]).unwrap_or_default();
+    let attached =
+        CStr::from_bytes_with_nul(&first.to_bytes_with_nul()[attached..]).unwrap_or_default();
     if !attached.is_empty() || first.to_bytes().ends_with(b"=") {
         return Ok(Some((verbose, attached, &args[2..])));
     }
@@ -605,11 +734,17 @@ fn split_string_argument<'s, 'a>(args: &'s [&'a CStr]) -> Result<Option<Split<'s
     }
 }
 
-/// Splits `string` into arguments by env(1)'s rules for `-S`: blanks separate; single and double quotes; `#` starts a comment at the start of
-/// an argument; `${NAME}` is replaced outside single quotes; backslash escapes.
-fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) -> Result<Vec<CString>, Failure> {
+/// Splits `string` into arguments by env(1)'s rules for `-S`: blanks separate; single and double
+/// quotes; `#` starts a comment at the start of an argument; `${NAME}` is replaced outside single
+/// quotes; backslash escapes.
+fn split_string<'a>(
+    string: &CStr,
+    variable: impl Fn(&str) -> Option<&'a CStr>,
+) -> Result<Vec<CString>, Failure> {
     let shown = shown(OsStr::from_bytes(string.to_bytes()));
-    let error = |what: &str| Failure::new(format!("-S: {what} in {shown}")).hint("the rules are env(1)'s for -S");
+    let error = |what: &str| {
+        Failure::new(format!("-S: {what} in {shown}")).hint("the rules are env(1)'s for -S")
+    };
     let mut words: Vec<Vec<u8>> = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote = None;
@@ -629,7 +764,10 @@ fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) 
                 word.get_or_insert_default().push(escaped.unwrap_or(b'\\'));
             }
             (b'\\', _) => {
-                let escaped = match bytes.next().ok_or_else(|| error("a backslash at the end"))? {
+                let escaped = match bytes
+                    .next()
+                    .ok_or_else(|| error("a backslash at the end"))?
+                {
                     b'c' if quote.is_some() => return Err(error("\\c inside double quotes")),
                     b'c' => break,
                     b'_' if quote.is_none() => {
@@ -650,7 +788,9 @@ fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) 
             (b'$', None | Some(b'"')) => {
                 let mut name = Vec::new();
                 let closed = bytes.next() == Some(b'{') && {
-                    name.extend(std::iter::from_fn(|| bytes.next_if(|next| next.is_ascii_alphanumeric() || *next == b'_')));
+                    name.extend(std::iter::from_fn(|| {
+                        bytes.next_if(|next| next.is_ascii_alphanumeric() || *next == b'_')
+                    }));
                     bytes.next() == Some(b'}')
                 };
                 if !closed || name.is_empty() || name[0].is_ascii_digit() {
@@ -658,7 +798,8 @@ fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) 
                 }
                 let value = std::str::from_utf8(&name).ok().and_then(&variable);
                 if let Some(value) = value {
-                    word.get_or_insert_default().extend_from_slice(value.to_bytes());
+                    word.get_or_insert_default()
+                        .extend_from_slice(value.to_bytes());
                 }
             }
             _ => word.get_or_insert_default().push(byte),
@@ -668,5 +809,8 @@ fn split_string<'a>(string: &CStr, variable: impl Fn(&str) -> Option<&'a CStr>) 
         return Err(error("a quote without its end"));
     }
     words.extend(word);
-    words.into_iter().map(|word| CString::new(word).map_err(|_| error("a NUL"))).collect()
+    words
+        .into_iter()
+        .map(|word| CString::new(word).map_err(|_| error("a NUL")))
+        .collect()
 }

@@ -9,8 +9,9 @@ use nix::sys::prctl::get_child_subreaper;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, fork, getpid, setsid};
 
-/// Runs `work` in a process of its own, in its own session, which the command does not find among its children. There, nothing of the caller's is
-/// dropped; here, nothing that `work` owns: it is the other process's now.
+/// Runs `work` in a process of its own, in its own session, which the command does not find among
+/// its children. There, nothing of the caller's is dropped; here, nothing that `work` owns: it is
+/// the other process's now.
 ///
 /// # Errors
 /// fork(2)'s; `EAGAIN` for the second one's.
@@ -20,7 +21,8 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
         let _ = setsid();
     };
     if adopts_orphans() {
-        // It would come back to us. One whose end nobody is told of is left out of wait(2), unless asked for by __WALL (kernel/exit.c, eligible_child).
+        // It would come back to us. One whose end nobody is told of is left out of wait(2), unless
+        // asked for by __WALL (kernel/exit.c, eligible_child).
         let mut stack = vec![0; 1 << 20];
         let mut work = Some(work);
         let child = Box::new(|| {
@@ -69,7 +71,8 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
     }
 }
 
-/// Whether children of children become this process's own when their parents end: it is its PID namespace's first, or a subreaper.
+/// Whether children of children become this process's own when their parents end: it is its PID
+/// namespace's first, or a subreaper.
 fn adopts_orphans() -> bool {
     getpid().as_raw() == 1 || get_child_subreaper().unwrap_or(false)
 }
@@ -83,15 +86,24 @@ pub fn exit(status: i32) -> ! {
     }
 }
 
-/// Closes every descriptor but `keep`: a pipe of the caller's, held open, would keep its reader waiting. The standard ones may be among `keep`,
-/// where the caller has closed its own; else they lead to `/dev/null`.
+/// Closes every descriptor but `keep`: a pipe of the caller's, held open, would keep its reader
+/// waiting. The standard ones may be among `keep`, where the caller has closed its own; else they
+/// lead to `/dev/null`.
 pub fn hold_nothing_but(keep: &[RawFd]) {
-    let Ok(open) = fs::read_dir("/proc/self/fd") else { return };
-    let open: Vec<RawFd> = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    let Ok(open) = fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let open: Vec<RawFd> = open
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
     for fd in open.into_iter().filter(|fd| !keep.contains(fd)) {
         let _ = nix::unistd::close(fd);
     }
-    while let Ok(null) = fs::OpenOptions::new().read(true).write(true).open("/dev/null") {
+    while let Ok(null) = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
         if null.as_raw_fd() > 2 {
             break;
         }

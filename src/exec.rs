@@ -18,23 +18,35 @@ use crate::failure::{Failure, shown};
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 
 fn not_found(name: &CStr, why: &str) -> Failure {
-    Failure { status: 127, ..Failure::new(format!("{}: {why}", named(name))) }
+    Failure {
+        status: 127,
+        ..Failure::new(format!("{}: {why}", named(name)))
+    }
 }
 
 fn cannot_run(path: &CStr, why: &str, hint: Option<String>) -> Failure {
-    Failure { status: 126, hint, ..Failure::new(format!("cannot run {}: {why}", named(path))) }
+    Failure {
+        status: 126,
+        hint,
+        ..Failure::new(format!("cannot run {}: {why}", named(path)))
+    }
 }
 
 fn named(name: &CStr) -> String {
     shown(OsStr::from_bytes(name.to_bytes()))
 }
 
-/// Looks for `name` as execvp(3) does, without running anything: the paths to try, in order, the first of which looks runnable or could not be
-/// looked at yet. `path` is the value of PATH; `stat` is stat(2) as the command will see files.
+/// Looks for `name` as execvp(3) does, without running anything: the paths to try, in order, the
+/// first of which looks runnable or could not be looked at yet. `path` is the value of PATH; `stat`
+/// is stat(2) as the command will see files.
 ///
 /// # Errors
 /// [`Failure`] if it is certain already that no path can be run.
-pub fn find(name: &CStr, path: Option<&[u8]>, stat: impl Fn(&CStr) -> nix::Result<FileStat>) -> Result<Vec<CString>, Failure> {
+pub fn find(
+    name: &CStr,
+    path: Option<&[u8]>,
+    stat: impl Fn(&CStr) -> nix::Result<FileStat>,
+) -> Result<Vec<CString>, Failure> {
     let bytes = name.to_bytes();
     if bytes.is_empty() {
         return Err(not_found(name, "the command is an empty string"));
@@ -51,8 +63,11 @@ pub fn find(name: &CStr, path: Option<&[u8]>, stat: impl Fn(&CStr) -> nix::Resul
     let mut seen_runnable = false;
     for dir in path.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
         let dir = if dir.is_empty() { b"." } else { dir };
-        let Ok(candidate) = CString::new([dir, b"/", bytes].concat()) else { continue };
-        // Behind a runnable one the rest need no look: they are tried only if the kernel refuses it.
+        let Ok(candidate) = CString::new([dir, b"/", bytes].concat()) else {
+            continue;
+        };
+        // Behind a runnable one the rest need no look: they are tried only if the kernel refuses
+        // it.
         if !seen_runnable {
             match look(stat(&candidate)) {
                 Look::Runnable => seen_runnable = true,
@@ -70,12 +85,17 @@ pub fn find(name: &CStr, path: Option<&[u8]>, stat: impl Fn(&CStr) -> nix::Resul
         return Err(unfit.unwrap_or_else(|| {
             let failure = not_found(name, "command not found");
             // What root's PATH has and a user's on Debian has not.
-            let elsewhere = ["/usr/local/sbin", "/usr/sbin", "/sbin"].into_iter().find(|dir| {
-                let candidate = CString::new([dir.as_bytes(), b"/", bytes].concat()).unwrap_or_default();
-                matches!(look(stat(&candidate)), Look::Runnable)
-            });
+            let elsewhere = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
+                .into_iter()
+                .find(|dir| {
+                    let candidate =
+                        CString::new([dir.as_bytes(), b"/", bytes].concat()).unwrap_or_default();
+                    matches!(look(stat(&candidate)), Look::Runnable)
+                });
             match elsewhere {
-                Some(dir) => failure.hint(format!("it is in {dir}, which PATH does not name: add it, as root's PATH has it")),
+                Some(dir) => failure.hint(format!(
+                    "it is in {dir}, which PATH does not name: add it, as root's PATH has it"
+                )),
                 None => failure,
             }
         }));
@@ -103,7 +123,10 @@ fn look(status: nix::Result<FileStat>) -> Look {
             SFlag::S_IFDIR => Look::Unfit("it is a directory", None),
             SFlag::S_IFREG if status.st_mode & 0o111 != 0 => Look::Runnable,
             SFlag::S_IFREG => {
-                let hint = format!("no execute permission (mode {:04o}): chmod +x it", status.st_mode & 0o7777);
+                let hint = format!(
+                    "no execute permission (mode {:04o}): chmod +x it",
+                    status.st_mode & 0o7777
+                );
                 Look::Unfit(Errno::EACCES.desc(), Some(hint))
             }
             _ => Look::Unfit("it is not a regular file", None),
@@ -111,20 +134,28 @@ fn look(status: nix::Result<FileStat>) -> Look {
     }
 }
 
-/// Becomes the first of `candidates` (from [`find`]) that the kernel runs, with `args` (its own name first) and `env` (`NAME=value`).
-/// Returns only if none can be run.
+/// Becomes the first of `candidates` (from [`find`]) that the kernel runs, with `args` (its own
+/// name first) and `env` (`NAME=value`). Returns only if none can be run.
 #[must_use]
 #[inline]
-pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
-    let searched = args.first().is_some_and(|name| !name.to_bytes().contains(&b'/'));
+pub fn become_command<'a>(
+    candidates: &[CString],
+    args: &[&'a CStr],
+    env: &[Cow<'a, CStr>],
+) -> Failure {
+    let searched = args
+        .first()
+        .is_some_and(|name| !name.to_bytes().contains(&b'/'));
     let mut failure = None;
     for path in candidates {
         let Err(errno) = execve(path, args, env);
         let error = match errno {
-            Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => match missing_interpreter(path) {
-                Some(error) => error,
-                None => continue,
-            },
+            Errno::ENOENT | Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {
+                match missing_interpreter(path) {
+                    Some(error) => error,
+                    None => continue,
+                }
+            }
             // Behind a directory that cannot be searched there is nothing to be found.
             Errno::EACCES if searched && stat(path.as_c_str()).is_err() => continue,
             Errno::EACCES => cannot_run(path, errno.desc(), Some(denied_hint(path))),
@@ -140,17 +171,24 @@ pub fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<
     }
     failure.unwrap_or_else(|| match candidates {
         [only] if !searched => not_found(only, Errno::ENOENT.desc()),
-        _ => not_found(args.first().copied().unwrap_or_default(), "command not found"),
+        _ => not_found(
+            args.first().copied().unwrap_or_default(),
+            "command not found",
+        ),
     })
 }
 
-/// ENOEXEC: a script without `#!` goes to the shell, as execvp(3) has it; a binary is another machine's, or broken.
+/// ENOEXEC: a script without `#!` goes to the shell, as execvp(3) has it; a binary is another
+/// machine's, or broken.
 #[inline]
 fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
     let head = head(path);
     if !head.contains(&0) {
         let shell = c"/bin/sh";
-        let shell_args: Vec<&CStr> = [shell, path].into_iter().chain(args.iter().copied().skip(1)).collect();
+        let shell_args: Vec<&CStr> = [shell, path]
+            .into_iter()
+            .chain(args.iter().copied().skip(1))
+            .collect();
         let Err(errno) = execve(shell, &shell_args, env);
         let hint = "it has no #! line, so /bin/sh would run it, but that failed".into();
         return cannot_run(path, errno.desc(), Some(hint));
@@ -169,7 +207,10 @@ fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr
 fn missing_interpreter(path: &CStr) -> Option<Failure> {
     stat(path).ok()?;
     let interpreter = interpreter(path)?;
-    let hint = format!("its interpreter {} does not exist: install it, or correct the #! line", named(&interpreter));
+    let hint = format!(
+        "its interpreter {} does not exist: install it, or correct the #! line",
+        named(&interpreter)
+    );
     Some(cannot_run(path, "its interpreter is missing", Some(hint)))
 }
 
@@ -211,14 +252,22 @@ struct Elf<'a> {
 impl<'a> Elf<'a> {
     fn parse(head: &'a [u8]) -> Option<Elf<'a>> {
         let ident = head.strip_prefix(b"\x7fELF")?;
-        Some(Elf { head, is_64bit: *ident.first()? == 2, big_endian: *ident.get(1)? == 2 })
+        Some(Elf {
+            head,
+            is_64bit: *ident.first()? == 2,
+            big_endian: *ident.get(1)? == 2,
+        })
     }
 
     /// The number of `size` bytes at `at`.
     fn number(&self, at: usize, size: usize) -> Option<u64> {
         let bytes = self.head.get(at..at.checked_add(size)?)?;
         let fold = |number, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if self.big_endian { bytes.iter().fold(0, fold) } else { bytes.iter().rev().fold(0, fold) })
+        Some(if self.big_endian {
+            bytes.iter().fold(0, fold)
+        } else {
+            bytes.iter().rev().fold(0, fold)
+        })
     }
 
     fn machine(&self) -> String {
@@ -245,9 +294,17 @@ impl<'a> Elf<'a> {
     fn interpreter(&self, path: &CStr) -> Option<CString> {
         const PT_INTERP: u64 = 3;
         let (phoff, phentsize, phnum) = if self.is_64bit {
-            (self.number(32, 8)?, self.number(54, 2)?, self.number(56, 2)?)
+            (
+                self.number(32, 8)?,
+                self.number(54, 2)?,
+                self.number(56, 2)?,
+            )
         } else {
-            (self.number(28, 4)?, self.number(42, 2)?, self.number(44, 2)?)
+            (
+                self.number(28, 4)?,
+                self.number(42, 2)?,
+                self.number(44, 2)?,
+            )
         };
         for i in 0..phnum {
             let header = usize::try_from(phoff.checked_add(i * phentsize)?).ok()?;
@@ -258,7 +315,10 @@ impl<'a> Elf<'a> {
                     (self.number(header + 4, 4)?, self.number(header + 16, 4)?)
                 };
                 let mut name = vec![0; usize::try_from(size.min(4096)).ok()?];
-                File::open(Path::new(OsStr::from_bytes(path.to_bytes()))).ok()?.read_exact_at(&mut name, offset).ok()?;
+                File::open(Path::new(OsStr::from_bytes(path.to_bytes())))
+                    .ok()?
+                    .read_exact_at(&mut name, offset)
+                    .ok()?;
                 name.retain(|byte| *byte != 0);
                 return CString::new(name).ok();
             }

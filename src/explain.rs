@@ -1,4 +1,5 @@
-//! What the filter answers to one call, and why: the answer from running the program, the reason from the policy. Pure.
+//! What the filter answers to one call, and why: the answer from running the program, the reason
+//! from the policy. Pure.
 
 use std::fmt::Write;
 
@@ -11,13 +12,19 @@ use crate::filter::{asm::Program, build, sim};
 /// The most arguments that a call has.
 pub const MOST_ARGUMENTS: usize = 6;
 
-/// What each of `abis` is answered for the call named `name` with these arguments under `policy`; an argument is `None` where it is unknown.
-/// Each ABI is looked at on a kernel whose first one it is, or on that of `kernel` if there is one.
+/// What each of `abis` is answered for the call named `name` with these arguments under `policy`;
+/// an argument is `None` where it is unknown. Each ABI is looked at on a kernel whose first one it
+/// is, or on that of `kernel` if there is one.
 ///
 /// # Errors
 /// [`Failure`] if there is no such call.
 #[inline(never)] // it would lie in the way of every run
-pub fn explain(name: &str, args: [Option<u64>; MOST_ARGUMENTS], kernel: Option<Abi>, policy: Policy) -> Result<String, Failure> {
+pub fn explain(
+    name: &str,
+    args: [Option<u64>; MOST_ARGUMENTS],
+    kernel: Option<Abi>,
+    policy: Policy,
+) -> Result<String, Failure> {
     let Some(call) = Sysno::ALL.iter().copied().find(|call| call.name() == name) else {
         return if others::names().any(|other| other == name) {
             Ok(format!("{name}: in no class: executed by the kernel\n"))
@@ -32,15 +39,29 @@ pub fn explain(name: &str, args: [Option<u64>; MOST_ARGUMENTS], kernel: Option<A
     for abi in abis {
         let kernel = kernel.unwrap_or(*abi);
         if program.as_ref().is_none_or(|(of, _)| *of != kernel) {
-            program = Some((kernel, build(kernel.family(), policy).map_err(|error| Failure::new(error.to_string()))?));
+            program = Some((
+                kernel,
+                build(kernel.family(), policy).map_err(|error| Failure::new(error.to_string()))?,
+            ));
         }
-        let Some((_, program)) = &program else { continue };
+        let Some((_, program)) = &program else {
+            continue;
+        };
         // Writing to a String cannot fail.
         let _ = match call.nr(*abi) {
             None => writeln!(out, "{:11}  {:>10}  no such call", abi.name(), "-"),
             Some(nr) => {
-                let number = if abi.nr_bit() == 0 { nr.to_string() } else { format!("{nr:#x}") };
-                writeln!(out, "{:11}  {number:>10}  {}", abi.name(), answer(program, *abi, call, nr, args, policy)?)
+                let number = if abi.nr_bit() == 0 {
+                    nr.to_string()
+                } else {
+                    format!("{nr:#x}")
+                };
+                writeln!(
+                    out,
+                    "{:11}  {number:>10}  {}",
+                    abi.name(),
+                    answer(program, *abi, call, nr, args, policy)?
+                )
             }
         };
     }
@@ -56,17 +77,35 @@ fn rule(call: Sysno, policy: Policy) -> Option<Rule> {
 fn standing(call: Sysno, policy: Policy) -> (&'static str, String) {
     let has = |class: Class, level: Level| class.rules(level).any(|rule| rule.call == call);
     let level = policy.level;
-    match Class::ALL.into_iter().find(|class| Level::ALL.into_iter().any(|level| has(*class, level))) {
+    match Class::ALL
+        .into_iter()
+        .find(|class| Level::ALL.into_iter().any(|level| has(*class, level)))
+    {
         None => ("none", "executed by the kernel".into()),
         Some(class) if !has(class, level) => {
-            let other = Level::ALL.into_iter().find(|level| has(class, *level)).unwrap_or(level);
-            (class.name(), format!("executed by the kernel at level {level}; level {other} has an answer for it"))
+            let other = Level::ALL
+                .into_iter()
+                .find(|level| has(class, *level))
+                .unwrap_or(level);
+            (
+                class.name(),
+                format!(
+                    "executed by the kernel at level {level}; level {other} has an answer for it"
+                ),
+            )
         }
-        Some(class) if !policy.classes.contains(class) => (class.name(), format!("off at level {level}: executed by the kernel")),
+        Some(class) if !policy.classes.contains(class) => (
+            class.name(),
+            format!("off at level {level}: executed by the kernel"),
+        ),
         Some(class) => {
             let rule = rule(call, policy);
             let answer = said(rule.map(|rule| rule.action));
-            let when = rule.and_then(|rule| rule.when.condition()).map_or(String::new(), |condition| format!(" if {condition}, else real"));
+            let when = rule
+                .and_then(|rule| rule.when.condition())
+                .map_or(String::new(), |condition| {
+                    format!(" if {condition}, else real")
+                });
             (class.name(), format!("on at level {level}: {answer}{when}"))
         }
     }
@@ -82,10 +121,19 @@ fn answer(
     policy: Policy,
 ) -> Result<String, Failure> {
     let rule = rule(call, policy);
-    let width = if abi.has_64bit_registers() { u64::MAX } else { u32::MAX.into() };
+    let width = if abi.has_64bit_registers() {
+        u64::MAX
+    } else {
+        u32::MAX.into()
+    };
     let ask = |args: &[u64; MOST_ARGUMENTS]| -> Result<Option<Action>, Failure> {
-        let call = sim::Call { arch: abi.audit_arch(), nr, args: args.map(|arg| arg & width) };
-        let outcome = sim::run(program, abi.endian(), &call).map_err(|fault| Failure::new(fault.to_string()))?;
+        let call = sim::Call {
+            arch: abi.audit_arch(),
+            nr,
+            args: args.map(|arg| arg & width),
+        };
+        let outcome = sim::run(program, abi.endian(), &call)
+            .map_err(|fault| Failure::new(fault.to_string()))?;
         Ok(action_of(abi, outcome.value))
     };
     // Every combination of values for what is unknown and looked at.
@@ -102,7 +150,10 @@ fn answer(
             with[usize::from(*arg)] = value;
             with
         };
-        tried = tried.iter().flat_map(|known| values.iter().map(move |value| with(known, *value))).collect();
+        tried = tried
+            .iter()
+            .flat_map(|known| values.iter().map(move |value| with(known, *value)))
+            .collect();
     }
     let mut answers: Vec<Option<Action>> = Vec::new();
     for args in &tried {
@@ -116,10 +167,15 @@ fn answer(
     Ok(match (answers.next(), answers.next(), conditional) {
         (_, Some(_), conditional) => {
             let name = |arg: &u8| conditional.map_or("", |rule| rule.when.argument(*arg));
-            let names: Vec<String> = unknown.iter().map(|(arg, _)| format!("argument {} ({})", arg + 1, name(arg))).collect();
+            let names: Vec<String> = unknown
+                .iter()
+                .map(|(arg, _)| format!("argument {} ({})", arg + 1, name(arg)))
+                .collect();
             format!("depends on {}", names.join(" and "))
         }
-        (action, None, Some(rule)) if action == Some(Some(rule.action)) => format!("{}: condition met", said(Some(rule.action))),
+        (action, None, Some(rule)) if action == Some(Some(rule.action)) => {
+            format!("{}: condition met", said(Some(rule.action)))
+        }
         (action, None, Some(_)) => format!("{}: condition not met", said(action.flatten())),
         (action, None, None) => said(action.flatten()).into(),
     })
@@ -138,10 +194,19 @@ const fn said(action: Option<Action>) -> &'static str {
 
 /// The error for a call that there is not, with the names nearest to it.
 fn unknown(name: &str) -> Failure {
-    let failure = Failure::new(format!("--explain: there is no system call {}", shown(name)));
+    let failure = Failure::new(format!(
+        "--explain: there is no system call {}",
+        shown(name)
+    ));
     let mut near = Vec::new();
     for most in 0..=1 + name.len() / 4 {
-        near.extend(Sysno::ALL.iter().map(|call| call.name()).chain(others::names()).filter(|other| distance(name, other) == most));
+        near.extend(
+            Sysno::ALL
+                .iter()
+                .map(|call| call.name())
+                .chain(others::names())
+                .filter(|other| distance(name, other) == most),
+        );
     }
     near.truncate(3);
     if near.is_empty() {
@@ -151,14 +216,17 @@ fn unknown(name: &str) -> Failure {
     }
 }
 
-/// How many letters have to be changed, added, taken away or swapped with the next to make `other` of `name`.
+/// How many letters have to be changed, added, taken away or swapped with the next to make `other`
+/// of `name`.
 fn distance(name: &str, other: &str) -> usize {
     let (name, other) = (name.as_bytes(), other.as_bytes());
     let mut rows = vec![(0..=other.len()).collect::<Vec<usize>>()];
     for (i, letter) in name.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, wanted) in other.iter().enumerate() {
-            let mut least = (rows[i][j] + usize::from(letter != wanted)).min(rows[i][j + 1] + 1).min(row[j] + 1);
+            let mut least = (rows[i][j] + usize::from(letter != wanted))
+                .min(rows[i][j + 1] + 1)
+                .min(row[j] + 1);
             if i > 0 && j > 0 && letter == &other[j - 1] && &name[i - 1] == wanted {
                 least = least.min(rows[i - 1][j - 1] + 1);
             }

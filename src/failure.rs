@@ -1,4 +1,5 @@
-//! The one shape of zroot's own errors: what and why on one line, what to do about it, and the exit status.
+//! The one shape of zroot's own errors: what and why on one line, what to do about it, and the exit
+//! status.
 
 use std::fmt;
 
@@ -25,7 +26,11 @@ impl Failure {
     /// A failure of zroot's own, without advice.
     #[must_use]
     pub fn new(message: impl Into<String>) -> Failure {
-        Failure { status: FAILED, message: message.into(), hint: None }
+        Failure {
+            status: FAILED,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// `what` failed because the kernel said `errno`.
@@ -37,7 +42,10 @@ impl Failure {
     /// The same with advice.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Failure {
-        Failure { hint: Some(hint.into()), ..self }
+        Failure {
+            hint: Some(hint.into()),
+            ..self
+        }
     }
 }
 

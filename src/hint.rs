@@ -9,7 +9,8 @@ use crate::host::Facts;
 use crate::namespace::{Refused, Stage};
 use crate::supervisor::Unavailable;
 
-/// What to do about `error`, whatever it is; none where its message says it all. `facts` is asked only if it matters.
+/// What to do about `error`, whatever it is; none where its message says it all. `facts` is asked
+/// only if it matters.
 #[must_use]
 pub fn for_error(error: &anyhow::Error, facts: impl FnOnce() -> Facts) -> Option<String> {
     if let Some(failure) = error.downcast_ref::<Failure>() {
@@ -27,10 +28,14 @@ pub fn for_error(error: &anyhow::Error, facts: impl FnOnce() -> Facts) -> Option
     }
 }
 
-/// What to do about a refused user namespace. The way that needs no administrator is named last in each.
+/// What to do about a refused user namespace. The way that needs no administrator is named last in
+/// each.
 #[must_use]
 pub fn for_namespace(refused: Refused, facts: &Facts) -> String {
-    format!("{}; or run zroot --userns=never, which needs no namespace", cause(refused, facts))
+    format!(
+        "{}; or run zroot --userns=never, which needs no namespace",
+        cause(refused, facts)
+    )
 }
 
 const OUTER_FILTER: &str = "an outer seccomp filter, such as a container runtime's, forbids user namespaces: have it allow unshare(2), or be uid 0 inside the container";
@@ -118,12 +123,16 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
 pub fn for_supervisor(unavailable: Unavailable) -> String {
     let way = match unavailable {
         Unavailable::Kernel => "use Linux 5.9 or later",
-        Unavailable::Outer => "run the outer zroot with --consistency=selective or auto, and this one shares its supervisor",
+        Unavailable::Outer => {
+            "run the outer zroot with --consistency=selective or auto, and this one shares its supervisor"
+        }
         Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
         Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
         Unavailable::Limit => "set it back to unlimited",
         Unavailable::Values => "use another kernel",
-        Unavailable::Resources(_) => "raise the limits on memory, open files or processes (ulimit -a)",
+        Unavailable::Resources(_) => {
+            "raise the limits on memory, open files or processes (ulimit -a)"
+        }
     };
     format!("{way}; or use --consistency=zero, which needs no supervisor")
 }

@@ -17,11 +17,13 @@ pub struct Facts {
     pub has_user_namespaces: Option<bool>,
     /// The number of seccomp filters on the process, or 1 if only their presence is known.
     pub seccomp_filters: Option<u64>,
-    /// Whether the root directory is a mount point; if not, the process is in a chroot(2). The reverse does not follow.
+    /// Whether the root directory is a mount point; if not, the process is in a chroot(2). The
+    /// reverse does not follow.
     pub root_is_mount: Option<bool>,
     /// The AppArmor or SELinux context, if it confines.
     pub security_context: Option<String>,
-    /// Whether the process's own uid and gid are mapped in its user namespace. An id that is not looks like the overflow id, 65534.
+    /// Whether the process's own uid and gid are mapped in its user namespace. An id that is not
+    /// looks like the overflow id, 65534.
     pub ids_are_mapped: Option<bool>,
 }
 
@@ -30,24 +32,40 @@ impl Facts {
     #[must_use]
     pub fn read() -> Facts {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field =
-            |name: &str| -> Option<u64> { status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok()) };
+        let field = |name: &str| -> Option<u64> {
+            status.lines().find_map(|line| {
+                line.strip_prefix(name)?
+                    .strip_prefix(':')?
+                    .trim()
+                    .parse()
+                    .ok()
+            })
+        };
         let proc_mounted = !status.is_empty();
         Facts {
             proc_mounted,
             max_user_namespaces: number("/proc/sys/user/max_user_namespaces"),
             unprivileged_userns_clone: number("/proc/sys/kernel/unprivileged_userns_clone"),
             apparmor_restrict: number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-            has_user_namespaces: proc_mounted.then(|| fs::symlink_metadata("/proc/self/ns/user").is_ok()),
-            seccomp_filters: field("Seccomp_filters").or_else(|| field("Seccomp").map(|mode| u64::from(mode == 2))),
+            has_user_namespaces: proc_mounted
+                .then(|| fs::symlink_metadata("/proc/self/ns/user").is_ok()),
+            seccomp_filters: field("Seccomp_filters")
+                .or_else(|| field("Seccomp").map(|mode| u64::from(mode == 2))),
             root_is_mount: fs::read_to_string("/proc/self/mountinfo")
                 .ok()
-                .map(|mounts| mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"))),
+                .map(|mounts| {
+                    mounts
+                        .lines()
+                        .any(|line| line.split(' ').nth(4) == Some("/"))
+                }),
             security_context: fs::read_to_string("/proc/self/attr/current")
                 .ok()
                 .map(|context| context.trim_end_matches(['\n', '\0']).to_owned())
                 .filter(|context| {
-                    !context.is_empty() && context != "unconfined" && !context.contains("unconfined_t") && context != "kernel"
+                    !context.is_empty()
+                        && context != "unconfined"
+                        && !context.contains("unconfined_t")
+                        && context != "kernel"
                 }),
             ids_are_mapped: Option::zip(
                 maps("/proc/self/uid_map", nix::unistd::geteuid().as_raw()),
@@ -71,9 +89,13 @@ fn maps(path: &str, id: u32) -> Option<bool> {
 /// Whether this kernel is `major.minor` or newer.
 #[must_use]
 pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
-    let Ok(names) = nix::sys::utsname::uname() else { return false };
+    let Ok(names) = nix::sys::utsname::uname() else {
+        return false;
+    };
     let release = names.release().to_string_lossy();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse::<u32>().unwrap_or(0));
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse::<u32>().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
@@ -85,15 +107,25 @@ pub fn id_ranges(map: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
     })
 }
 
-/// Whether the process is root for whom ownership is real: uid 0 over more than one mapped uid and gid, with the capabilities to use them.
+/// Whether the process is root for whom ownership is real: uid 0 over more than one mapped uid and
+/// gid, with the capabilities to use them.
 #[must_use]
 #[inline(never)]
 pub fn is_real_root() -> bool {
     use caps::{CapSet, Capability};
-    let many = |path| fs::read_to_string(path).is_ok_and(|map| id_ranges(&map).map(|(_, count)| count).sum::<u64>() > 1);
-    let needed = [Capability::CAP_CHOWN, Capability::CAP_SETUID, Capability::CAP_SETGID];
+    let many = |path| {
+        fs::read_to_string(path)
+            .is_ok_and(|map| id_ranges(&map).map(|(_, count)| count).sum::<u64>() > 1)
+    };
+    let needed = [
+        Capability::CAP_CHOWN,
+        Capability::CAP_SETUID,
+        Capability::CAP_SETGID,
+    ];
     nix::unistd::geteuid().is_root()
         && many("/proc/self/uid_map")
         && many("/proc/self/gid_map")
-        && needed.into_iter().all(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
+        && needed
+            .into_iter()
+            .all(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
 }

@@ -1,11 +1,12 @@
 //! zroot runs a command as apparent root for a user without privileges.
 //!
-//! It enters a user namespace ([`namespace`]), installs a seccomp filter that lets privileged calls succeed without doing anything
-//! ([`filter`]), proves that the filter answers, and becomes the command ([`exec`]). That is zero-consistency root emulation
-//! (Priedhorsky, Jennings, Phinney 2024, arXiv 2405.06085).
+//! It enters a user namespace ([`namespace`]), installs a seccomp filter that lets privileged calls
+//! succeed without doing anything ([`filter`]), proves that the filter answers, and becomes the
+//! command ([`exec`]). That is zero-consistency root emulation (Priedhorsky, Jennings, Phinney
+//! 2024, arXiv 2405.06085).
 //!
-//! The library is there so that tests, benchmarks and fuzz targets reach the parts; `main.rs` shows the order in which they are used.
-//! ARCHITECTURE.md has the map and the invariants.
+//! The library is there so that tests, benchmarks and fuzz targets reach the parts; `main.rs` shows
+//! the order in which they are used. ARCHITECTURE.md has the map and the invariants.
 
 pub mod apt;
 pub mod arch;

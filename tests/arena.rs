@@ -1,5 +1,5 @@
-//! The allocator, against what callers rely on: blocks that are disjoint, aligned, and keep what was written to them, whichever of its two
-//! memories they come from.
+//! The allocator, against what callers rely on: blocks that are disjoint, aligned, and keep what
+//! was written to them, whichever of its two memories they come from.
 
 #![allow(unsafe_code)] // GlobalAlloc's methods are unsafe
 
@@ -24,8 +24,18 @@ struct Block {
 impl Block {
     fn new(arena: &Arena, layout: Layout, mark: u8, zeroed: bool) -> Block {
         // SAFETY: no layout here is empty.
-        let at = unsafe { if zeroed { arena.alloc_zeroed(layout) } else { arena.alloc(layout) } };
-        let mut block = Block { at, layout, mark: 0 };
+        let at = unsafe {
+            if zeroed {
+                arena.alloc_zeroed(layout)
+            } else {
+                arena.alloc(layout)
+            }
+        };
+        let mut block = Block {
+            at,
+            layout,
+            mark: 0,
+        };
         if zeroed {
             block.check(layout.size());
         }
@@ -34,7 +44,12 @@ impl Block {
     }
 
     fn fill(&mut self, mark: u8) {
-        assert!(!self.at.is_null() && self.at.addr() % self.layout.align() == 0, "{:?} at {:?}", self.layout, self.at);
+        assert!(
+            !self.at.is_null() && self.at.addr() % self.layout.align() == 0,
+            "{:?} at {:?}",
+            self.layout,
+            self.at
+        );
         self.mark = mark;
         // SAFETY: the block is ours and has that size.
         unsafe { self.at.write_bytes(mark, self.layout.size()) };
@@ -44,7 +59,13 @@ impl Block {
     fn check(&self, len: usize) {
         // SAFETY: the block is ours, and its bytes were written.
         let bytes = unsafe { std::slice::from_raw_parts(self.at, len) };
-        assert!(bytes.iter().all(|byte| *byte == self.mark), "{:?} at {:?}: not {}: {bytes:?}", self.layout, self.at, self.mark);
+        assert!(
+            bytes.iter().all(|byte| *byte == self.mark),
+            "{:?} at {:?}: not {}: {bytes:?}",
+            self.layout,
+            self.at,
+            self.mark
+        );
     }
 
     fn resize(&mut self, arena: &Arena, size: usize) {
@@ -65,9 +86,18 @@ impl Block {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Alloc { size: usize, align_bits: u32, zeroed: bool },
-    Realloc { which: usize, size: usize },
-    Free { which: usize },
+    Alloc {
+        size: usize,
+        align_bits: u32,
+        zeroed: bool,
+    },
+    Realloc {
+        which: usize,
+        size: usize,
+    },
+    Free {
+        which: usize,
+    },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -83,7 +113,11 @@ fn run(arena: &Arena, steps: &[Step]) {
     let mut blocks: Vec<Block> = Vec::new();
     for (step, mark) in steps.iter().zip((1..=u8::MAX).cycle()) {
         match *step {
-            Step::Alloc { size, align_bits, zeroed } => {
+            Step::Alloc {
+                size,
+                align_bits,
+                zeroed,
+            } => {
                 let layout = Layout::from_size_align(size, 1 << align_bits).expect("a layout");
                 blocks.push(Block::new(arena, layout, mark, zeroed));
             }

@@ -13,7 +13,9 @@ fn json(text: &str) -> Value {
 
 fn tried<'a>(check: &'a Value, name: &str) -> &'a Value {
     let list = check["tried"].as_array().expect("a list");
-    list.iter().find(|tried| tried["name"] == name).unwrap_or_else(|| panic!("no '{name}' in {check:#}"))
+    list.iter()
+        .find(|tried| tried["name"] == name)
+        .unwrap_or_else(|| panic!("no '{name}' in {check:#}"))
 }
 
 #[test]
@@ -24,11 +26,26 @@ fn everything_works_where_everything_does() {
         assert!(ran.stdout.lines().any(|one| one == line), "{ran:#?}");
     }
     let check = json(&run(&mut zroot_with(["--check=json"])).succeeds().stdout);
-    assert_eq!(check["levels"], serde_json::json!({ "zero": true, "selective": true }));
-    for name in ["user namespace", "filter", "supervisor", "user attributes", "file capabilities", "ACLs"] {
+    assert_eq!(
+        check["levels"],
+        serde_json::json!({ "zero": true, "selective": true })
+    );
+    for name in [
+        "user namespace",
+        "filter",
+        "supervisor",
+        "user attributes",
+        "file capabilities",
+        "ACLs",
+    ] {
         assert_eq!(tried(&check, name)["works"], true, "{check:#}");
     }
-    assert!(check["apparmor_profile"].as_str().expect("text").contains(&format!("profile zroot {}", zroot().display())));
+    assert!(
+        check["apparmor_profile"]
+            .as_str()
+            .expect("text")
+            .contains(&format!("profile zroot {}", zroot().display()))
+    );
 }
 
 #[test]
@@ -37,19 +54,43 @@ fn a_forbidden_namespace_is_named_with_its_cause() {
     let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$0\" --check=$1 $2";
     let outer = |form: &str, more: &str| {
         let mut command = user("unshare");
-        command.args(["-r", "--map-user=1000", "--keep-caps", "--", "sh", "-c", script]).arg(zroot()).args([form, more]);
+        command
+            .args([
+                "-r",
+                "--map-user=1000",
+                "--keep-caps",
+                "--",
+                "sh",
+                "-c",
+                script,
+            ])
+            .arg(zroot())
+            .args([form, more]);
         run(&mut command)
     };
     let ran = outer("json", "--userns=auto");
     assert_eq!(ran.status, 125, "{ran:#?}");
     let check = json(&ran.stdout);
-    assert_eq!(check["levels"], serde_json::json!({ "zero": false, "selective": false }));
+    assert_eq!(
+        check["levels"],
+        serde_json::json!({ "zero": false, "selective": false })
+    );
     let namespace = tried(&check, "user namespace");
     assert_eq!(namespace["works"], false);
-    assert!(namespace["hint"].as_str().expect("a hint").contains("user.max_user_namespaces is 0"), "{check:#}");
+    assert!(
+        namespace["hint"]
+            .as_str()
+            .expect("a hint")
+            .contains("user.max_user_namespaces is 0"),
+        "{check:#}"
+    );
     assert_eq!(check["host"]["user.max_user_namespaces"], "0");
     let ran = outer("text", "--userns=auto");
-    assert!(ran.stdout.contains("\n  NO  user namespace") && ran.stdout.contains("\nlevel zero: does not work\n"), "{ran:#?}");
+    assert!(
+        ran.stdout.contains("\n  NO  user namespace")
+            && ran.stdout.contains("\nlevel zero: does not work\n"),
+        "{ran:#?}"
+    );
     // Without a namespace the filter is enough.
     let ran = outer("json", "--userns=never").succeeds();
     assert_eq!(json(&ran.stdout)["levels"]["zero"], true);
@@ -58,15 +99,26 @@ fn a_forbidden_namespace_is_named_with_its_cause() {
 #[test]
 fn an_outer_filter_is_named_with_what_it_has_to_allow() {
     let refuse = |form: &str| {
-        let filter = filter_answering(libc::SYS_unshare, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+        let filter = filter_answering(
+            libc::SYS_unshare,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
+        );
         run(under_filter(&mut zroot_with([form]), filter))
     };
     let ran = refuse("--check");
     assert_eq!(ran.status, 125, "{ran:#?}");
-    for part in ["an outer seccomp filter", "seccomp filters around: 1", "SCMP_ACT_ALLOW", "level zero: does not work"] {
+    for part in [
+        "an outer seccomp filter",
+        "seccomp filters around: 1",
+        "SCMP_ACT_ALLOW",
+        "level zero: does not work",
+    ] {
         assert!(ran.stdout.contains(part), "no '{part}' in {ran:#?}");
     }
-    assert_eq!(json(&refuse("--check=json").stdout)["levels"]["zero"], false);
+    assert_eq!(
+        json(&refuse("--check=json").stdout)["levels"]["zero"],
+        false
+    );
 }
 
 #[test]
@@ -75,27 +127,66 @@ fn a_chroot_without_proc_has_level_zero_only() {
     fs::create_dir(dir.path().join("root")).expect("a directory");
     common::give(&dir.path().join("root"));
     run(user("cp").arg(zroot()).arg(dir.path().join("root/zroot"))).succeeds();
-    let ran = run(user("unshare").args(["-r", "chroot", "root", "/zroot", "--check=json"]).current_dir(dir.path())).succeeds();
+    let ran = run(user("unshare")
+        .args(["-r", "chroot", "root", "/zroot", "--check=json"])
+        .current_dir(dir.path()))
+    .succeeds();
     let check = json(&ran.stdout);
-    assert_eq!(check["levels"], serde_json::json!({ "zero": true, "selective": false }));
-    assert!(tried(&check, "supervisor")["hint"].as_str().expect("a hint").contains("mount /proc"), "{check:#}");
+    assert_eq!(
+        check["levels"],
+        serde_json::json!({ "zero": true, "selective": false })
+    );
+    assert!(
+        tried(&check, "supervisor")["hint"]
+            .as_str()
+            .expect("a hint")
+            .contains("mount /proc"),
+        "{check:#}"
+    );
 }
 
 #[test]
 fn under_a_supervisor_that_one_is_named() {
     let inner = format!("{} --check=json", zroot().display());
-    let ran = run(&mut zroot_with(["-c", "selective", "--", "sh", "-c", &inner])).succeeds();
+    let ran = run(&mut zroot_with([
+        "-c",
+        "selective",
+        "--",
+        "sh",
+        "-c",
+        &inner,
+    ]))
+    .succeeds();
     let check = json(&ran.stdout);
     assert_eq!(check["levels"]["selective"], true);
-    assert!(tried(&check, "supervisor")["detail"].as_str().expect("text").contains("around this one"), "{check:#}");
+    assert!(
+        tried(&check, "supervisor")["detail"]
+            .as_str()
+            .expect("text")
+            .contains("around this one"),
+        "{check:#}"
+    );
 }
 
 #[test]
 fn a_directory_that_keeps_no_attributes_is_named() {
-    let check = json(&run(&mut zroot_with(["--check=json", "-C", "/proc"])).succeeds().stdout);
+    let check = json(
+        &run(&mut zroot_with(["--check=json", "-C", "/proc"]))
+            .succeeds()
+            .stdout,
+    );
     let attributes = tried(&check, "user attributes");
-    assert_eq!((&attributes["works"], &check["levels"]["zero"]), (&false.into(), &true.into()));
-    assert!(attributes["detail"].as_str().expect("text").starts_with("user.zroot in '/proc': "), "{check:#}");
+    assert_eq!(
+        (&attributes["works"], &check["levels"]["zero"]),
+        (&false.into(), &true.into())
+    );
+    assert!(
+        attributes["detail"]
+            .as_str()
+            .expect("text")
+            .starts_with("user.zroot in '/proc': "),
+        "{check:#}"
+    );
 }
 
 #[test]

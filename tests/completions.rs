@@ -16,27 +16,50 @@ use zroot::cli::{Arch, definition};
 use zroot::filter::Class;
 use zroot::filter::dump::Format;
 
-/// The definition, with what zroot itself reads in ways of its own: lists of names, and the command.
+/// The definition, with what zroot itself reads in ways of its own: lists of names, and the
+/// command.
 fn definition_for_shells() -> Command {
-    let names = |arg: Arg, names: Vec<&'static str>| arg.value_parser(PossibleValuesParser::new(names));
-    let classes = || Class::ALL.into_iter().map(Class::name).chain(["all"]).collect();
-    let abis = Abi::ALL.into_iter().map(Abi::name).chain([Arch::ALL_NAME]).collect();
+    let names =
+        |arg: Arg, names: Vec<&'static str>| arg.value_parser(PossibleValuesParser::new(names));
+    let classes = || {
+        Class::ALL
+            .into_iter()
+            .map(Class::name)
+            .chain(["all"])
+            .collect()
+    };
+    let abis = Abi::ALL
+        .into_iter()
+        .map(Abi::name)
+        .chain([Arch::ALL_NAME])
+        .collect();
     definition()
         .mut_arg("fake", |arg| names(arg, classes()))
         .mut_arg("no_fake", |arg| names(arg, classes()))
-        .mut_arg("dump_filter", |arg| names(arg, Format::ALL.map(Format::name).to_vec()))
+        .mut_arg("dump_filter", |arg| {
+            names(arg, Format::ALL.map(Format::name).to_vec())
+        })
         .mut_arg("arch", |arg| names(arg, abis))
-        .mut_arg("explain", |arg| names(arg, Sysno::ALL.iter().map(|call| call.name()).collect()))
+        .mut_arg("explain", |arg| {
+            names(arg, Sysno::ALL.iter().map(|call| call.name()).collect())
+        })
         .mut_arg("chdir", |arg| arg.value_hint(ValueHint::DirPath))
         .mut_arg("root", |arg| arg.value_hint(ValueHint::DirPath))
         .mut_arg("bind", |arg| arg.value_hint(ValueHint::AnyPath))
-        .arg(Arg::new("command").num_args(1..).trailing_var_arg(true).value_hint(ValueHint::CommandWithArguments))
+        .arg(
+            Arg::new("command")
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .value_hint(ValueHint::CommandWithArguments),
+        )
 }
 
 const SHELLS: [Shell; 3] = [Shell::Bash, Shell::Zsh, Shell::Fish];
 
 fn path(shell: Shell) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("completions").join(shell.file_name("zroot"))
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("completions")
+        .join(shell.file_name("zroot"))
 }
 
 #[test]
@@ -48,7 +71,10 @@ fn the_completions_are_those_of_the_definition() {
             fs::write(path(shell), &made).expect("written");
         }
         let is = fs::read(path(shell)).unwrap_or_default();
-        assert!(is == made, "{shell} is not as the options are now: ZROOT_BLESS=1 cargo test --test completions");
+        assert!(
+            is == made,
+            "{shell} is not as the options are now: ZROOT_BLESS=1 cargo test --test completions"
+        );
     }
 }
 
@@ -57,7 +83,10 @@ fn each_shell_can_read_its_own() {
     for shell in SHELLS {
         let name = shell.to_string();
         if common::program(&name).is_none() {
-            skip("each_shell_can_read_its_own", &format!("there is no {name}"));
+            skip(
+                "each_shell_can_read_its_own",
+                &format!("there is no {name}"),
+            );
             continue;
         }
         let text = fs::read_to_string(path(shell)).expect("completions");
@@ -70,7 +99,9 @@ fn each_shell_can_read_its_own() {
 fn piped(text: &str) -> fs::File {
     use std::io::{Seek, Write};
     let mut file = tempfile::tempfile_in("/tmp").expect("a file");
-    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("written");
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.rewind())
+        .expect("written");
     file
 }
 
@@ -90,13 +121,21 @@ fn bash_completes_options_and_values() {
         let line = words.join(" ");
         let script = format!(
             "{text}\nCOMP_WORDS=(zroot {}) COMP_CWORD={} COMP_LINE='zroot {line}'\n_zroot zroot '{}' '{}'\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
-            words.iter().map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" "),
+            words
+                .iter()
+                .map(|word| format!("'{word}'"))
+                .collect::<Vec<_>>()
+                .join(" "),
             words.len(),
             words[words.len() - 1],
             words.len().checked_sub(2).map_or("zroot", |at| words[at]),
         );
         let ran = run(user("bash").args(["-c", &script])).succeeds();
-        assert_eq!(ran.stdout.lines().collect::<Vec<_>>(), expected, "{words:?}");
+        assert_eq!(
+            ran.stdout.lines().collect::<Vec<_>>(),
+            expected,
+            "{words:?}"
+        );
     }
 }
 
@@ -105,14 +144,28 @@ fn fish_completes_options_and_values() {
     need!("fish_completes_options_and_values", "fish");
     let text = fs::read_to_string(path(Shell::Fish)).expect("completions");
     for (typed, expected) in [
-        ("--dump-filter=", &["--dump-filter=asm", "--dump-filter=c", "--dump-filter=oci", "--dump-filter=raw"][..]),
+        (
+            "--dump-filter=",
+            &[
+                "--dump-filter=asm",
+                "--dump-filter=c",
+                "--dump-filter=oci",
+                "--dump-filter=raw",
+            ][..],
+        ),
         ("--arch s390", &["s390", "s390x"]),
         ("--no-fake ow", &["owner"]),
         ("--userns ", &["auto", "never"]),
     ] {
         let script = format!("{text}\ncomplete -C 'zroot {typed}'");
-        let ran = run(user("fish").args(["--no-config", "-c", &script]).env("HOME", "/nonexistent"));
-        let words: Vec<&str> = ran.stdout.lines().filter_map(|line| line.split('\t').next()).collect();
+        let ran = run(user("fish")
+            .args(["--no-config", "-c", &script])
+            .env("HOME", "/nonexistent"));
+        let words: Vec<&str> = ran
+            .stdout
+            .lines()
+            .filter_map(|line| line.split('\t').next())
+            .collect();
         assert_eq!(words, expected, "'{typed}': {ran:#?}");
     }
 }

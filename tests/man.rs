@@ -1,4 +1,5 @@
-//! The manual page and `--help` against the one definition of the options: nothing undocumented, nothing that is gone.
+//! The manual page and `--help` against the one definition of the options: nothing undocumented,
+//! nothing that is gone.
 
 use std::collections::BTreeSet;
 
@@ -16,9 +17,17 @@ fn page() -> String {
 fn every_option_is_in_the_manual_page_and_no_other() {
     let mut definition = definition();
     definition.build();
-    let defined: BTreeSet<String> = definition.get_arguments().filter_map(|arg| arg.get_long()).map(|long| format!("--{long}")).collect();
+    let defined: BTreeSet<String> = definition
+        .get_arguments()
+        .filter_map(|arg| arg.get_long())
+        .map(|long| format!("--{long}"))
+        .collect();
     let page = page();
-    let options = page.split(".SH OPTIONS").nth(1).and_then(|rest| rest.split(".SH").next()).expect("a section OPTIONS");
+    let options = page
+        .split(".SH OPTIONS")
+        .nth(1)
+        .and_then(|rest| rest.split(".SH").next())
+        .expect("a section OPTIONS");
     let described: BTreeSet<String> = options
         .lines()
         .zip(options.lines().skip(1))
@@ -30,7 +39,10 @@ fn every_option_is_in_the_manual_page_and_no_other() {
     assert_eq!(described, defined);
     for arg in definition.get_arguments() {
         if let (Some(short), Some(long)) = (arg.get_short(), arg.get_long()) {
-            assert!(options.contains(&format!("-{short} \", \" --{long}")), "-{short} does not stand beside --{long}");
+            assert!(
+                options.contains(&format!("-{short} \", \" --{long}")),
+                "-{short} does not stand beside --{long}"
+            );
         }
     }
 }
@@ -39,14 +51,34 @@ fn every_option_is_in_the_manual_page_and_no_other() {
 fn every_class_and_the_version_are_in_the_manual_page() {
     let page = page();
     for class in Class::ALL {
-        assert!(page.contains(&format!(".TP\n.B {class}\n")), "class {class} has no entry");
+        assert!(
+            page.contains(&format!(".TP\n.B {class}\n")),
+            "class {class} has no entry"
+        );
         for rule in Level::ALL.into_iter().flat_map(|level| class.rules(level)) {
             let name = rule.call.name();
             // 32-bit twins, timespec64 twins and arm's spelling are covered by their siblings.
-            let spelled = name.trim_end_matches("_time64").trim_end_matches("32").trim_end_matches("64").trim_end_matches('2');
-            let family = ["lsetxattr", "fsetxattr", "setxattrat", "lremovexattr", "fremovexattr", "removexattrat"];
-            assert!(page.contains(spelled) || family.contains(&name), "{name} is not in the manual page");
+            let spelled = name
+                .trim_end_matches("_time64")
+                .trim_end_matches("32")
+                .trim_end_matches("64")
+                .trim_end_matches('2');
+            let family = [
+                "lsetxattr",
+                "fsetxattr",
+                "setxattrat",
+                "lremovexattr",
+                "fremovexattr",
+                "removexattrat",
+            ];
+            assert!(
+                page.contains(spelled) || family.contains(&name),
+                "{name} is not in the manual page"
+            );
         }
     }
-    assert!(page.contains(&format!("zroot {}", zroot::VERSION)), "the page is of another version");
+    assert!(
+        page.contains(&format!("zroot {}", zroot::VERSION)),
+        "the page is of another version"
+    );
 }

@@ -1,4 +1,5 @@
-//! Real programs as apparent root. Each case that needs the filter also runs without it, and then fails for the reason the filter is there.
+//! Real programs as apparent root. Each case that needs the filter also runs without it, and then
+//! fails for the reason the filter is there.
 
 mod common;
 
@@ -10,8 +11,8 @@ use std::process::Command;
 use common::{Ran, control, dir, give, run, uid, user, zroot, zroot_with};
 use tempfile::TempDir;
 
-/// Where scripts run: each in a fresh directory with an empty file `f` and a directory `d/e`, beside what [`Bench::file`] and
-/// [`Bench::make`] made.
+/// Where scripts run: each in a fresh directory with an empty file `f` and a directory `d/e`,
+/// beside what [`Bench::file`] and [`Bench::make`] made.
 struct Bench {
     dir: TempDir,
     runs: Cell<u32>,
@@ -19,7 +20,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        Bench { dir: dir(), runs: Cell::new(0) }
+        Bench {
+            dir: dir(),
+            runs: Cell::new(0),
+        }
     }
 
     fn file(&self, name: &str, contents: &str) {
@@ -30,7 +34,11 @@ impl Bench {
 
     /// Runs `script` as the plain user beside the scripts' directories.
     fn make(&self, script: &str) {
-        run(user("sh").args(["-ec", script]).env("HOME", self.dir.path()).current_dir(self.dir.path())).succeeds();
+        run(user("sh")
+            .args(["-ec", script])
+            .env("HOME", self.dir.path())
+            .current_dir(self.dir.path()))
+        .succeeds();
     }
 
     fn fresh_dir(&self) -> PathBuf {
@@ -73,27 +81,61 @@ const NOT_PERMITTED: &str = "Operation not permitted";
 #[test]
 fn tar_extracts_what_belongs_to_others() {
     let bench = Bench::new();
-    bench.make("mkdir t; echo hello >t/f; chmod 4755 t/f; tar --owner=daemon:1 --group=mail:8 -cf t.tar t");
-    bench.pretends("tar --same-owner -xpf ../t.tar; stat -c %a t/f; cat t/f", "4755\nhello", "Cannot change ownership to uid 1, gid 8");
+    bench.make(
+        "mkdir t; echo hello >t/f; chmod 4755 t/f; tar --owner=daemon:1 --group=mail:8 -cf t.tar t",
+    );
+    bench.pretends(
+        "tar --same-owner -xpf ../t.tar; stat -c %a t/f; cat t/f",
+        "4755\nhello",
+        "Cannot change ownership to uid 1, gid 8",
+    );
 }
 
 #[test]
 fn coreutils_give_files_away() {
     let bench = Bench::new();
     // Root's own files belong to nobody in a namespace of one id.
-    bench.pretends("cp -a /etc/hostname g; cmp /etc/hostname g", "", "failed to preserve ownership for 'g': Invalid argument");
-    bench.pretends("install -o daemon -g daemon -m 4711 f g; stat -c %a g", "4711", "cannot change ownership of 'g': Invalid argument");
-    bench.pretends("install -d -o daemon -g mail g; test -d g", "", "cannot change owner and permissions of 'g': Invalid argument");
-    bench.pretends("chown -R daemon:mail d", "", "changing ownership of 'd/e': Invalid argument");
-    bench.pretends("ln -s nowhere l; chown -h daemon l", "", "changing ownership of 'l': Invalid argument");
-    bench.pretends("chgrp mail f", "", "changing group of 'f': Invalid argument");
+    bench.pretends(
+        "cp -a /etc/hostname g; cmp /etc/hostname g",
+        "",
+        "failed to preserve ownership for 'g': Invalid argument",
+    );
+    bench.pretends(
+        "install -o daemon -g daemon -m 4711 f g; stat -c %a g",
+        "4711",
+        "cannot change ownership of 'g': Invalid argument",
+    );
+    bench.pretends(
+        "install -d -o daemon -g mail g; test -d g",
+        "",
+        "cannot change owner and permissions of 'g': Invalid argument",
+    );
+    bench.pretends(
+        "chown -R daemon:mail d",
+        "",
+        "changing ownership of 'd/e': Invalid argument",
+    );
+    bench.pretends(
+        "ln -s nowhere l; chown -h daemon l",
+        "",
+        "changing ownership of 'l': Invalid argument",
+    );
+    bench.pretends(
+        "chgrp mail f",
+        "",
+        "changing group of 'f': Invalid argument",
+    );
     bench.pretends("chown daemon f; stat -c %U:%G f", "root:root", INVALID);
 }
 
 #[test]
 fn rsync_keeps_owners() {
     need!("rsync_keeps_owners", "rsync");
-    Bench::new().pretends("rsync -a -o -g /etc/hostname g; cmp /etc/hostname g", "", "failed: Invalid argument (22)");
+    Bench::new().pretends(
+        "rsync -a -o -g /etc/hostname g; cmp /etc/hostname g",
+        "",
+        "failed: Invalid argument (22)",
+    );
 }
 
 #[test]
@@ -101,31 +143,59 @@ fn cpio_extracts_and_copies_what_belongs_to_others() {
     need!("cpio_extracts_and_copies_what_belongs_to_others", "cpio");
     let bench = Bench::new();
     bench.make("mkdir t; echo hello >t/f; find t | cpio --quiet -o -H newc -R 1:8 >t.cpio");
-    bench.pretends("cpio --quiet -id <../t.cpio; cat t/f", "hello", "t/f: Cannot change ownership to uid 1, gid 8: Invalid argument");
-    bench.pretends("echo /etc/hostname | cpio --quiet -pd .; cmp etc/hostname /etc/hostname", "", "etc/hostname: Cannot change ownership");
+    bench.pretends(
+        "cpio --quiet -id <../t.cpio; cat t/f",
+        "hello",
+        "t/f: Cannot change ownership to uid 1, gid 8: Invalid argument",
+    );
+    bench.pretends(
+        "echo /etc/hostname | cpio --quiet -pd .; cmp etc/hostname /etc/hostname",
+        "",
+        "etc/hostname: Cannot change ownership",
+    );
 }
 
 #[test]
 fn busybox_gives_files_away() {
     need!("busybox_gives_files_away", "busybox");
     let bench = Bench::new();
-    bench.pretends("busybox chown daemon:mail f", "", "chown: f: Invalid argument");
-    bench.pretends("busybox mknod n c 1 3; ls", "d\nf", "mknod: n: Operation not permitted");
+    bench.pretends(
+        "busybox chown daemon:mail f",
+        "",
+        "chown: f: Invalid argument",
+    );
+    bench.pretends(
+        "busybox mknod n c 1 3; ls",
+        "d\nf",
+        "mknod: n: Operation not permitted",
+    );
     // Its tar does not mind that chown fails, so this would pass without the filter.
-    bench.make("mkdir t; echo hello >t/f; chmod 2755 t/f; tar --owner=daemon:1 --group=mail:8 -cf t.tar t");
-    bench.really("busybox tar xpf ../t.tar", "stat -c %a t/f; cat t/f", "2755\nhello");
+    bench.make(
+        "mkdir t; echo hello >t/f; chmod 2755 t/f; tar --owner=daemon:1 --group=mail:8 -cf t.tar t",
+    );
+    bench.really(
+        "busybox tar xpf ../t.tar",
+        "stat -c %a t/f; cat t/f",
+        "2755\nhello",
+    );
 }
 
 #[test]
 fn dpkg_installs_what_belongs_to_others() {
-    need!("dpkg_installs_what_belongs_to_others", "dpkg", "ar", "busybox");
+    need!(
+        "dpkg_installs_what_belongs_to_others",
+        "dpkg",
+        "ar",
+        "busybox"
+    );
     let bench = Bench::new();
     bench.file("control", "Package: queue\nVersion: 1\nArchitecture: all\nMaintainer: Nobody <nobody@localhost>\nDescription: a queue\n");
     bench.file(
         "postinst",
         "#!/bin/sh\nset -e\ntest $(id -u) = 0\nchown daemon:mail /var/spool/queue\nchgrp mail /usr/bin/queue\nchmod 2755 /usr/bin/queue\n",
     );
-    // By hand, because dpkg-deb takes the owners from the files. The root directory has what the maintainer script needs, and dpkg's own.
+    // By hand, because dpkg-deb takes the owners from the files. The root directory has what the
+    // maintainer script needs, and dpkg's own.
     bench.make(
         "chmod 755 postinst
         mkdir -p t/usr/bin t/var/spool/queue
@@ -151,18 +221,38 @@ fn dpkg_installs_what_belongs_to_others() {
 #[test]
 fn devices_are_pretended_and_other_nodes_real() {
     let bench = Bench::new();
-    bench.pretends("mknod n c 1 3; mknod n b 7 0; ls", "d\nf", "mknod: n: Operation not permitted");
+    bench.pretends(
+        "mknod n c 1 3; mknod n b 7 0; ls",
+        "d\nf",
+        "mknod: n: Operation not permitted",
+    );
     bench.really("mkfifo n; mknod o p", "stat -c %F n o", "fifo\nfifo");
-    bench.really("python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"n\")'", "stat -c %F n", "socket");
+    bench.really(
+        "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"n\")'",
+        "stat -c %F n",
+        "socket",
+    );
     // Level zero leaves nothing for a chmod that follows.
-    Bench::script(zroot_with(["--"]), "mknod -m 666 n c 1 3", &bench.fresh_dir()).fails_with("cannot set permissions of 'n'");
+    Bench::script(
+        zroot_with(["--"]),
+        "mknod -m 666 n c 1 3",
+        &bench.fresh_dir(),
+    )
+    .fails_with("cannot set permissions of 'n'");
 
     // A whiteout of overlayfs: the kernel grants it since 5.8 (fs/namei.c, vfs_mknod).
     let whiteout = "mknod n c 0 0";
     if Bench::script(control([""; 0]), whiteout, &bench.fresh_dir()).status == 0 {
-        bench.really(whiteout, "stat -c '%F %t:%T' n", "character special file 0:0");
+        bench.really(
+            whiteout,
+            "stat -c '%F %t:%T' n",
+            "character special file 0:0",
+        );
     } else {
-        common::skip("devices_are_pretended_and_other_nodes_real", "this kernel makes no whiteouts for users");
+        common::skip(
+            "devices_are_pretended_and_other_nodes_real",
+            "this kernel makes no whiteouts for users",
+        );
     }
 }
 
@@ -170,7 +260,11 @@ fn devices_are_pretended_and_other_nodes_real() {
 fn what_the_kernel_grants_is_real() {
     let bench = Bench::new();
     bench.really("chmod 6755 f; chmod 1777 d", "stat -c %a f d", "6755\n1777");
-    bench.really("chown daemon:mail f", "stat -c %u:%g f", &format!("{0}:{0}", uid()));
+    bench.really(
+        "chown daemon:mail f",
+        "stat -c %u:%g f",
+        &format!("{0}:{0}", uid()),
+    );
 }
 
 #[test]
@@ -209,20 +303,41 @@ fn make_has_its_jobserver_in_a_fifo() {
             return;
         }
         let mut command = user("timeout");
-        command.args(["60", "unshare", "-r", "chroot", "tree", "/zroot", "--"]).args(make).arg("/work").current_dir(bench.dir.path());
+        command
+            .args(["60", "unshare", "-r", "chroot", "tree", "/zroot", "--"])
+            .args(make)
+            .arg("/work")
+            .current_dir(bench.dir.path());
         command
     };
     let ran = run(&mut command).succeeds();
     assert!(ran.stdout.contains("--jobserver-auth=fifo:"), "{ran:#?}");
 }
 
-/// Makes a root directory `tree` with zroot, a make of version 4.4 and the Makefile and FIFOs of `bench` in it.
+/// Makes a root directory `tree` with zroot, a make of version 4.4 and the Makefile and FIFOs of
+/// `bench` in it.
 fn new_make(bench: &Bench) -> Result<(), String> {
-    let targets = ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"];
+    let targets = [
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Created-By: Packages",
+        "Label: Debian",
+    ];
     let mirrors = run(user("apt-get").args(targets)).succeeds();
-    let mirror = mirrors.stdout.lines().next().ok_or("apt has no mirror of Debian")?;
-    bench.file("sources.list", &format!("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} trixie main\n"));
-    // Beyond the machine's configuration, whose proxies are needed: directories of the test's own, and no hooks on the machine's.
+    let mirror = mirrors
+        .stdout
+        .lines()
+        .next()
+        .ok_or("apt has no mirror of Debian")?;
+    bench.file(
+        "sources.list",
+        &format!(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {mirror} trixie main\n"
+        ),
+    );
+    // Beyond the machine's configuration, whose proxies are needed: directories of the test's own,
+    // and no hooks on the machine's.
     let dir = bench.dir.path().display();
     bench.file(
         "apt.conf",
@@ -235,9 +350,15 @@ fn new_make(bench: &Bench) -> Result<(), String> {
     );
     bench.make("mkdir -p apt/lists/partial apt/archives/partial tree/tmp tree/work");
     for args in [&["update"][..], &["download", "make", "libc6", "dash"]] {
-        let ran = run(user("apt-get").args(["-qq", "-c", "apt.conf"]).args(args).current_dir(bench.dir.path()));
+        let ran = run(user("apt-get")
+            .args(["-qq", "-c", "apt.conf"])
+            .args(args)
+            .current_dir(bench.dir.path()));
         if ran.status != 0 {
-            return Err(format!("{mirror} gives no trixie: {}", ran.stderr.trim_end().escape_debug()));
+            return Err(format!(
+                "{mirror} gives no trixie: {}",
+                ran.stderr.trim_end().escape_debug()
+            ));
         }
     }
     bench.make(&format!(
@@ -255,10 +376,18 @@ fn c_programs_make_their_own_calls() {
     let bench = Bench::new();
     bench.file("raw.c", include_str!("fixtures/raw.c"));
     bench.make("gcc -static -o raw raw.c");
-    bench.pretends("../raw; ls", "all passed\nd\nf\nfifo\nfifoat", "fchownat failed");
+    bench.pretends(
+        "../raw; ls",
+        "all passed\nd\nf\nfifo\nfifoat",
+        "fchownat failed",
+    );
     bench.file("threads.c", include_str!("fixtures/threads.c"));
     bench.make("gcc -pthread -o threads threads.c");
-    bench.pretends("../threads", "all passed", "chown in a thread: Invalid argument");
+    bench.pretends(
+        "../threads",
+        "all passed",
+        "chown in a thread: Invalid argument",
+    );
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -273,11 +402,20 @@ fn i386_programs_are_filtered_in_both_widths_of_ids() {
         "gcc -m32 -ffreestanding -nostdlib -static -fno-pie -no-pie -fno-stack-protector \
         -I/usr/include/$(gcc -print-multiarch) -o raw raw.c",
     );
-    if run(user("sh").args(["-c", "./raw"]).current_dir(bench.dir.path())).status > 1 {
+    if run(user("sh")
+        .args(["-c", "./raw"])
+        .current_dir(bench.dir.path()))
+    .status
+        > 1
+    {
         common::skip(TEST, "this kernel runs no i386 programs");
         return;
     }
-    bench.pretends("../raw; ls", "all passed\nd\nf\nfifo\nfifoat", "chown32 failed");
+    bench.pretends(
+        "../raw; ls",
+        "all passed\nd\nf\nfifo\nfifoat",
+        "chown32 failed",
+    );
 }
 
 #[test]
@@ -286,17 +424,33 @@ fn go_programs_make_their_own_calls() {
     let bench = Bench::new();
     bench.file("owner.go", include_str!("fixtures/owner.go"));
     bench.make("GO111MODULE=off CGO_ENABLED=0 GOCACHE=$PWD/cache go build -o owner owner.go");
-    bench.pretends("../owner; ls", "all passed\nd\nf\nfifo", "a child with credentials failed");
+    bench.pretends(
+        "../owner; ls",
+        "all passed\nd\nf\nfifo",
+        "a child with credentials failed",
+    );
 }
 
 #[test]
 fn perl_changes_owners_but_notices_that_it_is_still_root() {
-    need!("perl_changes_owners_but_notices_that_it_is_still_root", "perl");
+    need!(
+        "perl_changes_owners_but_notices_that_it_is_still_root",
+        "perl"
+    );
     let bench = Bench::new();
-    bench.pretends("perl -e 'chown(1, 8, \"f\") == 1 or die \"$!\"'", "", INVALID);
+    bench.pretends(
+        "perl -e 'chown(1, 8, \"f\") == 1 or die \"$!\"'",
+        "",
+        INVALID,
+    );
     bench.pretends("perl -MPOSIX -e 'POSIX::setgid(8) or die \"$!\"; POSIX::setuid(1) or die \"$!\"; print getuid'", "0", INVALID);
-    bench.pretends("perl -e '$! = 0; $) = \"8 8\"; $> = 1; die \"$!\" if $!; print $>'", "0", INVALID);
-    // The documented way to know that $> took: read it back. Nothing can satisfy that at level zero, where ids do not change.
+    bench.pretends(
+        "perl -e '$! = 0; $) = \"8 8\"; $> = 1; die \"$!\" if $!; print $>'",
+        "0",
+        INVALID,
+    );
+    // The documented way to know that $> took: read it back. Nothing can satisfy that at level
+    // zero, where ids do not change.
     let verify = "perl -e '$> = 1; die \"still $>\\n\" unless $> == 1'";
     Bench::script(zroot_with(["--"]), verify, &bench.fresh_dir()).fails_with("still 0");
 }
@@ -316,26 +470,53 @@ fn python_changes_owners_and_identity() {
         ("os.setreuid(1, 1)", INVALID),
         ("os.setresuid(1, 1, 1)", INVALID),
         ("os.mknod('n', 0o20666, os.makedev(1, 3))", NOT_PERMITTED),
-        ("subprocess.run(['true'], check=True, user='daemon', group='mail', extra_groups=['mail'])", NOT_PERMITTED),
+        (
+            "subprocess.run(['true'], check=True, user='daemon', group='mail', extra_groups=['mail'])",
+            NOT_PERMITTED,
+        ),
     ] {
-        bench.pretends(&format!("python3 -c \"import os, subprocess; {call}; print(os.getuid())\"; ls"), "0\nd\nf", refusal);
+        bench.pretends(
+            &format!("python3 -c \"import os, subprocess; {call}; print(os.getuid())\"; ls"),
+            "0\nd\nf",
+            refusal,
+        );
     }
 }
 
 #[test]
 fn programs_drop_root_and_stay_root() {
     let bench = Bench::new();
-    bench.pretends("setpriv --reuid 1 --regid 8 --clear-groups id -u", "0", "setresuid failed: Invalid argument");
-    bench.pretends("setpriv --reuid daemon --regid daemon --init-groups id -u", "0", "setresuid failed: Invalid argument");
-    bench.pretends("chroot --userspec=daemon:mail / id -u", "0", "failed to set supplemental groups: Operation not permitted");
+    bench.pretends(
+        "setpriv --reuid 1 --regid 8 --clear-groups id -u",
+        "0",
+        "setresuid failed: Invalid argument",
+    );
+    bench.pretends(
+        "setpriv --reuid daemon --regid daemon --init-groups id -u",
+        "0",
+        "setresuid failed: Invalid argument",
+    );
+    bench.pretends(
+        "chroot --userspec=daemon:mail / id -u",
+        "0",
+        "failed to set supplemental groups: Operation not permitted",
+    );
     bench.pretends("chroot / chown daemon $PWD/f", "", INVALID);
-    bench.pretends("runuser -u daemon -- id -u", "0", "cannot set groups: Operation not permitted");
+    bench.pretends(
+        "runuser -u daemon -- id -u",
+        "0",
+        "cannot set groups: Operation not permitted",
+    );
 }
 
 #[test]
 fn start_stop_daemon_drops_root() {
     need!("start_stop_daemon_drops_root", "start-stop-daemon");
-    Bench::new().pretends("start-stop-daemon --start --quiet --chuid daemon:mail --exec /bin/true", "", "unable to set gid to 8");
+    Bench::new().pretends(
+        "start-stop-daemon --start --quiet --chuid daemon:mail --exec /bin/true",
+        "",
+        "unable to set gid to 8",
+    );
 }
 
 #[test]
@@ -344,10 +525,15 @@ fn capabilities_are_dropped_and_taken() {
     let bench = Bench::new();
     let take = "capsh --caps=cap_sys_admin+ep -- -c 'echo taken'";
     // From a bounding set without it, not even the namespace's root can take one.
-    bench.pretends(&format!("setpriv --bounding-set -sys_admin {take}"), "taken", "Unable to set capabilities");
+    bench.pretends(
+        &format!("setpriv --bounding-set -sys_admin {take}"),
+        "taken",
+        "Unable to set capabilities",
+    );
     // The bounding set itself is not pretended.
     let look = "capsh --drop=cap_sys_admin -- -c 'capsh --has-b=cap_sys_admin'";
-    Bench::script(zroot_with(["--"]), look, &bench.fresh_dir()).fails_with("cap[cap_sys_admin] not in bounding vector");
+    Bench::script(zroot_with(["--"]), look, &bench.fresh_dir())
+        .fails_with("cap[cap_sys_admin] not in bounding vector");
 
     let without_namespace = |no_fake: &[&str]| {
         let mut options = vec!["--userns=never"];
@@ -359,16 +545,25 @@ fn capabilities_are_dropped_and_taken() {
     without_namespace(&["--no-fake=capability"]).fails_with("Unable to set capabilities");
 }
 
-/// Each class is needed by itself: without it, the programs that need it fail, and the others do not.
+/// Each class is needed by itself: without it, the programs that need it fail, and the others do
+/// not.
 #[test]
 fn classes_are_switched_off_one_by_one() {
     let bench = Bench::new();
-    let needs =
-        [("owner", "chown daemon f"), ("identity", "setpriv --reuid 1 true"), ("device", "mknod n c 1 3"), ("getid", "test $(id -u) = 0")];
+    let needs = [
+        ("owner", "chown daemon f"),
+        ("identity", "setpriv --reuid 1 true"),
+        ("device", "mknod n c 1 3"),
+        ("getid", "test $(id -u) = 0"),
+    ];
     for (off, _) in needs {
         for (class, script) in needs {
             let option = format!("--no-fake={off}");
-            let ran = Bench::script(zroot_with(["--userns=never", &option, "--"]), script, &bench.fresh_dir());
+            let ran = Bench::script(
+                zroot_with(["--userns=never", &option, "--"]),
+                script,
+                &bench.fresh_dir(),
+            );
             assert_eq!(ran.status == 0, class != off, "{ran:#?}");
         }
     }

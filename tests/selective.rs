@@ -1,5 +1,6 @@
-//! Real programs at `--consistency=selective`. Each claim has its control: the same at level zero, or without zroot where level zero does as well,
-//! fails for the reason that the supervisor is there for.
+//! Real programs at `--consistency=selective`. Each claim has its control: the same at level zero,
+//! or without zroot where level zero does as well, fails for the reason that the supervisor is
+//! there for.
 
 mod common;
 #[path = "common/debian.rs"]
@@ -13,7 +14,9 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use common::{Ran, control, dir, for_root_only, give, is_root, keep, run, skip, uid, user, zroot_with};
+use common::{
+    Ran, control, dir, for_root_only, give, is_root, keep, run, skip, uid, user, zroot_with,
+};
 use debian::{BULLSEYE, Mirror, Root};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -40,12 +43,18 @@ impl Place {
     /// As the plain user.
     #[track_caller]
     fn plainly(&self, script: &str) -> String {
-        let ran = run(user("sh").args(["-ec", script]).env("HOME", self.path()).current_dir(self.path())).succeeds();
+        let ran = run(user("sh")
+            .args(["-ec", script])
+            .env("HOME", self.path())
+            .current_dir(self.path()))
+        .succeeds();
         ran.stdout.trim_end().to_owned()
     }
 
     fn zroot(&self, options: &[&str], script: &str) -> Ran {
-        run(zroot_with(options).args(["--", "sh", "-ec", script]).current_dir(self.path()))
+        run(zroot_with(options)
+            .args(["--", "sh", "-ec", script])
+            .current_dir(self.path()))
     }
 }
 
@@ -82,7 +91,8 @@ fn fails(script: &str, refusal: &str) {
     zero(script).fails_with(refusal);
 }
 
-/// What `script` does can be seen from outside, where `look` prints `says`; where the same calls are only pretended, it does not.
+/// What `script` does can be seen from outside, where `look` prints `says`; where the same calls
+/// are only pretended, it does not.
 #[track_caller]
 fn is_real(script: &str, look: &str, says: &str) {
     let place = Place::new();
@@ -113,23 +123,63 @@ fn debootstrap_makes_a_tree_from_nothing() {
         give(&cache);
     }
     let place = Place::new();
-    let proxy = mirror.settings.iter().find_map(|setting| setting.strip_prefix("Acquire::http::Proxy ")).unwrap_or_default();
+    let proxy = mirror
+        .settings
+        .iter()
+        .find_map(|setting| setting.strip_prefix("Acquire::http::Proxy "))
+        .unwrap_or_default();
     let cache = format!("--cache-dir={}", cache.display());
     let debootstrap = |level: &str, tree: &str| {
-        let mut command =
-            zroot_with(["-c", level, "--no-sync", "--", "debootstrap", "--variant=minbase", &cache, &mirror.release, tree, &mirror.uri]);
-        run(command.env("http_proxy", proxy.trim_matches('"')).current_dir(place.path()))
+        let mut command = zroot_with([
+            "-c",
+            level,
+            "--no-sync",
+            "--",
+            "debootstrap",
+            "--variant=minbase",
+            &cache,
+            &mirror.release,
+            tree,
+            &mirror.uri,
+        ]);
+        run(command
+            .env("http_proxy", proxy.trim_matches('"'))
+            .current_dir(place.path()))
     };
     debootstrap("selective", "./rootfs").succeeds();
     // After it has unpacked what it can.
     let ran = debootstrap("zero", "./zero");
-    let log = fs::read_to_string(place.path().join("zero/debootstrap/debootstrap.log")).unwrap_or_default();
-    assert!(ran.status != 0 && log.contains("mknod: cannot set permissions of"), "{ran:#?} {log}");
+    let log = fs::read_to_string(place.path().join("zero/debootstrap/debootstrap.log"))
+        .unwrap_or_default();
+    assert!(
+        ran.status != 0 && log.contains("mknod: cannot set permissions of"),
+        "{ran:#?} {log}"
+    );
 
     let root = place.path().join("rootfs");
     let settings = root.join("etc/apt/apt.conf.d/mirror");
-    fs::write(&settings, mirror.settings.iter().flat_map(|setting| [setting, ";\n"]).collect::<String>()).expect("apt's settings");
-    run(&mut at("zero", &root, &["--no-sync"], &["apt-get", "install", "-y", "--no-install-recommends", "openssh-server"])).succeeds();
+    fs::write(
+        &settings,
+        mirror
+            .settings
+            .iter()
+            .flat_map(|setting| [setting, ";\n"])
+            .collect::<String>(),
+    )
+    .expect("apt's settings");
+    run(&mut at(
+        "zero",
+        &root,
+        &["--no-sync"],
+        &[
+            "apt-get",
+            "install",
+            "-y",
+            "--no-install-recommends",
+            "openssh-server",
+        ],
+    ))
+    .succeeds();
     for level in ["zero", "selective"] {
         let script = "dpkg --audit; mkdir -p /run/sshd; sshd -t; dpkg-query -f '${Status}' -W openssh-server; stat -c ' %a' /bin/su";
         let ran = run(&mut at(level, &root, &[], &["sh", "-ec", script])).succeeds();
@@ -142,22 +192,48 @@ fn debootstrap_makes_a_tree_from_nothing() {
 
 /// What below `root` is not the unprivileged user's.
 fn stray_owners(root: &Path) -> Vec<String> {
-    let found = run(user("find").arg(root).args(["!", "-uid", &uid().to_string()]));
+    let found = run(user("find")
+        .arg(root)
+        .args(["!", "-uid", &uid().to_string()]));
     found.stdout.lines().map(str::to_owned).collect()
 }
 
 /// A place that a file of that mode and no size takes, so that what comes after mknod finds it.
 #[test]
 fn devices_leave_something_in_their_place() {
-    passes("mknod -m 600 c c 5 1; stat -c '%a %F %s' c", "600 regular empty file 0", "cannot set permissions of 'c'");
-    passes("mknod n c 1 3; mknod b b 7 0; chmod 640 n b; stat -c '%a %s' n b", "640 0\n640 0", "cannot access 'n'");
+    passes(
+        "mknod -m 600 c c 5 1; stat -c '%a %F %s' c",
+        "600 regular empty file 0",
+        "cannot set permissions of 'c'",
+    );
+    passes(
+        "mknod n c 1 3; mknod b b 7 0; chmod 640 n b; stat -c '%a %s' n b",
+        "640 0\n640 0",
+        "cannot access 'n'",
+    );
     // Its times as well.
-    passes("cp -a /dev/null x; stat -c %a x; test ! /dev/null -nt x; test ! x -nt /dev/null", "666", "preserving times for 'x'");
+    passes(
+        "cp -a /dev/null x; stat -c %a x; test ! /dev/null -nt x; test ! x -nt /dev/null",
+        "666",
+        "preserving times for 'x'",
+    );
     // mknod(2) does not replace what is there.
-    passes("mknod n c 1 3; if mknod n b 1 3; then echo replaced; exit 1; fi", "", "replaced");
-    is_granted("install -d -o daemon -g mail -m 2750 i; stat -c %a i", "2750", "cannot change owner");
+    passes(
+        "mknod n c 1 3; if mknod n b 1 3; then echo replaced; exit 1; fi",
+        "",
+        "replaced",
+    );
+    is_granted(
+        "install -d -o daemon -g mail -m 2750 i; stat -c %a i",
+        "2750",
+        "cannot change owner",
+    );
     // A whiteout is real.
-    passes("mknod w c 0 0; mknod n c 1 3; stat -c %F w n", "character special file\nregular empty file", "cannot statx 'n'");
+    passes(
+        "mknod w c 0 0; mknod n c 1 3; stat -c %F w n",
+        "character special file\nregular empty file",
+        "cannot statx 'n'",
+    );
 }
 
 #[test]
@@ -173,45 +249,126 @@ for name, kind, major, minor, mode in ('n/null', tarfile.CHRTYPE, 1, 3, 0o666), 
     member.type, member.devmajor, member.devminor, member.mode, member.gid, member.mtime = kind, major, minor, mode, 6, 1000000000
     tar.addfile(member)
 tar.close()";
-    place.plainly(&format!("python3 -c \"{make}\"; echo /dev/null | cpio --quiet -o -H newc >devices.cpio"));
+    place.plainly(&format!(
+        "python3 -c \"{make}\"; echo /dev/null | cpio --quiet -o -H newc >devices.cpio"
+    ));
     let file = |name: &str| place.path().join(name).display().to_string();
     let (tar, cpio) = (file("devices.tar"), file("devices.cpio"));
     let look = "stat -c '%a %s %Y %n' n/*";
     let says = "660 0 1000000000 n/loop\n666 0 1000000000 n/null";
-    passes(&format!("tar --same-owner -xpf {tar}; {look}"), says, "n/null: Cannot change mode to rw-rw-rw-");
+    passes(
+        &format!("tar --same-owner -xpf {tar}; {look}"),
+        says,
+        "n/null: Cannot change mode to rw-rw-rw-",
+    );
     passes(&format!("busybox tar xpf {tar}; {look}"), says, NOT_THERE);
     let look = "stat -c '%a %s' dev/null";
-    passes(&format!("cpio --quiet -idm --no-absolute-filenames <{cpio}; {look}"), "666 0", "dev/null: Cannot change mode to rw-rw-rw-");
-    passes(&format!("echo /dev/null | cpio --quiet -pdm .; {look}"), "666 0", "dev/null: Cannot change mode to rw-rw-rw-");
-    passes(&format!("rsync -a --devices /dev/null dev/; {look}"), "666 0", "dev/null\" failed: No such file");
+    passes(
+        &format!("cpio --quiet -idm --no-absolute-filenames <{cpio}; {look}"),
+        "666 0",
+        "dev/null: Cannot change mode to rw-rw-rw-",
+    );
+    passes(
+        &format!("echo /dev/null | cpio --quiet -pdm .; {look}"),
+        "666 0",
+        "dev/null: Cannot change mode to rw-rw-rw-",
+    );
+    passes(
+        &format!("rsync -a --devices /dev/null dev/; {look}"),
+        "666 0",
+        "dev/null\" failed: No such file",
+    );
 }
 
 #[test]
 fn attributes_are_real_where_the_kernel_permits() {
-    need!("attributes_are_real_where_the_kernel_permits", "setfacl", "getfacl", "setcap", "getcap", "setfattr", "getfattr");
+    need!(
+        "attributes_are_real_where_the_kernel_permits",
+        "setfacl",
+        "getfacl",
+        "setcap",
+        "getcap",
+        "setfattr",
+        "getfattr"
+    );
     let own = uid();
-    passes("setfacl -m g:4:rx f; setfacl -m g:4:rx d; setfacl -d -m u:7:rwx d", "", "setfacl: f: Invalid argument");
-    passes("setfacl -m g:4:rx d; setfacl -d -m u:7:rwx d", "", "setfacl: d: Invalid argument");
+    passes(
+        "setfacl -m g:4:rx f; setfacl -m g:4:rx d; setfacl -d -m u:7:rwx d",
+        "",
+        "setfacl: f: Invalid argument",
+    );
+    passes(
+        "setfacl -m g:4:rx d; setfacl -d -m u:7:rwx d",
+        "",
+        "setfacl: d: Invalid argument",
+    );
     // The rest of such an ACL is real, and the file's mode has its mask.
     let rest = "660\nuser::rw-\ngroup::r--\nmask::rw-\nother::---";
-    is_real("chmod 640 f; setfacl -m u:4:rw f", "stat -c %a f; getfacl -nc f", rest);
-    is_real("setfacl -d -m u:4:rw d; touch d/f", "getfacl -nc d/f", "user::rw-\ngroup::r-x\t#effective:r--\nmask::rw-\nother::r--");
-    fails("setfacl -d -m u:4:rw f", "Only directories can have default ACLs");
-    is_real("setfacl -m g:0:rx f", "getfacl -nc f", &format!("user::rw-\ngroup::r--\ngroup:{own}:r-x\nmask::r-x\nother::r--"));
-    is_real("setfacl -m u:0:rx f; setfacl -b f; setfacl -m u:0:w f", "getfacl -nc f | grep user:.", &format!("user::rw-\nuser:{own}:-w-"));
-    is_real("setcap cap_net_raw+ep f; getcap f", "getcap f", "f cap_net_raw=ep");
-    is_real("setfattr -n user.x -v y f; setfattr -n user.z -v y f; setfattr -x user.z f", "getfattr -d f", "# file: f\nuser.x=\"y\"");
-    passes("setfattr -n trusted.x -v y f; setfattr -x trusted.x f", "", NOT_PERMITTED);
+    is_real(
+        "chmod 640 f; setfacl -m u:4:rw f",
+        "stat -c %a f; getfacl -nc f",
+        rest,
+    );
+    is_real(
+        "setfacl -d -m u:4:rw d; touch d/f",
+        "getfacl -nc d/f",
+        "user::rw-\ngroup::r-x\t#effective:r--\nmask::rw-\nother::r--",
+    );
+    fails(
+        "setfacl -d -m u:4:rw f",
+        "Only directories can have default ACLs",
+    );
+    is_real(
+        "setfacl -m g:0:rx f",
+        "getfacl -nc f",
+        &format!("user::rw-\ngroup::r--\ngroup:{own}:r-x\nmask::r-x\nother::r--"),
+    );
+    is_real(
+        "setfacl -m u:0:rx f; setfacl -b f; setfacl -m u:0:w f",
+        "getfacl -nc f | grep user:.",
+        &format!("user::rw-\nuser:{own}:-w-"),
+    );
+    is_real(
+        "setcap cap_net_raw+ep f; getcap f",
+        "getcap f",
+        "f cap_net_raw=ep",
+    );
+    is_real(
+        "setfattr -n user.x -v y f; setfattr -n user.z -v y f; setfattr -x user.z f",
+        "getfattr -d f",
+        "# file: f\nuser.x=\"y\"",
+    );
+    passes(
+        "setfattr -n trusted.x -v y f; setfattr -x trusted.x f",
+        "",
+        NOT_PERMITTED,
+    );
     // What real root is refused as well.
-    fails("ln -s f l; setfattr -h -n user.x -v y l", "setfattr: l: Operation not permitted");
+    fails(
+        "ln -s f l; setfattr -h -n user.x -v y l",
+        "setfattr: l: Operation not permitted",
+    );
     fails("setfattr -n nonsense.x -v y f", "Operation not supported");
     fails("setfattr -x user.x f", "No such attribute");
     fails("setfattr -n user.x -v y nowhere", NOT_THERE);
     let group_4 = "010006000000000002000000000000000400040000000000080004000400000010000400000000002000040000000000";
-    passes(&format!("setfattr -n system.posix_acl_access -v 0x02000000{group_4} f"), "", INVALID);
-    fails(&format!("setfattr -n system.posix_acl_access -v 0x03000000{group_4} f"), "Operation not supported");
-    for malformed in ["0x0200000001".to_owned(), format!("0x02000000{group_4}0077000000000000")] {
-        fails(&format!("setfattr -n system.posix_acl_access -v {malformed} f"), INVALID);
+    passes(
+        &format!("setfattr -n system.posix_acl_access -v 0x02000000{group_4} f"),
+        "",
+        INVALID,
+    );
+    fails(
+        &format!("setfattr -n system.posix_acl_access -v 0x03000000{group_4} f"),
+        "Operation not supported",
+    );
+    for malformed in [
+        "0x0200000001".to_owned(),
+        format!("0x02000000{group_4}0077000000000000"),
+    ] {
+        fails(
+            &format!("setfattr -n system.posix_acl_access -v {malformed} f"),
+            INVALID,
+        );
     }
 }
 
@@ -219,29 +376,60 @@ fn attributes_are_real_where_the_kernel_permits() {
 #[test]
 fn systemd_of_debian_11_installs() {
     const TEST: &str = "systemd_of_debian_11_installs";
-    let Some(root) = Root::copy_of(&BULLSEYE, TEST) else { return };
-    let zroot = |level: &str, args: &str| run(&mut at(level, root.path(), &["--no-sync"], &["sh", "-c", args]));
+    let Some(root) = Root::copy_of(&BULLSEYE, TEST) else {
+        return;
+    };
+    let zroot = |level: &str, args: &str| {
+        run(&mut at(
+            level,
+            root.path(),
+            &["--no-sync"],
+            &["sh", "-c", args],
+        ))
+    };
     let install = "apt-get install -y --no-download --no-install-recommends systemd";
     zroot("zero", install).fails_with("on /var/log/journal failed: Invalid argument");
     zroot("zero", "dpkg --purge systemd").succeeds();
     zroot("selective", install).succeeds();
-    assert_eq!(run(&mut root.chroot(["dpkg", "--audit"])).succeeds().stdout, "");
+    assert_eq!(
+        run(&mut root.chroot(["dpkg", "--audit"])).succeeds().stdout,
+        ""
+    );
     zroot("selective", "systemd-tmpfiles --create").succeeds();
-    zroot("zero", "systemd-tmpfiles --create").fails_with("on /var/log/journal failed: Invalid argument");
+    zroot("zero", "systemd-tmpfiles --create")
+        .fails_with("on /var/log/journal failed: Invalid argument");
 }
 
 /// Who sets its ids and reads them back finds what it set; the programs that it starts are root.
 #[test]
 fn programs_find_the_ids_that_they_set() {
-    need!("programs_find_the_ids_that_they_set", "perl", "python3", "setpriv", "node");
-    passes("perl -e '$)=5; $>=5; die \"still $>\\n\" unless $>==5; print \"$> $)\"'", "5 5 0", "still 0");
+    need!(
+        "programs_find_the_ids_that_they_set",
+        "perl",
+        "python3",
+        "setpriv",
+        "node"
+    );
+    passes(
+        "perl -e '$)=5; $>=5; die \"still $>\\n\" unless $>==5; print \"$> $)\"'",
+        "5 5 0",
+        "still 0",
+    );
     passes(
         "perl -MPOSIX -e '$)=\"7 8\"; setgid(7); setuid(5); die \"still $<\\n\" unless $< == 5; print \"$< $> $( $) \", setuid(0) // \"refused\"'",
         "5 5 7 8 7 8 refused",
         "still 0",
     );
-    is_granted("setpriv --reuid 5 --regid 7 --clear-groups id -u", "0", "setresuid failed: Invalid argument");
-    is_granted("setpriv --regid 7 --clear-groups sh -c 'chown 9 f; id -g'", "0", "setresgid failed: Invalid argument");
+    is_granted(
+        "setpriv --reuid 5 --regid 7 --clear-groups id -u",
+        "0",
+        "setresuid failed: Invalid argument",
+    );
+    is_granted(
+        "setpriv --regid 7 --clear-groups sh -c 'chown 9 f; id -g'",
+        "0",
+        "setresgid failed: Invalid argument",
+    );
     let python = |body: &str| format!("python3 -c \"import os, subprocess\n{body}\"");
     passes(
         &python(
@@ -272,24 +460,51 @@ print(os.getresuid())",
     passes(&format!("node -e \"{node}\""), "5 7 true", "still 0");
 }
 
-/// Go has every thread make the call, and panics if their answers differ; its own signals come meanwhile.
+/// Go has every thread make the call, and panics if their answers differ; its own signals come
+/// meanwhile.
 #[test]
 fn go_finds_the_ids_that_it_set_on_all_threads() {
     need!("go_finds_the_ids_that_it_set_on_all_threads", "go");
     let place = Place::new();
-    fs::write(place.path().join("identity.go"), include_str!("fixtures/identity.go")).expect("a file");
-    place.plainly("GO111MODULE=off CGO_ENABLED=0 GOCACHE=$PWD/cache go build -o identity identity.go");
+    fs::write(
+        place.path().join("identity.go"),
+        include_str!("fixtures/identity.go"),
+    )
+    .expect("a file");
+    place.plainly(
+        "GO111MODULE=off CGO_ENABLED=0 GOCACHE=$PWD/cache go build -o identity identity.go",
+    );
     for _ in 0..2 {
-        passes(&place.path().join("identity").display().to_string(), "5 7 [7 8] 0 operation not permitted", "still 0 instead of 1");
+        passes(
+            &place.path().join("identity").display().to_string(),
+            "5 7 [7 8] 0 operation not permitted",
+            "still 0 instead of 1",
+        );
     }
 }
 
 #[test]
 fn files_of_others_seem_to_change() {
-    passes("chmod 666 /dev/null; touch -d 2001-02-03 /dev/null", "", "changing permissions of '/dev/null'");
-    passes("touch -d 2001-02-03 /dev/null; chown root:tty /dev/tty", "", "setting times of '/dev/null'");
-    passes("python3 -c 'import os; os.fchmod(os.open(\"/dev/null\", os.O_RDWR), 0o600)'", "", "PermissionError");
-    is_granted("chown root:tty /dev/tty; stat -c %a /dev/tty", "666", "changing ownership of '/dev/tty'");
+    passes(
+        "chmod 666 /dev/null; touch -d 2001-02-03 /dev/null",
+        "",
+        "changing permissions of '/dev/null'",
+    );
+    passes(
+        "touch -d 2001-02-03 /dev/null; chown root:tty /dev/tty",
+        "",
+        "setting times of '/dev/null'",
+    );
+    passes(
+        "python3 -c 'import os; os.fchmod(os.open(\"/dev/null\", os.O_RDWR), 0o600)'",
+        "",
+        "PermissionError",
+    );
+    is_granted(
+        "chown root:tty /dev/tty; stat -c %a /dev/tty",
+        "666",
+        "changing ownership of '/dev/tty'",
+    );
     fails("chmod 666 nowhere", NOT_THERE);
     fails("chmod 666 f/g", "Not a directory");
     fails("touch -d 2001-02-03 nowhere/f", NOT_THERE);
@@ -298,8 +513,16 @@ fn files_of_others_seem_to_change() {
     assert_eq!((before.mode() & 0o7777, before.uid()), (0o666, 0));
     // One's own change.
     let place = Place::new();
-    place.zroot(&["-c", "selective"], "chmod 4751 f; touch -d @1000000000 f; chmod 1777 d").succeeds();
-    assert_eq!(place.plainly("stat -c %a f d; stat -c %Y f"), "4751\n1777\n1000000000");
+    place
+        .zroot(
+            &["-c", "selective"],
+            "chmod 4751 f; touch -d @1000000000 f; chmod 1777 d",
+        )
+        .succeeds();
+    assert_eq!(
+        place.plainly("stat -c %a f d; stat -c %Y f"),
+        "4751\n1777\n1000000000"
+    );
 }
 
 /// What is installed at each level, and by real root.
@@ -314,7 +537,12 @@ fn listing(root: &Path) -> BTreeSet<String> {
         find = user("unshare");
         find.args(["-r", "sh", "-ec", script]).arg(root);
     }
-    run(&mut find).succeeds().stdout.lines().map(str::to_owned).collect()
+    run(&mut find)
+        .succeeds()
+        .stdout
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
 #[track_caller]
@@ -328,12 +556,23 @@ fn packages_install_as_for_real_root_and_at_level_zero() {
     const TEST: &str = "packages_install_as_for_real_root_and_at_level_zero";
     let install = |level: &str| {
         let root = Root::copy(TEST)?;
-        run(&mut at(level, root.path(), &["--no-sync"], &["sh", "-c", PACKAGES])).succeeds();
+        run(&mut at(
+            level,
+            root.path(),
+            &["--no-sync"],
+            &["sh", "-c", PACKAGES],
+        ))
+        .succeeds();
         Some(root)
     };
-    let Some(root) = install("selective") else { return };
+    let Some(root) = install("selective") else {
+        return;
+    };
     let at_selective = listing(root.path());
-    assert!(at_selective.contains("f 4755 ./usr/lib/openssh/ssh-keysign "), "{at_selective:#?}");
+    assert!(
+        at_selective.contains("f 4755 ./usr/lib/openssh/ssh-keysign "),
+        "{at_selective:#?}"
+    );
     assert_eq!(stray_owners(root.path()), [""; 0]);
     let zero = install("zero").expect("a tree");
     same(&at_selective, &listing(zero.path()));
@@ -351,51 +590,103 @@ fn makedev_installs(selective: &Root, zero: &Root) {
     let install = |level: &str, root: &Root| {
         // Not into the host's /dev.
         let bind = format!("{}:/dev", place.path().display());
-        run(&mut at(level, root.path(), &["--no-sync", "--bind", &bind], &["apt-get", "install", "-y", "--no-download", "makedev"]))
+        run(&mut at(
+            level,
+            root.path(),
+            &["--no-sync", "--bind", &bind],
+            &["apt-get", "install", "-y", "--no-download", "makedev"],
+        ))
     };
     let ran = install("zero", zero).fails_with("makedev null c 1 3 root root 0666: failed");
     assert_eq!(ran.status, 100, "{ran:#?}");
     install("selective", selective).succeeds();
-    assert_eq!(run(&mut selective.chroot(["dpkg", "--audit"])).succeeds().stdout, "");
-    assert_eq!(place.plainly("stat -c '%a %F' zero kmem loop0"), "666 regular empty file\n640 regular empty file\n660 regular empty file");
+    assert_eq!(
+        run(&mut selective.chroot(["dpkg", "--audit"]))
+            .succeeds()
+            .stdout,
+        ""
+    );
+    assert_eq!(
+        place.plainly("stat -c '%a %F' zero kmem loop0"),
+        "666 regular empty file\n640 regular empty file\n660 regular empty file"
+    );
 }
 
 fn real_root_makes_the_same(test: &str, root: &Root, at_selective: &BTreeSet<String>) {
     if for_root_only(test) {
         return;
     }
-    let copy = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+    let copy = tempfile::Builder::new()
+        .prefix("zroot-test-")
+        .tempdir_in("/tmp")
+        .expect("a temporary directory");
     let script = format!(
         r#"cp -a --no-preserve=ownership -T "$1" "$0"; cp -p "$2/zroot" "$0"; cp -p "$2/etc/resolv.conf" "$0/etc"
         mount --rbind /sys "$0/sys"; mount --rbind /dev "$0/dev"; mount -t proc proc "$0/proc"; exec chroot "$0" {PACKAGES}"#
     );
     let mut command = Command::new("unshare");
-    command.env_clear().envs([("PATH", common::PATH), ("HOME", "/tmp"), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
-    run(command.args(["-mpf", "sh", "-ec", &script]).arg(copy.path()).arg(keep().join("debian")).arg(root.path())).succeeds();
+    command.env_clear().envs([
+        ("PATH", common::PATH),
+        ("HOME", "/tmp"),
+        ("LC_ALL", "C"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+    ]);
+    run(command
+        .args(["-mpf", "sh", "-ec", &script])
+        .arg(copy.path())
+        .arg(keep().join("debian"))
+        .arg(root.path()))
+    .succeeds();
     same(at_selective, &listing(copy.path()));
 }
 
 /// Where `--root` has bound the host's /dev and /proc.
 fn files_of_others_seem_to_change_inside(root: &Root) {
     let script = "chmod 666 /dev/null; touch -d 2001-02-03 /dev/null; chown root:tty /dev/tty; chmod 1777 /proc; chown -R daemon /tmp";
-    run(&mut at("selective", root.path(), &[], &["sh", "-ec", script])).succeeds();
-    run(&mut at("zero", root.path(), &[], &["sh", "-ec", script])).fails_with("changing permissions of '/dev/null'");
+    run(&mut at(
+        "selective",
+        root.path(),
+        &[],
+        &["sh", "-ec", script],
+    ))
+    .succeeds();
+    run(&mut at("zero", root.path(), &[], &["sh", "-ec", script]))
+        .fails_with("changing permissions of '/dev/null'");
 }
 
 /// In the tree with openssh-server.
 fn programs_drop_root(root: &Root) {
     let install = "apt-get install -y --no-download --no-install-recommends gosu daemontools ruby";
-    run(&mut at("selective", root.path(), &["--no-sync"], &["sh", "-c", install])).succeeds();
+    run(&mut at(
+        "selective",
+        root.path(),
+        &["--no-sync"],
+        &["sh", "-c", install],
+    ))
+    .succeeds();
     let chroot = |script: &str| run(&mut root.chroot_with_mounts(["sh", "-ec", script]));
-    let zroot = |level: &str, script: &str| run(&mut at(level, root.path(), &[], &["sh", "-ec", script]));
+    let zroot =
+        |level: &str, script: &str| run(&mut at(level, root.path(), &[], &["sh", "-ec", script]));
     for (script, says, refusal) in [
-        ("mkdir -p /run/sshd; sshd -t; chown daemon /run/sshd", "", INVALID),
+        (
+            "mkdir -p /run/sshd; sshd -t; chown daemon /run/sshd",
+            "",
+            INVALID,
+        ),
         ("su root -c 'id -u'", "0", "cannot set groups"),
-        ("su - daemon -s /bin/sh -c 'id -u'", "0", "cannot set groups"),
+        (
+            "su - daemon -s /bin/sh -c 'id -u'",
+            "0",
+            "cannot set groups",
+        ),
         ("runuser -u daemon -- id -u", "0", "cannot set groups"),
         ("gosu daemon id -u", "0", "operation not permitted"),
         ("setuidgid daemon id -u", "0", "unable to setgid"),
-        ("start-stop-daemon --start --chuid daemon:mail --exec /usr/bin/id -- -u", "0", "start-stop-daemon"),
+        (
+            "start-stop-daemon --start --chuid daemon:mail --exec /usr/bin/id -- -u",
+            "0",
+            "start-stop-daemon",
+        ),
         ("chroot --userspec=daemon:mail / id -u", "0", "chroot: "),
         ("sg mail 'id -g'", "0", "setgroups: Operation not permitted"),
     ] {
@@ -411,7 +702,14 @@ fn programs_drop_root(root: &Root) {
 }
 
 fn apt_finds_that_it_is_its_own_user(root: &Root) {
-    let update = |level: &str| run(&mut at(level, root.path(), &["--no-apt-config"], &["apt-get", "update"]));
+    let update = |level: &str| {
+        run(&mut at(
+            level,
+            root.path(),
+            &["--no-apt-config"],
+            &["apt-get", "update"],
+        ))
+    };
     update("selective").succeeds();
     update("zero").fails_with("Could not switch group");
 }
@@ -430,8 +728,17 @@ impl<'a> Watched<'a> {
         let _ = fs::remove_file(root.join(LOG));
         let out = File::create(output).expect("a file");
         let err = out.try_clone().expect("a descriptor");
-        let child = at("selective", root, &["--no-sync"], &["sh", "-c", script]).stdout(out).stderr(err).spawn().expect("zroot");
-        Watched { root, child, output, deadline: Instant::now() + Duration::from_secs(120) }
+        let child = at("selective", root, &["--no-sync"], &["sh", "-c", script])
+            .stdout(out)
+            .stderr(err)
+            .spawn()
+            .expect("zroot");
+        Watched {
+            root,
+            child,
+            output,
+            deadline: Instant::now() + Duration::from_secs(120),
+        }
     }
 
     /// How many lines dpkg has logged.
@@ -455,11 +762,18 @@ impl<'a> Watched<'a> {
     fn helper(&self, name: &str) -> Option<Pid> {
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
         let own = namespace(&self.child.id().to_string())?;
-        fs::read_dir("/proc").expect("/proc").flatten().find_map(|process| {
-            let pid = process.file_name().into_string().ok()?;
-            let is_it = fs::read_to_string(process.path().join("comm")).ok()?.trim_end() == name && namespace(&pid)? == own;
-            is_it.then(|| pid.parse().ok().map(Pid::from_raw))?
-        })
+        fs::read_dir("/proc")
+            .expect("/proc")
+            .flatten()
+            .find_map(|process| {
+                let pid = process.file_name().into_string().ok()?;
+                let is_it = fs::read_to_string(process.path().join("comm"))
+                    .ok()?
+                    .trim_end()
+                    == name
+                    && namespace(&pid)? == own;
+                is_it.then(|| pid.parse().ok().map(Pid::from_raw))?
+            })
     }
 
     fn is_running(&mut self) -> bool {
@@ -475,7 +789,10 @@ impl<'a> Watched<'a> {
     fn kill_both(&mut self) {
         let mut both = Vec::new();
         self.wait_until(|it| {
-            both = [GUARD, SUPERVISOR].into_iter().filter_map(|name| it.helper(name)).collect();
+            both = [GUARD, SUPERVISOR]
+                .into_iter()
+                .filter_map(|name| it.helper(name))
+                .collect();
             both.len() == 2 || !it.is_running()
         });
         assert_eq!(both.len(), 2, "{}", self.output());
@@ -500,7 +817,9 @@ const INSTALL: &str = "apt-get install -y --no-download --no-install-recommends 
 
 #[test]
 fn a_killed_supervisor_is_replaced() {
-    let Some(root) = Root::copy("a_killed_supervisor_is_replaced") else { return };
+    let Some(root) = Root::copy("a_killed_supervisor_is_replaced") else {
+        return;
+    };
     let place = Place::new();
     let output = place.path().join("output");
     let mut lines = 0;
@@ -519,22 +838,41 @@ fn a_killed_supervisor_is_replaced() {
         let line = lines * moment / 10;
         let mut found = None;
         installation.wait_until(|it| {
-            found = if it.progress() >= line { it.helper(SUPERVISOR) } else { None };
+            found = if it.progress() >= line {
+                it.helper(SUPERVISOR)
+            } else {
+                None
+            };
             found.is_some() || !it.is_running()
         });
-        let killed = found.unwrap_or_else(|| panic!("no supervisor at line {line} of {lines}: {}", installation.output()));
+        let killed = found.unwrap_or_else(|| {
+            panic!(
+                "no supervisor at line {line} of {lines}: {}",
+                installation.output()
+            )
+        });
         kill(killed, Signal::SIGKILL).expect("kill");
         let mut successor = None;
         installation.wait_until(|it| {
             successor = it.helper(SUPERVISOR).filter(|pid| *pid != killed);
             successor.is_some() || !it.is_running()
         });
-        assert!(successor.is_some(), "at line {line} of {lines}: {}", installation.output());
+        assert!(
+            successor.is_some(),
+            "at line {line} of {lines}: {}",
+            installation.output()
+        );
         let (status, output) = installation.end();
         assert_eq!(status, 0, "killed at line {line} of {lines}: {output}");
     }
-    assert_eq!(run(&mut root.chroot(["dpkg", "--audit"])).succeeds().stdout, "");
-    assert_eq!(root.inside("stat -c %a /usr/bin/passwd /usr/bin/at").stdout, "4755\n6755\n");
+    assert_eq!(
+        run(&mut root.chroot(["dpkg", "--audit"])).succeeds().stdout,
+        ""
+    );
+    assert_eq!(
+        root.inside("stat -c %a /usr/bin/passwd /usr/bin/at").stdout,
+        "4755\n6755\n"
+    );
 
     // The control: when there is no guard, either, nobody answers. Nothing hangs, and dpkg stops.
     let mut installation = Watched::start(root.path(), INSTALL, &output);
@@ -543,7 +881,10 @@ fn a_killed_supervisor_is_replaced() {
     let (status, said) = installation.end();
     // The latter if it is dpkg's question who it is that fails.
     let reasons = ["Function not implemented", "requires superuser privilege"];
-    assert!(status != 0 && reasons.iter().any(|reason| said.contains(reason)), "{status}: {said}");
+    assert!(
+        status != 0 && reasons.iter().any(|reason| said.contains(reason)),
+        "{status}: {said}"
+    );
 
     let script = "mkfifo /tmp/go; cat /tmp/go; chown daemon /tmp/go";
     let mut waiting = Watched::start(root.path(), script, &output);
@@ -551,7 +892,13 @@ fn a_killed_supervisor_is_replaced() {
     waiting.kill_both();
     fs::write(root.path().join("tmp/go"), "").expect("a reader");
     let (status, said) = waiting.end();
-    assert_eq!((status, said.as_str()), (1, "chown: changing ownership of '/tmp/go': Function not implemented\n"));
+    assert_eq!(
+        (status, said.as_str()),
+        (
+            1,
+            "chown: changing ownership of '/tmp/go': Function not implemented\n"
+        )
+    );
     assert_eq!(root.leftovers(), [""; 0]);
 }
 

@@ -1,7 +1,8 @@
-//! The supervisor of level selective survives whatever its targets do, and they survive what is done to it.
+//! The supervisor of level selective survives whatever its targets do, and they survive what is
+//! done to it.
 //!
-//! Each run is marked by a soft limit that limits nothing here, which every process of it has and everybody may read, so that what is left over of it is
-//! found wherever it is.
+//! Each run is marked by a soft limit that limits nothing here, which every process of it has and
+//! everybody may read, so that what is left over of it is found wherever it is.
 #![allow(unsafe_code)] // setrlimit(2) between fork and execve
 
 mod common;
@@ -52,13 +53,32 @@ fn who_adopts_orphans_does_not_find_the_supervisor() {
     }
     let wait = r#"my $children = 0; $children++ while wait() != -1; print "$children, as $$";"#;
     // As the first process of a PID namespace.
-    let ran = run(user("unshare").args(first).arg(zroot()).args(["-c", "selective", "--", "perl", "-e", wait])).succeeds();
+    let ran = run(user("unshare").args(first).arg(zroot()).args([
+        "-c",
+        "selective",
+        "--",
+        "perl",
+        "-e",
+        wait,
+    ]))
+    .succeeds();
     assert_eq!(ran.stdout, "0, as 1", "{ran:#?}");
     // As a subreaper, which execve leaves: PR_SET_CHILD_SUBREAPER is 36.
     let reaper = r"syscall($ARGV[0], 36, 1, 0, 0, 0) == 0 or die; shift; exec @ARGV";
     let number = libc::SYS_prctl.to_string();
-    let command = ["-c", "selective", "--", "perl", "-e", r"my $children = 0; $children++ while wait() != -1; print $children"];
-    let ran = run(user("perl").args(["-e", reaper, &number]).arg(zroot()).args(command)).succeeds();
+    let command = [
+        "-c",
+        "selective",
+        "--",
+        "perl",
+        "-e",
+        r"my $children = 0; $children++ while wait() != -1; print $children",
+    ];
+    let ran = run(user("perl")
+        .args(["-e", reaper, &number])
+        .arg(zroot())
+        .args(command))
+    .succeeds();
     assert_eq!(ran.stdout, "0", "{ran:#?}");
 }
 
@@ -67,10 +87,16 @@ fn who_adopts_orphans_does_not_find_the_supervisor() {
 fn a_supervisor_that_answers_less_is_not_enough() {
     let inside = |options: &[&str], script: &str| {
         let mut command = common::zroot_with(["-c", "selective", "--no-fake=owner", "--"]);
-        run(command.arg(zroot()).args(options).args(["--", "sh", "-c", script]))
+        run(command
+            .arg(zroot())
+            .args(options)
+            .args(["--", "sh", "-c", script]))
     };
     let (what, hint) = inside(&["-c", "selective"], "true").refused(125);
-    assert_eq!(what, "the supervisor of the zroot around this one does not answer owner");
+    assert_eq!(
+        what,
+        "the supervisor of the zroot around this one does not answer owner"
+    );
     assert!(hint.contains("--no-fake"), "{hint}");
     // At a level of its own choice it brings the filter for it.
     for options in [&[][..], &["-c", "auto"]] {
@@ -80,14 +106,26 @@ fn a_supervisor_that_answers_less_is_not_enough() {
     // One that watches at level zero answers as blindly as a filter.
     let watched = |options: &[&str]| {
         let mut command = common::zroot_with(["--summary=/dev/null", "--"]);
-        run(command.arg(zroot()).args(options).args(["--", "sh", "-c", "f=$(mktemp) && chown 5:7 $f && rm $f"]))
+        run(command.arg(zroot()).args(options).args([
+            "--",
+            "sh",
+            "-c",
+            "f=$(mktemp) && chown 5:7 $f && rm $f",
+        ]))
     };
-    refused(watched(&["-c", "selective"]), "pretends already", "--consistency=selective");
+    refused(
+        watched(&["-c", "selective"]),
+        "pretends already",
+        "--consistency=selective",
+    );
     for options in [&[][..], &["-c", "auto"], &["-c", "zero"]] {
         watched(options).succeeds();
     }
-    run(common::zroot_with(["-c", "selective", "--no-fake=owner", "--", "sh", "-c"]).arg("f=$(mktemp); chown 5:7 $f; s=$?; rm $f; exit $s"))
-        .fails_with("Invalid argument");
+    run(
+        common::zroot_with(["-c", "selective", "--no-fake=owner", "--", "sh", "-c"])
+            .arg("f=$(mktemp); chown 5:7 $f; s=$?; rm $f; exit $s"),
+    )
+    .fails_with("Invalid argument");
 }
 
 /// A directory to work in, the program `fixtures/supervisor.c`, and the mark of what is run.
@@ -102,7 +140,11 @@ fn program() -> &'static Path {
     PROGRAM.get_or_init(|| {
         let path = zroot().with_file_name(format!("supervisor-{}", std::process::id()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/supervisor.c");
-        run(Command::new("cc").args(["-O1", "-w", "-pthread", "-o"]).arg(&path).arg(source)).succeeds();
+        run(Command::new("cc")
+            .args(["-O1", "-w", "-pthread", "-o"])
+            .arg(&path)
+            .arg(source))
+        .succeeds();
         let last = zroot().with_file_name("supervisor");
         fs::rename(path, &last).expect("rename");
         last
@@ -119,7 +161,8 @@ impl Bench {
                 return None;
             }
         }
-        let mark = (u64::from(std::process::id()) % 6_000) * 100 + MARKS.fetch_add(1, Ordering::Relaxed) % 100;
+        let mark = (u64::from(std::process::id()) % 6_000) * 100
+            + MARKS.fetch_add(1, Ordering::Relaxed) % 100;
         program();
         Some(Bench { dir: dir(), mark })
     }
@@ -133,10 +176,17 @@ impl Bench {
         // SAFETY: the closure makes two system calls.
         unsafe {
             command.pre_exec(move || {
-                let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                let mut limit = libc::rlimit {
+                    rlim_cur: 0,
+                    rlim_max: 0,
+                };
                 libc::getrlimit(libc::RLIMIT_MSGQUEUE, &raw mut limit);
                 limit.rlim_cur = mark;
-                if libc::setrlimit(libc::RLIMIT_MSGQUEUE, &raw const limit) == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+                if libc::setrlimit(libc::RLIMIT_MSGQUEUE, &raw const limit) == 0 {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::last_os_error())
+                }
             });
         }
         command
@@ -144,7 +194,11 @@ impl Bench {
 
     /// `zroot -c selective WORDS...`.
     fn selective(&self, words: &[&str]) -> Command {
-        self.command([zroot().to_str().expect("UTF-8"), "-c", "selective"].iter().chain(words))
+        self.command(
+            [zroot().to_str().expect("UTF-8"), "-c", "selective"]
+                .iter()
+                .chain(words),
+        )
     }
 
     /// `zroot -c selective supervised WORDS...`.
@@ -168,33 +222,52 @@ impl Bench {
         let all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         all.filter_map(|pid| {
             let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
-            let line = limits.lines().find_map(|line| line.strip_prefix("Max msgqueue size"))?;
+            let line = limits
+                .lines()
+                .find_map(|line| line.strip_prefix("Max msgqueue size"))?;
             let is_ours = line.split_whitespace().next()? == self.mark.to_string();
-            (is_ours && stat(pid)?.0 != "Z")
-                .then(|| Some((pid, fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())))?
+            (is_ours && stat(pid)?.0 != "Z").then(|| {
+                Some((
+                    pid,
+                    fs::read_to_string(format!("/proc/{pid}/comm"))
+                        .ok()?
+                        .trim()
+                        .to_owned(),
+                ))
+            })?
         })
         .collect()
     }
 
     fn named(&self, name: &str) -> Vec<i32> {
-        self.processes().into_iter().filter(|(_, comm)| comm == name).map(|(pid, _)| pid).collect()
+        self.processes()
+            .into_iter()
+            .filter(|(_, comm)| comm == name)
+            .map(|(pid, _)| pid)
+            .collect()
     }
 
     /// The one process of that name that there is or comes to be.
     #[track_caller]
     fn one(&self, name: &str) -> i32 {
-        wait_for(&format!("one {name}"), LONG, || match self.named(name)[..] {
-            [pid] => Some(pid),
-            _ => None,
-        })
+        wait_for(
+            &format!("one {name}"),
+            LONG,
+            || match self.named(name)[..] {
+                [pid] => Some(pid),
+                _ => None,
+            },
+        )
     }
 
     /// The one of that name that is not `old`.
     #[track_caller]
     fn successor(&self, name: &str, old: i32) -> i32 {
-        wait_for(&format!("another {name}"), LONG, || match self.named(name)[..] {
-            [pid] if pid != old => Some(pid),
-            _ => None,
+        wait_for(&format!("another {name}"), LONG, || {
+            match self.named(name)[..] {
+                [pid] if pid != old => Some(pid),
+                _ => None,
+            }
         })
     }
 
@@ -202,9 +275,15 @@ impl Bench {
     #[track_caller]
     fn nothing_is_left(&self) {
         let start = Instant::now();
-        wait_for("nothing left over", LONG, || self.processes().is_empty().then_some(()));
+        wait_for("nothing left over", LONG, || {
+            self.processes().is_empty().then_some(())
+        });
         // "Within a second", and what other tests take of the machine.
-        assert!(start.elapsed() < Duration::from_secs(3), "it took {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(3),
+            "it took {:?}",
+            start.elapsed()
+        );
     }
 }
 
@@ -220,7 +299,12 @@ impl Drop for Bench {
 fn stat(pid: i32) -> Option<(String, i32, i32, i32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    Some((fields[0].to_owned(), fields[2].parse().ok()?, fields[3].parse().ok()?, fields[4].parse().ok()?))
+    Some((
+        fields[0].to_owned(),
+        fields[2].parse().ok()?,
+        fields[3].parse().ok()?,
+        fields[4].parse().ok()?,
+    ))
 }
 
 fn send(pid: i32, signal: Signal) {
@@ -236,9 +320,20 @@ struct Live {
 
 impl Live {
     fn start(command: &mut Command) -> Live {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("spawn");
-        let (stdin, stdout) = (child.stdin.take(), BufReader::new(child.stdout.take().expect("a pipe")));
-        Live { child, stdin, stdout }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let (stdin, stdout) = (
+            child.stdin.take(),
+            BufReader::new(child.stdout.take().expect("a pipe")),
+        );
+        Live {
+            child,
+            stdin,
+            stdout,
+        }
     }
 
     #[track_caller]
@@ -267,20 +362,31 @@ impl Live {
 /// Memory that only `pid` has, resident, in bytes.
 fn rss(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .expect("a number")
+        * 1024
 }
 
 /// How many descriptors `pid` has open between calls. Only root may look.
 fn descriptors(pid: i32) -> Option<usize> {
-    (0..50).map(|_| Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())).min()?
+    (0..50)
+        .map(|_| Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count()))
+        .min()?
 }
 
 // What the command finds, and what the supervisor holds.
 
 #[test]
 fn the_command_finds_itself_as_at_level_zero() {
-    let Some(bench) = Bench::new("the_command_finds_itself_as_at_level_zero") else { return };
+    let Some(bench) = Bench::new("the_command_finds_itself_as_at_level_zero") else {
+        return;
+    };
     let file = bench.dir.path().join("said");
     for how in ["nothing", "ignored", "blocked"] {
         let says = |level: &str| {
@@ -290,42 +396,83 @@ fn the_command_finds_itself_as_at_level_zero() {
             let ran = run(command.arg(program()).arg(how).arg(zroot()).arg(level)).succeeds();
             let pid = ran.stdout.lines().next().expect("a line").to_owned();
             assert!(ran.stdout.contains(&format!("\npid {pid}, ")), "{ran:#?}");
-            ran.stdout.replace(&pid, "PID").replace(&format!("parent {}", std::process::id()), "parent")
+            ran.stdout
+                .replace(&pid, "PID")
+                .replace(&format!("parent {}", std::process::id()), "parent")
         };
         let (zero, selective) = (says("zero"), says("selective"));
-        assert!(zero.contains("umask 27") && zero.contains("memfd:apt.conf"), "{zero}");
+        assert!(
+            zero.contains("umask 27") && zero.contains("memfd:apt.conf"),
+            "{zero}"
+        );
         assert_eq!(zero, selective, "{how}");
         bench.nothing_is_left();
     }
     // Closed standard descriptors stay closed.
     let script = r#"exec "$0" with closed "$1" -c selective "$0" with nothing sh -c 'readlink /proc/$$/fd/[012] 1>"$0"; ls /proc/$$/fd >>"$0"' "$2""#;
-    run(bench.command(["sh", "-c", script]).arg(program()).arg(zroot()).arg(&file)).succeeds();
+    run(bench
+        .command(["sh", "-c", script])
+        .arg(program())
+        .arg(zroot())
+        .arg(&file))
+    .succeeds();
     let said = fs::read_to_string(&file).expect("said");
-    assert!(said.lines().all(|line| !matches!(line, "0" | "2")) && said.lines().any(|line| line == "50"), "{said}");
+    assert!(
+        said.lines().all(|line| !matches!(line, "0" | "2"))
+            && said.lines().any(|line| line == "50"),
+        "{said}"
+    );
     bench.nothing_is_left();
 }
 
 #[test]
 fn the_supervisor_holds_nothing_of_the_caller() {
-    let Some(bench) = Bench::new("the_supervisor_holds_nothing_of_the_caller") else { return };
+    let Some(bench) = Bench::new("the_supervisor_holds_nothing_of_the_caller") else {
+        return;
+    };
     // A daemon keeps the supervisor; the pipe, held open by nobody else, ends nevertheless.
     let script = r#"exec 9<&0
         { "$0" -c selective sh -c '"$0" leave <&9 >/dev/null 2>&1 8>&- 9<&-' "$1" 2>&1 8>&1; } | cat; echo ended"#;
     let (input, end) = std::io::pipe().expect("a pipe");
-    let ran = run(bench.command(["sh", "-c", script]).arg(zroot()).arg(program()).stdin(input)).succeeds();
+    let ran = run(bench
+        .command(["sh", "-c", script])
+        .arg(zroot())
+        .arg(program())
+        .stdin(input))
+    .succeeds();
     assert_eq!(ran.stdout, "ended\n");
     let (supervisor, guard) = (bench.one(SUPERVISOR), bench.one(GUARD));
     let session = |pid| stat(pid).expect("stat");
     let own = session(i32::try_from(std::process::id()).expect("a pid"));
-    assert!([supervisor, guard].into_iter().all(|pid| session(pid).2 != own.2 && session(pid).1 != own.1 && session(pid).3 == 0));
+    assert!(
+        [supervisor, guard]
+            .into_iter()
+            .all(|pid| session(pid).2 != own.2 && session(pid).1 != own.1 && session(pid).3 == 0)
+    );
     if is_root() {
         for pid in [supervisor, guard] {
             let link = |name: &str| fs::read_link(format!("/proc/{pid}/{name}")).expect("a link");
             assert_eq!(link("cwd"), Path::new("/proc"));
-            for entry in fs::read_dir(format!("/proc/{pid}/fd")).expect("fd").flatten() {
-                let (fd, to) = (entry.file_name(), link(&format!("fd/{}", entry.file_name().to_str().expect("a number"))));
+            for entry in fs::read_dir(format!("/proc/{pid}/fd"))
+                .expect("fd")
+                .flatten()
+            {
+                let (fd, to) = (
+                    entry.file_name(),
+                    link(&format!(
+                        "fd/{}",
+                        entry.file_name().to_str().expect("a number")
+                    )),
+                );
                 let to = to.to_str().expect("UTF-8");
-                let known = ["/dev/null", "/proc", "/", "/memfd:zroot-journal (deleted)", "anon_inode:seccomp notify"].contains(&to);
+                let known = [
+                    "/dev/null",
+                    "/proc",
+                    "/",
+                    "/memfd:zroot-journal (deleted)",
+                    "anon_inode:seccomp notify",
+                ]
+                .contains(&to);
                 // The guard's end of the pipe by which it learns of the supervisor's end.
                 assert!(known || to.starts_with("pipe:"), "{fd:?} of {pid} is {to}");
             }
@@ -337,7 +484,9 @@ fn the_supervisor_holds_nothing_of_the_caller() {
 
 #[test]
 fn no_file_system_is_kept_busy() {
-    let Some(bench) = Bench::new("no_file_system_is_kept_busy") else { return };
+    let Some(bench) = Bench::new("no_file_system_is_kept_busy") else {
+        return;
+    };
     let place = bench.dir.path().join("place");
     run(user("mkdir").arg(&place)).succeeds();
     bench.right(&["busy", place.to_str().expect("UTF-8"), "200"], "right");
@@ -348,7 +497,9 @@ fn no_file_system_is_kept_busy() {
 
 #[test]
 fn nothing_is_left_after_the_last_target() {
-    let Some(bench) = Bench::new("nothing_is_left_after_the_last_target") else { return };
+    let Some(bench) = Bench::new("nothing_is_left_after_the_last_target") else {
+        return;
+    };
     run(&mut bench.selective(&["true"])).succeeds();
     bench.nothing_is_left();
     // Killed.
@@ -362,14 +513,20 @@ fn nothing_is_left_after_the_last_target() {
     assert!(live.child.wait().expect("waited for").success());
     let (supervisor, guard) = (bench.one(SUPERVISOR), bench.one(GUARD));
     assert_eq!(bench.processes().len(), 3);
-    assert_eq!((bench.one(SUPERVISOR), bench.one(GUARD)), (supervisor, guard));
+    assert_eq!(
+        (bench.one(SUPERVISOR), bench.one(GUARD)),
+        (supervisor, guard)
+    );
     drop(live);
     bench.nothing_is_left();
     // zroot cannot become the command after all.
     let script = bench.dir.path().join("script");
     common::executable(&script, "#!/no/such/interpreter\n");
     let ran = run(&mut bench.selective(&[script.to_str().expect("UTF-8")]));
-    assert_eq!(ran.refused(126).1, "its interpreter '/no/such/interpreter' does not exist: install it, or correct the #! line");
+    assert_eq!(
+        ran.refused(126).1,
+        "its interpreter '/no/such/interpreter' does not exist: install it, or correct the #! line"
+    );
     bench.nothing_is_left();
 }
 
@@ -388,7 +545,11 @@ impl Canaries {
         ]);
         let mut live = Live::start(command.arg(program()));
         live.says("ready");
-        wait_for("the second", LONG, || fs::read_to_string(bench.dir.path().join("b.out")).ok().filter(|said| said.contains("ready")));
+        wait_for("the second", LONG, || {
+            fs::read_to_string(bench.dir.path().join("b.out"))
+                .ok()
+                .filter(|said| said.contains("ready"))
+        });
         Canaries(vec![live])
     }
 
@@ -402,7 +563,9 @@ impl Canaries {
 
 #[test]
 fn a_killed_supervisor_is_replaced() {
-    let Some(bench) = Bench::new("a_killed_supervisor_is_replaced") else { return };
+    let Some(bench) = Bench::new("a_killed_supervisor_is_replaced") else {
+        return;
+    };
     let canaries = Canaries::start(&bench);
     let mut supervisor = bench.one(SUPERVISOR);
     let guard = bench.one(GUARD);
@@ -419,7 +582,9 @@ fn a_killed_supervisor_is_replaced() {
 
 #[test]
 fn a_killed_guard_is_replaced() {
-    let Some(bench) = Bench::new("a_killed_guard_is_replaced") else { return };
+    let Some(bench) = Bench::new("a_killed_guard_is_replaced") else {
+        return;
+    };
     let canaries = Canaries::start(&bench);
     for _ in 0..10 {
         let (guard, supervisor) = (bench.one(GUARD), bench.one(SUPERVISOR));
@@ -435,10 +600,13 @@ fn a_killed_guard_is_replaced() {
     bench.nothing_is_left();
 }
 
-/// Both killed at the same instant, there is nobody to go on. Calls fail, but nobody waits for ever.
+/// Both killed at the same instant, there is nobody to go on. Calls fail, but nobody waits for
+/// ever.
 #[test]
 fn without_supervisor_and_guard_calls_fail() {
-    let Some(bench) = Bench::new("without_supervisor_and_guard_calls_fail") else { return };
+    let Some(bench) = Bench::new("without_supervisor_and_guard_calls_fail") else {
+        return;
+    };
     let mut live = Live::start(&mut bench.supervised(&["until"]));
     live.says("ready");
     live.ends("right");
@@ -459,10 +627,20 @@ fn without_supervisor_and_guard_calls_fail() {
 
 #[test]
 fn signals_do_not_disturb_it() {
-    let Some(bench) = Bench::new("signals_do_not_disturb_it") else { return };
+    let Some(bench) = Bench::new("signals_do_not_disturb_it") else {
+        return;
+    };
     let canaries = Canaries::start(&bench);
     let (supervisor, guard) = (bench.one(SUPERVISOR), bench.one(GUARD));
-    for signal in [Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT, Signal::SIGUSR2, Signal::SIGXFSZ, Signal::SIGPIPE, Signal::SIGALRM] {
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGUSR2,
+        Signal::SIGXFSZ,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+    ] {
         send(supervisor, signal);
         send(guard, signal);
     }
@@ -480,16 +658,25 @@ fn signals_do_not_disturb_it() {
 #[test]
 fn a_call_that_hangs_holds_up_nobody_else() {
     let name = "a_call_that_hangs_holds_up_nobody_else";
-    let Some(bench) = Bench::new(name) else { return };
+    let Some(bench) = Bench::new(name) else {
+        return;
+    };
     let mut device = PathBuf::from("/dev/fuse");
     if is_root() {
         // Where users may not open the machine's own, root makes another.
         device = bench.dir.path().join("fuse");
-        let made = Command::new("mknod").args(["-m", "666"]).arg(&device).args(["c", "10", "229"]).status();
+        let made = Command::new("mknod")
+            .args(["-m", "666"])
+            .arg(&device)
+            .args(["c", "10", "229"])
+            .status();
         assert!(made.expect("mknod").success());
     }
     run(user("mkdir").arg(bench.dir.path().join("place"))).succeeds();
-    let (device, control) = (device.to_str().expect("UTF-8"), "exec 3<>$0 && unshare -rm true");
+    let (device, control) = (
+        device.to_str().expect("UTF-8"),
+        "exec 3<>$0 && unshare -rm true",
+    );
     if run(user("sh").args(["-c", control, device])).status != 0 {
         // A plain user may have to go without, where root makes a device for the test.
         if is_root() {
@@ -501,7 +688,11 @@ fn a_call_that_hangs_holds_up_nobody_else() {
     }
     let ran = bench.right(&["hang", device, "place"], "right");
     // It did hang.
-    let first: f32 = ran.stdout.strip_prefix("first after ").and_then(|rest| rest.split(' ').next()?.parse().ok()).expect("a number");
+    let first: f32 = ran
+        .stdout
+        .strip_prefix("first after ")
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .expect("a number");
     assert!(first > 0.5, "{ran:#?}");
     bench.nothing_is_left();
 }
@@ -522,18 +713,24 @@ const WORK: &str = r#"cd "$1"; touch own ./d/own; chown 1:1 own "$1/d/own"; mkno
 const WORK_ON_MOUNT: &str = r"mount -t tmpfs none /mnt; mkdir /mnt/d; touch /mnt/f; cd /mnt; chown 1:1 f /mnt/f; mknod /mnt/d/n c 1 3; cd d; mknod m c 1 3
     chmod 751 /mnt/f; no chown 1:1 /mnt/missing; stat -c %a /mnt/f /mnt/d/n /mnt/d/m | tr '\n' ' '; cd /; umount /mnt; ";
 
-/// Enters the namespaces that another process has just made: `entered OPTIONS-OF-UNSHARE COMMAND...`.
+/// Enters the namespaces that another process has just made: `entered OPTIONS-OF-UNSHARE
+/// COMMAND...`.
 const ENTERED: &str = r#"entered() { options=$1; shift; unshare $options sh -c 'echo; exec sleep 60' >&8 & pid=$!; read line <&8
     nsenter $(case $options in *r*) echo --preserve-credentials -U;; esac) -m -t $pid "$@"; status=$?; kill $pid; return $status; }
     mkfifo fifo; exec 8<>fifo; rm fifo; "#;
 
 #[test]
 fn files_in_other_namespaces_are_reached() {
-    let Some(bench) = Bench::new("files_in_other_namespaces_are_reached") else { return };
+    let Some(bench) = Bench::new("files_in_other_namespaces_are_reached") else {
+        return;
+    };
     // The control.
     let place = dir();
     run(user("mkdir").arg(place.path().join("d"))).succeeds();
-    run(control(["sh", "-ec", &[NO, WORK].concat(), "sh"]).arg(place.path()).arg(program())).fails_with("Invalid argument");
+    run(control(["sh", "-ec", &[NO, WORK].concat(), "sh"])
+        .arg(place.path())
+        .arg(program()))
+    .fails_with("Invalid argument");
     let has_bwrap = common::program("bwrap").is_some();
     let mut ways = vec![
         ("as it is", "", false),
@@ -547,7 +744,11 @@ fn files_in_other_namespaces_are_reached() {
         ("user in mount", "unshare -m unshare -r unshare -m", true),
     ];
     if has_bwrap {
-        ways.push(("bwrap", "bwrap --dev-bind / / --unshare-pid --proc /proc", false));
+        ways.push((
+            "bwrap",
+            "bwrap --dev-bind / / --unshare-pid --proc /proc",
+            false,
+        ));
     }
     for (what, way, mounts) in ways {
         let place = bench.dir.path().join(what.replace(' ', "-"));
@@ -556,16 +757,27 @@ fn files_in_other_namespaces_are_reached() {
         let script = format!(r#"{ENTERED} {way} sh -ec "$0" sh "$1" "$2""#);
         let mut command = bench.selective(&["sh", "-ec", &script, &inner]);
         let ran = run(command.arg(&place).arg(program())).succeeds();
-        assert_eq!(ran.stdout, if mounts { "751 644 644 " } else { "" }, "{what}: {ran:#?}");
+        assert_eq!(
+            ran.stdout,
+            if mounts { "751 644 644 " } else { "" },
+            "{what}: {ran:#?}"
+        );
         // From outside.
         let look = r"stat -c '%n %F %a %Y' own d/own | sed 's/ empty//'; stat -c '%n %F %a' node d/node; ls -A . d | tr '\n' ' '";
         let ran = run(user("sh").args(["-c", look]).current_dir(&place)).succeeds();
         let there = "own regular file 600 1000\nd/own regular file 640 1000\nnode regular empty file 640\nd/node regular empty file 600\n.: d node own  d: node own ";
         assert_eq!(ran.stdout, there, "{what}: {ran:#?}");
-        let marked = |name: &str| run(user(program()).arg("marked").arg(place.join(name))).succeeds().stdout;
+        let marked = |name: &str| {
+            run(user(program()).arg("marked").arg(place.join(name)))
+                .succeeds()
+                .stdout
+        };
         let marks = (marked("own"), marked("d/own"));
         let unsupported = marks == ("EOPNOTSUPP\n".into(), "EOPNOTSUPP\n".into());
-        assert!(unsupported || marks == ("relative\n".into(), "absolute\n".into()), "{what}: {marks:?}");
+        assert!(
+            unsupported || marks == ("relative\n".into(), "absolute\n".into()),
+            "{what}: {marks:?}"
+        );
         // The working directory is not where things went that should not have.
         assert!(!bench.dir.path().join("own").exists() && !bench.dir.path().join("node").exists());
         bench.nothing_is_left();
@@ -576,13 +788,24 @@ fn files_in_other_namespaces_are_reached() {
 #[test]
 fn files_in_a_chroot_without_proc_are_reached() {
     let name = "files_in_a_chroot_without_proc_are_reached";
-    let (Some(bench), Some(tree)) = (Bench::new(name), common::SmallTree::new(name)) else { return };
+    let (Some(bench), Some(tree)) = (Bench::new(name), common::SmallTree::new(name)) else {
+        return;
+    };
     let script = r#"chroot "$0" /bin/sh -ec 'cd /tmp; touch f; chown 1:1 f /tmp/f; mknod -m 640 n c 1 3; mknod /tmp/m c 1 3; chmod 600 /tmp/f; chmod 640 /proc/self/x 2>/dev/null || echo none'; pwd; touch f; chown 1 f"#;
     let mut command = bench.selective(&["sh", "-ec", script]);
     let ran = run(command.arg(tree.root())).succeeds();
-    assert_eq!(ran.stdout, format!("none\n{}\n", bench.dir.path().display()));
-    let ran = run(user("stat").args(["-c", "%n %F %a", "f", "n", "m"]).current_dir(tree.root().join("tmp"))).succeeds();
-    assert_eq!(ran.stdout, "f regular empty file 600\nn regular empty file 640\nm regular empty file 644\n");
+    assert_eq!(
+        ran.stdout,
+        format!("none\n{}\n", bench.dir.path().display())
+    );
+    let ran = run(user("stat")
+        .args(["-c", "%n %F %a", "f", "n", "m"])
+        .current_dir(tree.root().join("tmp")))
+    .succeeds();
+    assert_eq!(
+        ran.stdout,
+        "f regular empty file 600\nn regular empty file 640\nm regular empty file 644\n"
+    );
     bench.nothing_is_left();
 }
 
@@ -594,7 +817,9 @@ const PRETENDED: &str = "chown 0, missing 0, mknod 0, setresuid 0, uid 0\n";
 
 #[test]
 fn zroots_share_a_supervisor() {
-    let Some(bench) = Bench::new("zroots_share_a_supervisor") else { return };
+    let Some(bench) = Bench::new("zroots_share_a_supervisor") else {
+        return;
+    };
     let inner = zroot().to_str().expect("UTF-8");
     let selective = &["-c", "selective"][..];
     let cases: &[(&[&str], &[&str], &str, usize)] = &[
@@ -602,16 +827,32 @@ fn zroots_share_a_supervisor() {
         (selective, &[], REAL, 1),
         (selective, &["-c", "auto"], REAL, 1),
         (&["-c", "auto"], &["--no-sync"], REAL, 1),
-        (selective, &["-c", "zero"], "chown 0, missing 0, mknod 0, setresuid 0, uid 0\n", 1),
+        (
+            selective,
+            &["-c", "zero"],
+            "chown 0, missing 0, mknod 0, setresuid 0, uid 0\n",
+            1,
+        ),
         (&["-c", "zero"], &["-c", "auto"], PRETENDED, 0),
         (selective, &["--userns=never"], REAL, 1),
     ];
     for (outer, options, says, supervisors) in cases {
         let script = r#"echo; while ! read line; do :; done; "$@""#;
-        let mut command = bench.command([inner].iter().chain(*outer).chain(&[inner]).chain(*options).chain(&["sh", "-c", script, "sh"]));
+        let mut command = bench.command(
+            [inner]
+                .iter()
+                .chain(*outer)
+                .chain(&[inner])
+                .chain(*options)
+                .chain(&["sh", "-c", script, "sh"]),
+        );
         let mut live = Live::start(command.arg(program()).arg("calls"));
         live.says("");
-        assert_eq!(bench.named(SUPERVISOR).len(), *supervisors, "{outer:?} {options:?}");
+        assert_eq!(
+            bench.named(SUPERVISOR).len(),
+            *supervisors,
+            "{outer:?} {options:?}"
+        );
         std::io::Write::write_all(live.stdin.as_mut().expect("a pipe"), b"\n").expect("written");
         let mut said = String::new();
         live.stdout.read_to_string(&mut said).expect("text");
@@ -621,16 +862,24 @@ fn zroots_share_a_supervisor() {
     }
     // A program in between that clears the environment, as sudo and su do.
     let mut command = bench.selective(&["env", "-i", inner, "-c", "selective"]);
-    assert_eq!(run(command.arg(program()).arg("calls")).succeeds().stdout, REAL);
+    assert_eq!(
+        run(command.arg(program()).arg("calls")).succeeds().stdout,
+        REAL
+    );
     // Beneath a filter that pretends by itself, no other is asked.
     let mut command = bench.command([inner, inner, "-c", "selective"]);
-    refused(run(command.arg("true")), "a filter around this process pretends already", "run the outer zroot with --consistency=selective");
+    refused(
+        run(command.arg("true")),
+        "a filter around this process pretends already",
+        "run the outer zroot with --consistency=selective",
+    );
     // The inner one wants more than the outer one answers: its own filter does that.
     let mut command = bench.selective(&[inner, "-v", "--no-sync"]);
     let ran = run(command.arg("true")).succeeds();
     assert!(
-        ran.stderr.contains("the supervisor of the zroot around this one answers at level selective: owner")
-            && ran.stderr.contains("filter: fakes sync"),
+        ran.stderr.contains(
+            "the supervisor of the zroot around this one answers at level selective: owner"
+        ) && ran.stderr.contains("filter: fakes sync"),
         "{ran:#?}"
     );
 }
@@ -638,9 +887,14 @@ fn zroots_share_a_supervisor() {
 #[test]
 fn a_root_directory_inside_and_around() {
     let name = "a_root_directory_inside_and_around";
-    let (Some(bench), Some(tree)) = (Bench::new(name), common::SmallTree::new(name)) else { return };
+    let (Some(bench), Some(tree)) = (Bench::new(name), common::SmallTree::new(name)) else {
+        return;
+    };
     let script = [NO, "cd /tmp; touch f; chown 1:1 /tmp/f; chmod 640 f; mknod n c 1 3; no chown 1:1 missing; stat -c %F n"].concat();
-    for inner in [&[zroot().to_str().expect("UTF-8"), "--root"][..], &["--root"]] {
+    for inner in [
+        &[zroot().to_str().expect("UTF-8"), "--root"][..],
+        &["--root"],
+    ] {
         let mut command = bench.selective(inner);
         let ran = run(command.arg(tree.root()).args(["sh", "-ec", &script])).succeeds();
         assert_eq!(ran.stdout, "regular empty file\n", "{ran:#?}");
@@ -652,21 +906,37 @@ fn a_root_directory_inside_and_around() {
 #[track_caller]
 fn refused(ran: Ran, what: &str, hint: &str) {
     let (said, hinted) = ran.refused(125);
-    assert!(said.contains(what) && hinted.contains(hint), "{said}\n{hinted}");
+    assert!(
+        said.contains(what) && hinted.contains(hint),
+        "{said}\n{hinted}"
+    );
 }
 
 /// Another listener in the chain of filters, which the kernel permits one of.
 #[test]
 fn a_listener_of_somebody_else() {
-    let Some(bench) = Bench::new("a_listener_of_somebody_else") else { return };
+    let Some(bench) = Bench::new("a_listener_of_somebody_else") else {
+        return;
+    };
     let under = |options: &[&str]| {
-        let mut command = bench.command([program().as_os_str(), OsStr::new("listener"), zroot().as_os_str()]);
+        let mut command = bench.command([
+            program().as_os_str(),
+            OsStr::new("listener"),
+            zroot().as_os_str(),
+        ]);
         run(command.args(options).arg(program()).arg("calls"))
     };
-    refused(under(&["-c", "selective"]), "cannot install the filter: Device or resource busy", "--consistency=zero");
+    refused(
+        under(&["-c", "selective"]),
+        "cannot install the filter: Device or resource busy",
+        "--consistency=zero",
+    );
     bench.nothing_is_left();
     let ran = under(&["-v", "-c", "auto"]).succeeds();
-    assert!(ran.stdout == PRETENDED && ran.stderr.contains("level zero: cannot install the filter"), "{ran:#?}");
+    assert!(
+        ran.stdout == PRETENDED && ran.stderr.contains("level zero: cannot install the filter"),
+        "{ran:#?}"
+    );
     assert_eq!(under(&["-c", "auto"]).succeeds().stderr, "");
     bench.nothing_is_left();
 }
@@ -674,22 +944,58 @@ fn a_listener_of_somebody_else() {
 #[test]
 fn without_proc_there_is_no_supervisor() {
     let name = "without_proc_there_is_no_supervisor";
-    let (Some(bench), Some(tree)) = (Bench::new(name), common::SmallTree::new(name)) else { return };
+    let (Some(bench), Some(tree)) = (Bench::new(name), common::SmallTree::new(name)) else {
+        return;
+    };
     run(user("cp").arg(zroot()).arg(tree.root().join("bin"))).succeeds();
     let inside = |options: &[&str]| {
         let mut command = bench.command(["unshare", "-r", "chroot"]);
-        run(command.arg(tree.root()).arg("/bin/zroot").args(options).args(["sh", "-c", "chown 1 /bin/sh && echo ran"]))
+        run(command
+            .arg(tree.root())
+            .arg("/bin/zroot")
+            .args(options)
+            .args(["sh", "-c", "chown 1 /bin/sh && echo ran"]))
     };
-    refused(inside(&["-c", "selective"]), "cannot start the supervisor: /proc: No such file or directory", "mount /proc");
+    refused(
+        inside(&["-c", "selective"]),
+        "cannot start the supervisor: /proc: No such file or directory",
+        "mount /proc",
+    );
     let ran = inside(&["-v", "-c", "auto"]).succeeds();
-    assert!(ran.stdout == "ran\n" && ran.stderr.contains("level zero: cannot start the supervisor: /proc"), "{ran:#?}");
+    assert!(
+        ran.stdout == "ran\n"
+            && ran
+                .stderr
+                .contains("level zero: cannot start the supervisor: /proc"),
+        "{ran:#?}"
+    );
     // That of another PID namespace.
-    let other = |level: &str| run(bench.command(["unshare", "-rpf", "--"]).arg(zroot()).args(["-v", "-c", level, "true"]));
-    assert!(other("selective").stderr.contains("cannot start the supervisor: /proc is that of another PID namespace"));
+    let other = |level: &str| {
+        run(bench
+            .command(["unshare", "-rpf", "--"])
+            .arg(zroot())
+            .args(["-v", "-c", level, "true"]))
+    };
+    assert!(
+        other("selective")
+            .stderr
+            .contains("cannot start the supervisor: /proc is that of another PID namespace")
+    );
     other("auto").succeeds();
     // A process whose children come into another PID namespace than it is in.
-    let other = |level: &str| run(bench.command(["unshare", "-rp", "--"]).arg(zroot()).args(["-c", level]).arg(program()).arg("calls"));
-    refused(other("selective"), "cannot start the supervisor: children of this process belong to another PID namespace", "--fork");
+    let other = |level: &str| {
+        run(bench
+            .command(["unshare", "-rp", "--"])
+            .arg(zroot())
+            .args(["-c", level])
+            .arg(program())
+            .arg("calls"))
+    };
+    refused(
+        other("selective"),
+        "cannot start the supervisor: children of this process belong to another PID namespace",
+        "--fork",
+    );
     assert_eq!(other("auto").succeeds().stdout, PRETENDED);
     bench.nothing_is_left();
 }
@@ -698,19 +1004,37 @@ fn without_proc_there_is_no_supervisor() {
 
 #[test]
 fn limits_of_the_caller() {
-    let Some(bench) = Bench::new("limits_of_the_caller") else { return };
+    let Some(bench) = Bench::new("limits_of_the_caller") else {
+        return;
+    };
     need!("limits_of_the_caller", "prlimit");
     let limited = |limit: &str, options: &[&str]| {
         let mut command = bench.command(["timeout", "10", "prlimit", limit]);
-        let ran = run(command.arg(zroot()).args(options).arg(program()).arg("calls"));
+        let ran = run(command
+            .arg(zroot())
+            .args(options)
+            .arg(program())
+            .arg("calls"));
         assert_ne!(ran.status, 124, "{limit}: it hangs");
         bench.nothing_is_left();
         ran
     };
     let selective = &["-c", "selective"][..];
-    refused(limited("--locks=1000", selective), "the hard limit on locks", "unlimited");
-    assert_eq!(limited("--locks=1000", &["-c", "auto"]).succeeds().stdout, PRETENDED);
-    assert_eq!(limited("--locks=1000:unlimited", selective).succeeds().stdout, REAL);
+    refused(
+        limited("--locks=1000", selective),
+        "the hard limit on locks",
+        "unlimited",
+    );
+    assert_eq!(
+        limited("--locks=1000", &["-c", "auto"]).succeeds().stdout,
+        PRETENDED
+    );
+    assert_eq!(
+        limited("--locks=1000:unlimited", selective)
+            .succeeds()
+            .stdout,
+        REAL
+    );
     for count in 5..40 {
         let ran = limited(&format!("--nofile={count}:"), selective);
         if ran.status == 125 {
@@ -720,11 +1044,24 @@ fn limits_of_the_caller() {
         }
     }
     for count in [1, 2, 3] {
-        refused(limited(&format!("--nproc={count}:"), selective), "cannot start the supervisor", "processes");
+        refused(
+            limited(&format!("--nproc={count}:"), selective),
+            "cannot start the supervisor",
+            "processes",
+        );
     }
     // No file may grow: the descriptors of the tests' own output are not files.
     for size in [0, 100, 1000] {
-        assert_eq!(limited(&format!("--fsize={size}"), &["--no-apt-config", "-c", "selective"]).succeeds().stdout, REAL, "{size}");
+        assert_eq!(
+            limited(
+                &format!("--fsize={size}"),
+                &["--no-apt-config", "-c", "selective"]
+            )
+            .succeeds()
+            .stdout,
+            REAL,
+            "{size}"
+        );
     }
     for megabytes in [1, 2, 3, 4, 5, 6, 8, 16] {
         let ran = limited(&format!("--as={megabytes}000000"), selective);
@@ -736,10 +1073,22 @@ fn limits_of_the_caller() {
 
 #[test]
 fn signals_of_the_caller() {
-    let Some(bench) = Bench::new("signals_of_the_caller") else { return };
+    let Some(bench) = Bench::new("signals_of_the_caller") else {
+        return;
+    };
     for how in ["ignored", "blocked"] {
-        let mut command = bench.command([program().as_os_str(), OsStr::new("with"), OsStr::new(how), zroot().as_os_str()]);
-        let mut live = Live::start(command.args(["-c", "selective"]).arg(program()).args(["canary", "a"]));
+        let mut command = bench.command([
+            program().as_os_str(),
+            OsStr::new("with"),
+            OsStr::new(how),
+            zroot().as_os_str(),
+        ]);
+        let mut live = Live::start(
+            command
+                .args(["-c", "selective"])
+                .arg(program())
+                .args(["canary", "a"]),
+        );
         live.says("ready");
         for _ in 0..3 {
             let supervisor = bench.one(SUPERVISOR);
@@ -757,24 +1106,44 @@ fn signals_of_the_caller() {
 /// Without a namespace the supervisor has no rights of its own, but those of the user.
 #[test]
 fn without_a_namespace() {
-    let Some(bench) = Bench::new("without_a_namespace") else { return };
-    let says = |what: &str| run(bench.selective(&["--userns=never"]).arg(program()).arg(what)).succeeds().stdout;
+    let Some(bench) = Bench::new("without_a_namespace") else {
+        return;
+    };
+    let says = |what: &str| {
+        run(bench
+            .selective(&["--userns=never"])
+            .arg(program())
+            .arg(what))
+        .succeeds()
+        .stdout
+    };
     assert_eq!(says("calls"), REAL);
     // In a process that others cannot look into, it is as with the filter alone.
     assert_eq!(says("hidden-calls"), PRETENDED);
-    assert_eq!(run(&mut bench.supervised(&["hidden-calls"])).succeeds().stdout, REAL);
+    assert_eq!(
+        run(&mut bench.supervised(&["hidden-calls"]))
+            .succeeds()
+            .stdout,
+        REAL
+    );
     bench.nothing_is_left();
 }
 
 /// A program that its user may not read is a process that he cannot look into, namespace or not.
 #[test]
 fn a_program_that_cannot_be_read() {
-    let Some(bench) = Bench::new("a_program_that_cannot_be_read") else { return };
+    let Some(bench) = Bench::new("a_program_that_cannot_be_read") else {
+        return;
+    };
     if common::for_root_only("a_program_that_cannot_be_read") {
         return;
     }
     let copy = bench.dir.path().join("unreadable");
-    run(Command::new("install").args(["-m", "711"]).arg(program()).arg(&copy)).succeeds();
+    run(Command::new("install")
+        .args(["-m", "711"])
+        .arg(program())
+        .arg(&copy))
+    .succeeds();
     let ran = run(bench.selective(&[]).arg(&copy).arg("calls")).succeeds();
     assert_eq!(ran.stdout, PRETENDED);
     bench.nothing_is_left();
@@ -790,18 +1159,35 @@ fn assert_small(pid: i32, states: u64) {
 
 #[test]
 fn memory_is_bounded() {
-    let Some(bench) = Bench::new("memory_is_bounded") else { return };
-    for (what, count) in [("one-process", "20000"), ("short-lived", "20000"), ("huge", "300"), ("many", "500")] {
+    let Some(bench) = Bench::new("memory_is_bounded") else {
+        return;
+    };
+    for (what, count) in [
+        ("one-process", "20000"),
+        ("short-lived", "20000"),
+        ("huge", "300"),
+        ("many", "500"),
+    ] {
         let mut live = Live::start(&mut bench.supervised(&[what, count]));
         live.says("done");
         let supervisor = bench.one(SUPERVISOR);
         assert_small(supervisor, if what == "many" { 500 } else { 1 });
         // Nothing of it is in the journal either.
         if is_root() {
-            let journal = fs::read_dir(format!("/proc/{supervisor}/fd")).expect("fd").flatten().map(|entry| entry.path());
-            let journal = journal.filter(|path| fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("zroot-journal")));
-            let size = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(journal.last().expect("a journal")).expect("metadata")) * 512;
-            assert!(size < 4 * 1024 * 1024, "{what}: the journal has {size} bytes");
+            let journal = fs::read_dir(format!("/proc/{supervisor}/fd"))
+                .expect("fd")
+                .flatten()
+                .map(|entry| entry.path());
+            let journal = journal.filter(|path| {
+                fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("zroot-journal"))
+            });
+            let size = std::os::unix::fs::MetadataExt::blocks(
+                &fs::metadata(journal.last().expect("a journal")).expect("metadata"),
+            ) * 512;
+            assert!(
+                size < 4 * 1024 * 1024,
+                "{what}: the journal has {size} bytes"
+            );
             assert!(descriptors(supervisor).expect("fd") < 12);
         }
         // A successor knows it all, too.
@@ -814,7 +1200,9 @@ fn memory_is_bounded() {
 
 #[test]
 fn many_threads_and_processes() {
-    let Some(bench) = Bench::new("many_threads_and_processes") else { return };
+    let Some(bench) = Bench::new("many_threads_and_processes") else {
+        return;
+    };
     bench.right(&["threads"], "right");
     let mut command = bench.selective(&["prlimit", "--nproc=300"]);
     let mut live = Live::start(command.arg(program()).arg("bomb"));
@@ -826,7 +1214,9 @@ fn many_threads_and_processes() {
 
 #[test]
 fn garbage_does_not_kill_it() {
-    let Some(bench) = Bench::new("garbage_does_not_kill_it") else { return };
+    let Some(bench) = Bench::new("garbage_does_not_kill_it") else {
+        return;
+    };
     run(user("mkdir").args(["x", "y"]).current_dir(bench.dir.path())).succeeds();
     let seed = std::process::id();
     let script = format!(

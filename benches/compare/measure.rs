@@ -24,7 +24,13 @@ pub struct Case {
 
 impl Case {
     pub fn new(name: &str, command: Vec<String>) -> Case {
-        Case { name: name.to_owned(), command, root: false, before: None, once: false }
+        Case {
+            name: name.to_owned(),
+            command,
+            root: false,
+            before: None,
+            once: false,
+        }
     }
 }
 
@@ -62,8 +68,9 @@ struct Row {
     failure: Option<String>,
 }
 
-/// From so many rounds on, the interval of a [`Ratio`] holds the true median in at least 95 of 100 cases; of fewer, even all of
-/// them together do not (of n rounds, they miss it on one side with probability 2^(1-n)).
+/// From so many rounds on, the interval of a [`Ratio`] holds the true median in at least 95 of 100
+/// cases; of fewer, even all of them together do not (of n rounds, they miss it on one side with
+/// probability 2^(1-n)).
 pub const ENOUGH: usize = 6;
 
 /// A median of per-round ratios, and an interval around it.
@@ -77,7 +84,11 @@ pub struct Ratio {
 
 impl Group {
     pub fn run(self, places: &Places) -> Table {
-        let row = |case: &Case| Row { name: case.name.clone(), rounds: Vec::new(), failure: None };
+        let row = |case: &Case| Row {
+            name: case.name.clone(),
+            rounds: Vec::new(),
+            failure: None,
+        };
         let mut rows: Vec<Row> = self.cases.iter().map(row).collect();
         eprintln!("{}: {} rounds", self.title, self.rounds);
         for case in &self.cases {
@@ -85,12 +96,20 @@ impl Group {
         }
         for round in 0..self.rounds + usize::from(self.warm) {
             for turn in 0..self.cases.len() {
-                // Nobody always comes first, or after the same neighbour, whose filter is still being freed.
-                let turn = if round % 2 == 0 { turn } else { self.cases.len() - 1 - turn };
+                // Nobody always comes first, or after the same neighbour, whose filter is still
+                // being freed.
+                let turn = if round % 2 == 0 {
+                    turn
+                } else {
+                    self.cases.len() - 1 - turn
+                };
                 let row = (turn + round) % self.cases.len();
                 let case = &self.cases[row];
                 let counts = !self.warm || round > 0;
-                if rows[row].failure.is_some() || (case.once && !rows[row].rounds.is_empty()) || (case.once && !counts) {
+                if rows[row].failure.is_some()
+                    || (case.once && !rows[row].rounds.is_empty())
+                    || (case.once && !counts)
+                {
                     rows[row].rounds.push(None);
                     continue;
                 }
@@ -101,12 +120,17 @@ impl Group {
                 }
             }
         }
-        Table { title: self.title, columns: self.columns, rows }
+        Table {
+            title: self.title,
+            columns: self.columns,
+            rows,
+        }
     }
 }
 
-/// Has the kernel read an executable anew when it is next executed, as after a boot: just written, it is in the page cache in large folios, of
-/// which pages are mapped sooner (20 us of the start of a static executable of 1 MB); executed from the disk, in small ones.
+/// Has the kernel read an executable anew when it is next executed, as after a boot: just written,
+/// it is in the page cache in large folios, of which pages are mapped sooner (20 us of the start of
+/// a static executable of 1 MB); executed from the disk, in small ones.
 fn forget(path: &Path) {
     if let Ok(file) = File::open(path) {
         // What cannot be written back or is in use stays as it is.
@@ -115,16 +139,27 @@ fn forget(path: &Path) {
     }
 }
 
-fn sample(case: &Case, source: Source, columns: usize, places: &Places) -> Result<Vec<f64>, String> {
+fn sample(
+    case: &Case,
+    source: Source,
+    columns: usize,
+    places: &Places,
+) -> Result<Vec<f64>, String> {
     if let Some(script) = &case.before {
-        run(&mut places.command(case.root, &["sh", "-ec", script])).map_err(|message| format!("preparation: {message}"))?;
+        run(&mut places.command(case.root, &["sh", "-ec", script]))
+            .map_err(|message| format!("preparation: {message}"))?;
     }
     let numbers = match source {
         Source::Time(runs) => {
             let runs = runs.to_string();
             let timer = places.timer();
-            let words = [&timer, "--time", &runs].into_iter().chain(case.command.iter().map(String::as_str));
-            let mut times: Vec<f64> = numbers(&run(&mut places.command(case.root, &words.collect::<Vec<_>>()))?, 1.0);
+            let words = [&timer, "--time", &runs]
+                .into_iter()
+                .chain(case.command.iter().map(String::as_str));
+            let mut times: Vec<f64> = numbers(
+                &run(&mut places.command(case.root, &words.collect::<Vec<_>>()))?,
+                1.0,
+            );
             vec![median(&mut times)]
         }
         Source::Printed => {
@@ -132,12 +167,19 @@ fn sample(case: &Case, source: Source, columns: usize, places: &Places) -> Resul
             numbers(&run(&mut places.command(case.root, &words))?, 1000.0)
         }
     };
-    if numbers.len() == columns { Ok(numbers) } else { Err("it printed something else".into()) }
+    if numbers.len() == columns {
+        Ok(numbers)
+    } else {
+        Err("it printed something else".into())
+    }
 }
 
 /// The last word of each line, divided by `unit`.
 fn numbers(text: &str, unit: f64) -> Vec<f64> {
-    text.lines().filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|number| number / unit).collect()
+    text.lines()
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .map(|number| number / unit)
+        .collect()
 }
 
 /// Standard output, or why there is none worth having.
@@ -147,19 +189,37 @@ pub fn run(command: &mut Command) -> Result<String, String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let said = stderr.lines().rev().find(|line| line.contains(": ")).or(stderr.lines().last()).unwrap_or_default();
-    Err(format!("{} ({})", output.status, said.chars().take(100).collect::<String>()))
+    let said = stderr
+        .lines()
+        .rev()
+        .find(|line| line.contains(": "))
+        .or(stderr.lines().last())
+        .unwrap_or_default();
+    Err(format!(
+        "{} ({})",
+        output.status,
+        said.chars().take(100).collect::<String>()
+    ))
 }
 
-/// What `--time RUNS COMMAND...` does: this program again, as a process so small and so unprivileged that its posix_spawn adds little.
+/// What `--time RUNS COMMAND...` does: this program again, as a process so small and so
+/// unprivileged that its posix_spawn adds little.
 pub fn timer(mut args: impl Iterator<Item = String>) {
-    let runs: usize = args.next().and_then(|runs| runs.parse().ok()).expect("a number of runs");
+    let runs: usize = args
+        .next()
+        .and_then(|runs| runs.parse().ok())
+        .expect("a number of runs");
     let words: Vec<String> = args.collect();
     for _ in 0..runs {
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let start = Instant::now();
-        let status = command.status().unwrap_or_else(|error| panic!("{}: {error}", words[0]));
+        let status = command
+            .status()
+            .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
         let time = start.elapsed();
         if !status.success() {
             std::process::exit(status.code().unwrap_or(1));
@@ -175,7 +235,10 @@ pub fn median(values: &mut [f64]) -> f64 {
 
 fn quantile(sorted: &[f64], numerator: usize, denominator: usize) -> f64 {
     let last = sorted.len().saturating_sub(1);
-    let (at, rest) = (last * numerator / denominator, last * numerator % denominator);
+    let (at, rest) = (
+        last * numerator / denominator,
+        last * numerator % denominator,
+    );
     if rest == 0 {
         return sorted.get(at).copied().unwrap_or(f64::NAN);
     }
@@ -186,7 +249,12 @@ fn quantile(sorted: &[f64], numerator: usize, denominator: usize) -> f64 {
 
 impl Table {
     fn samples(&self, row: usize, column: usize) -> Vec<f64> {
-        let mut samples: Vec<f64> = self.rows[row].rounds.iter().flatten().map(|sample| sample[column]).collect();
+        let mut samples: Vec<f64> = self.rows[row]
+            .rounds
+            .iter()
+            .flatten()
+            .map(|sample| sample[column])
+            .collect();
         samples.sort_by(f64::total_cmp);
         samples
     }
@@ -200,18 +268,31 @@ impl Table {
     pub fn ratio_between(&self, of: (&str, usize), to: (&str, usize)) -> Option<Ratio> {
         let row = |name: &str| self.rows.iter().find(|row| row.name == name);
         let (of, of_column, to, to_column) = (row(of.0)?, of.1, row(to.0)?, to.1);
-        let pairs = of.rounds.iter().zip(&to.rounds).filter_map(|pair| Some(pair.0.as_ref()?[of_column] / pair.1.as_ref()?[to_column]));
+        let pairs = of
+            .rounds
+            .iter()
+            .zip(&to.rounds)
+            .filter_map(|pair| Some(pair.0.as_ref()?[of_column] / pair.1.as_ref()?[to_column]));
         let mut ratios: Vec<f64> = pairs.collect();
         if ratios.is_empty() {
             return None;
         }
         let median = median(&mut ratios);
         // The order statistics around the median: n/2 -+ 1.96 sqrt(n)/2.
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a few rounds
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss
+        )] // a few rounds
         let aside = (0.98 * (ratios.len() as f64).sqrt()).ceil() as usize;
         let low = ratios[(ratios.len() / 2).saturating_sub(aside)];
         let high = ratios[(ratios.len() / 2 + aside).min(ratios.len() - 1)];
-        Some(Ratio { median, low, high, rounds: ratios.len() })
+        Some(Ratio {
+            median,
+            low,
+            high,
+            rounds: ratios.len(),
+        })
     }
 
     /// As Markdown: medians, quartiles, and the ratio to the first row.
@@ -228,13 +309,24 @@ impl Table {
             let _ = write!(text, "| {name} |");
             for column in 0..self.columns.len() {
                 if let Some(failure) = failure {
-                    let _ = write!(text, " {} | |", if column == 0 { format!("fails: {failure}") } else { String::new() });
+                    let _ = write!(
+                        text,
+                        " {} | |",
+                        if column == 0 {
+                            format!("fails: {failure}")
+                        } else {
+                            String::new()
+                        }
+                    );
                     continue;
                 }
                 let (scale, _) = unit(self.samples(0, column).last().copied().unwrap_or_default());
                 let samples = self.samples(row, column);
-                let [low, middle, high] = [1, 2, 3].map(|quarter| number(quantile(&samples, quarter, 4) / scale));
-                let ratio = self.ratio(name, &self.rows[0].name, column).map_or_else(String::new, |ratio| number(ratio.median));
+                let [low, middle, high] =
+                    [1, 2, 3].map(|quarter| number(quantile(&samples, quarter, 4) / scale));
+                let ratio = self
+                    .ratio(name, &self.rows[0].name, column)
+                    .map_or_else(String::new, |ratio| number(ratio.median));
                 let _ = write!(text, " {middle} ({low}..{high}) | {ratio} |");
             }
             text.push('\n');
@@ -255,6 +347,10 @@ fn unit(nanos: f64) -> (f64, &'static str) {
 
 /// Three digits.
 fn number(value: f64) -> String {
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+    let digits = if value < 10.0 {
+        2
+    } else {
+        usize::from(value < 100.0)
+    };
     format!("{value:.digits$}")
 }

@@ -17,11 +17,17 @@ pub struct Places {
 impl Places {
     pub fn make(disk: &Path, tmpfs: &Path) -> Places {
         let make = |base: &Path| {
-            let dir = Builder::new().prefix("zroot-bench-").tempdir_in(base).unwrap_or_else(|error| panic!("{}: {error}", base.display()));
+            let dir = Builder::new()
+                .prefix("zroot-bench-")
+                .tempdir_in(base)
+                .unwrap_or_else(|error| panic!("{}: {error}", base.display()));
             give(dir.path());
             dir
         };
-        let places = Places { disk: make(disk), tmpfs: make(tmpfs) };
+        let places = Places {
+            disk: make(disk),
+            tmpfs: make(tmpfs),
+        };
         let timer = places.timer();
         let this = std::env::current_exe().expect("this program's path");
         std::fs::copy(this, &timer).expect("a copy of this program");
@@ -41,13 +47,16 @@ impl Places {
         }
         command.args(words[1..].iter().map(AsRef::as_ref));
         let id = uid().to_string();
-        command.envs([("USER", id.as_str()), ("PSEUDO_PREFIX", "/usr")]).env("PSEUDO_LOCALSTATEDIR", self.disk.path().join("pseudo"));
+        command
+            .envs([("USER", id.as_str()), ("PSEUDO_PREFIX", "/usr")])
+            .env("PSEUDO_LOCALSTATEDIR", self.disk.path().join("pseudo"));
         command
     }
 
     /// Runs a shell script as the unprivileged user; it must succeed.
     pub fn prepare(&self, script: &str) {
-        crate::measure::run(&mut self.command(false, &["sh", "-ec", script])).unwrap_or_else(|error| panic!("{script}: {error}"));
+        crate::measure::run(&mut self.command(false, &["sh", "-ec", script]))
+            .unwrap_or_else(|error| panic!("{script}: {error}"));
     }
 }
 
@@ -57,7 +66,9 @@ impl Drop for Places {
         let _ = self.command(false, &["pseudo", "-S"]).output();
         // What the commands made may be closed to its owner, or root's.
         for dir in [self.disk.path(), self.tmpfs.path()] {
-            let _ = self.command(false, &["unshare", "-r", "rm", "-rf", "--", &text(dir)]).output();
+            let _ = self
+                .command(false, &["unshare", "-r", "rm", "-rf", "--", &text(dir)])
+                .output();
         }
     }
 }
@@ -68,10 +79,21 @@ pub fn text(path: &Path) -> String {
 }
 
 /// Compiles with `cc`; `None`, and a line that says so, where that cannot be.
-pub fn compile(places: &Places, cc: &str, name: &str, source: &Path, flags: &[&str]) -> Option<String> {
+pub fn compile(
+    places: &Places,
+    cc: &str,
+    name: &str,
+    source: &Path,
+    flags: &[&str],
+) -> Option<String> {
     let to: PathBuf = places.disk.path().join(name);
     let mut command = Command::new(cc);
-    command.args(["-O2", "-fno-builtin"]).args(flags).arg("-o").arg(&to).arg(source);
+    command
+        .args(["-O2", "-fno-builtin"])
+        .args(flags)
+        .arg("-o")
+        .arg(&to)
+        .arg(source);
     match crate::measure::run(&mut command) {
         Ok(_) => {
             give(&to);

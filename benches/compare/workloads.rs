@@ -45,7 +45,13 @@ impl Bench {
 
     /// The same command under every peer.
     fn everywhere(&self, command: &[&str]) -> Vec<Case> {
-        self.peers.iter().map(|peer| Case { root: peer.root, ..Case::new(peer.name, peer.launch(command)) }).collect()
+        self.peers
+            .iter()
+            .map(|peer| Case {
+                root: peer.root,
+                ..Case::new(peer.name, peer.launch(command))
+            })
+            .collect()
     }
 
     /// `benches/floor.c` with zroot's own filter, as `cc` makes it.
@@ -56,20 +62,40 @@ impl Bench {
         }
         let mut define = String::from("-DFILTER=");
         for sock in filter::build(Abi::NATIVE.family(), Policy::DEFAULT).expect("a filter") {
-            let _ = write!(define, "{{{},{},{},{}u}},", sock.code, sock.jt, sock.jf, sock.k);
+            let _ = write!(
+                define,
+                "{{{},{},{},{}u}},",
+                sock.code, sock.jt, sock.jf, sock.k
+            );
         }
-        compile(&self.places, cc, name, &source, &[&["-static", &define], flags].concat())
+        compile(
+            &self.places,
+            cc,
+            name,
+            &source,
+            &[&["-static", &define], flags].concat(),
+        )
     }
 
     pub fn start(&self) -> Group {
         let command = ["/bin/true"];
         let mut cases = self.everywhere(&command);
         // The kernel's headers are not among musl's.
-        let headers = ["-idirafter", "/usr/include", "-idirafter", &format!("/usr/include/{}", multiarch())];
+        let headers = [
+            "-idirafter",
+            "/usr/include",
+            "-idirafter",
+            &format!("/usr/include/{}", multiarch()),
+        ];
         for (row, cc, name, flags) in [
             ("C, static, glibc", "cc", "floor", &[][..]),
             ("C, static, musl", "musl-gcc", "floor-musl", &headers),
-            ("C, without libc", "cc", "floor-nolibc", &["-DNOLIBC", "-nostdlib", "-fno-stack-protector"]),
+            (
+                "C, without libc",
+                "cc",
+                "floor-nolibc",
+                &["-DNOLIBC", "-nostdlib", "-fno-stack-protector"],
+            ),
         ] {
             if program(cc).is_none() {
                 println!("Not found: {cc}, for {row}.");
@@ -81,18 +107,31 @@ impl Bench {
             cases.insert(2, Case::new(MUSL, words(&[musl, command[0]])));
         }
         let rounds = self.rounds(20, 100);
-        Group { title: "Start of `true`".into(), columns: vec!["start"], source: Source::Time(5), cases, rounds, warm: true }
+        Group {
+            title: "Start of `true`".into(),
+            columns: vec!["start"],
+            source: Source::Time(5),
+            cases,
+            rounds,
+            warm: true,
+        }
     }
 
-    /// A root directory with nothing in it but a static busybox and what ch-run wants to be there. `resolv_conf` is what its
-    /// /etc/resolv.conf says: zroot --root fills an empty one, and then leaves a process behind that empties it again.
+    /// A root directory with nothing in it but a static busybox and what ch-run wants to be there.
+    /// `resolv_conf` is what its /etc/resolv.conf says: zroot --root fills an empty one, and then
+    /// leaves a process behind that empties it again.
     pub fn tiny_tree(&self, name: &str, resolv_conf: &str) -> Option<String> {
         let busybox = program("busybox")?;
         let tree = self.places.disk.path().join(name);
         if !tree.exists() {
             let dirs = "bin dev etc home lib mnt opt proc root run srv sys tmp usr/bin var/tmp";
-            let files = format!("touch file etc/passwd etc/group etc/hosts; printf '{resolv_conf}' | tee etc/resolv.conf > etc/hosts");
-            self.places.prepare(&format!("mkdir -p {0}; cd {0}; mkdir -p {dirs}; {files}", text(&tree)));
+            let files = format!(
+                "touch file etc/passwd etc/group etc/hosts; printf '{resolv_conf}' | tee etc/resolv.conf > etc/hosts"
+            );
+            self.places.prepare(&format!(
+                "mkdir -p {0}; cd {0}; mkdir -p {dirs}; {files}",
+                text(&tree)
+            ));
             fs::copy(busybox, tree.join("bin/busybox")).expect("a copy of busybox");
             symlink("busybox", tree.join("bin/true")).expect("a link");
         }
@@ -104,36 +143,91 @@ impl Bench {
         let mut trees: Vec<(&str, String)> = Vec::new();
         match self.tiny_tree("tree", "# none\\n") {
             Some(tree) => trees.push(("a static busybox", tree)),
-            None => println!("Left out: the root directory of a static busybox, which is not installed."),
+            None => println!(
+                "Left out: the root directory of a static busybox, which is not installed."
+            ),
         }
         trees.extend(debian.map(|tree| ("Debian", tree.to_owned())));
         let group = |(what, tree): (&str, String)| {
             let mut cases = vec![
                 Case::new("native", words(&[&format!("{tree}/bin/true")])),
-                Case::new("zroot --root", words(&[&text(zroot()), "--root", &tree, "--", "/bin/true"])),
-                Case::new("unshare -r chroot, no mounts", words(&["unshare", "-r", "chroot", &tree, "/bin/true"])),
+                Case::new(
+                    "zroot --root",
+                    words(&[&text(zroot()), "--root", &tree, "--", "/bin/true"]),
+                ),
+                Case::new(
+                    "unshare -r chroot, no mounts",
+                    words(&["unshare", "-r", "chroot", &tree, "/bin/true"]),
+                ),
             ];
             if let Some(musl) = &self.musl {
-                cases.insert(2, Case::new(MUSL, words(&[musl, "--root", &tree, "--", "/bin/true"])));
+                cases.insert(
+                    2,
+                    Case::new(MUSL, words(&[musl, "--root", &tree, "--", "/bin/true"])),
+                );
             }
             if program("bwrap").is_some() {
-                cases.push(Case::new("bwrap --bind", words(&["bwrap", "--bind", &tree, "/", "/bin/true"])));
-                let mounts = ["bwrap", "--bind", &tree, "/", "--proc", "/proc", "--dev-bind", "/dev", "/dev", "/bin/true"];
+                cases.push(Case::new(
+                    "bwrap --bind",
+                    words(&["bwrap", "--bind", &tree, "/", "/bin/true"]),
+                ));
+                let mounts = [
+                    "bwrap",
+                    "--bind",
+                    &tree,
+                    "/",
+                    "--proc",
+                    "/proc",
+                    "--dev-bind",
+                    "/dev",
+                    "/dev",
+                    "/bin/true",
+                ];
                 cases.push(Case::new("bwrap --bind, /proc, /dev", words(&mounts)));
             }
-            if let Some(empty) = self.tiny_tree("tree-empty", "").filter(|_| what == "a static busybox") {
+            if let Some(empty) = self
+                .tiny_tree("tree-empty", "")
+                .filter(|_| what == "a static busybox")
+            {
                 let name = "zroot --root, where /etc/resolv.conf is empty";
-                cases.push(Case::new(name, words(&[&text(zroot()), "--root", &empty, "--", "/bin/true"])));
+                cases.push(Case::new(
+                    name,
+                    words(&[&text(zroot()), "--root", &empty, "--", "/bin/true"]),
+                ));
             }
             if let Some(path) = &self.ch_run {
-                cases.push(Case::new("ch-run", words(&[path, &tree, "--", "/bin/true"])));
-                cases.push(Case::new("ch-run --seccomp", words(&[path, "--seccomp", "--uid=0", "--gid=0", &tree, "--", "/bin/true"])));
+                cases.push(Case::new(
+                    "ch-run",
+                    words(&[path, &tree, "--", "/bin/true"]),
+                ));
+                cases.push(Case::new(
+                    "ch-run --seccomp",
+                    words(&[
+                        path,
+                        "--seccomp",
+                        "--uid=0",
+                        "--gid=0",
+                        &tree,
+                        "--",
+                        "/bin/true",
+                    ]),
+                ));
             }
             if program("proot").is_some() {
-                cases.push(Case::new("PRoot -0 -r", words(&["proot", "-0", "-r", &tree, "/bin/true"])));
+                cases.push(Case::new(
+                    "PRoot -0 -r",
+                    words(&["proot", "-0", "-r", &tree, "/bin/true"]),
+                ));
             }
             let title = format!("Start of `true` in a root directory: {what}");
-            Group { title, columns: vec!["start"], source: Source::Time(5), cases, rounds: self.rounds(20, 100), warm: true }
+            Group {
+                title,
+                columns: vec!["start"],
+                source: Source::Time(5),
+                cases,
+                rounds: self.rounds(20, 100),
+                warm: true,
+            }
         };
         trees.into_iter().map(group).collect()
     }
@@ -142,12 +236,33 @@ impl Bench {
     pub fn calls(&self) -> Vec<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/calls.c");
         let dynamic = compile(&self.places, "cc", "calls-dynamic", &source, &[]);
-        let freestanding = ["-m32", "-DFREESTANDING", "-nostdlib", "-static", "-fno-pie", "-no-pie", "-fno-stack-protector"];
-        let i386 = if cfg!(target_arch = "x86_64") { compile(&self.places, "cc", "calls-i386", &source, &freestanding) } else { None };
+        let freestanding = [
+            "-m32",
+            "-DFREESTANDING",
+            "-nostdlib",
+            "-static",
+            "-fno-pie",
+            "-no-pie",
+            "-fno-stack-protector",
+        ];
+        let i386 = if cfg!(target_arch = "x86_64") {
+            compile(&self.places, "cc", "calls-i386", &source, &freestanding)
+        } else {
+            None
+        };
         let dir = self.places.disk.path().join("calls");
         // Real root has a file of its own: it would take this one away from the others.
-        self.places.prepare(&format!("mkdir -p {0}/root && touch {0}/file {0}/root/file", text(&dir)));
-        let programs = [("native ABI", compile(&self.places, "cc", "calls-static", &source, &["-static"])), ("i386", i386)];
+        self.places.prepare(&format!(
+            "mkdir -p {0}/root && touch {0}/file {0}/root/file",
+            text(&dir)
+        ));
+        let programs = [
+            (
+                "native ABI",
+                compile(&self.places, "cc", "calls-static", &source, &["-static"]),
+            ),
+            ("i386", i386),
+        ];
         let group = |(abi, path): (&str, Option<String>)| {
             let path = path?;
             let mut cases = Vec::new();
@@ -159,20 +274,56 @@ impl Bench {
                 };
                 cases.push(Case {
                     root: peer.root,
-                    ..Case::new(peer.name, peer.launch(&[program, &text(&if peer.root { dir.join("root") } else { dir.clone() })]))
+                    ..Case::new(
+                        peer.name,
+                        peer.launch(&[
+                            program,
+                            &text(&if peer.root {
+                                dir.join("root")
+                            } else {
+                                dir.clone()
+                            }),
+                        ]),
+                    )
                 });
             }
-            cases.insert(1, Case::new("allow-everything filter", words(&[&path, &text(&dir), "allow"])));
-            if let (Some(ch_run), Some(tree)) = (&self.ch_run, self.tiny_tree("tree", "# none\\n")) {
+            cases.insert(
+                1,
+                Case::new(
+                    "allow-everything filter",
+                    words(&[&path, &text(&dir), "allow"]),
+                ),
+            );
+            if let (Some(ch_run), Some(tree)) = (&self.ch_run, self.tiny_tree("tree", "# none\\n"))
+            {
                 let inside = Path::new(&tree).join("calls");
                 run(Command::new("install").arg(&path).arg(&inside)).succeeds();
                 give(&inside);
-                let copy = format!("{tree}/{}", if abi == "i386" { "calls-i386" } else { "calls-native" });
+                let copy = format!(
+                    "{tree}/{}",
+                    if abi == "i386" {
+                        "calls-i386"
+                    } else {
+                        "calls-native"
+                    }
+                );
                 fs::rename(&inside, &copy).expect("rename");
                 let inside = copy.strip_prefix(&tree).unwrap_or_default();
                 cases.insert(
                     3,
-                    Case::new("ch-run --seccomp", words(&[ch_run, "--seccomp", "--uid=0", "--gid=0", &tree, "--", inside, "/"])),
+                    Case::new(
+                        "ch-run --seccomp",
+                        words(&[
+                            ch_run,
+                            "--seccomp",
+                            "--uid=0",
+                            "--gid=0",
+                            &tree,
+                            "--",
+                            inside,
+                            "/",
+                        ]),
+                    ),
                 );
             }
             let columns = vec!["getppid", "openat+close", "fstat", "fchownat"];
@@ -188,7 +339,8 @@ impl Bench {
         programs.into_iter().filter_map(group).collect()
     }
 
-    /// Nanoseconds per call that a supervisor answers, if there is one: of one process, then of many at once.
+    /// Nanoseconds per call that a supervisor answers, if there is one: of one process, then of
+    /// many at once.
     pub fn notified(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/notified.c");
         let path = compile(&self.places, "cc", "notified", &source, &[])?;
@@ -201,29 +353,52 @@ impl Bench {
         cases.retain(|case| !case.root && case.name != "PRoot -0");
         let columns = vec!["getuid", "fchown", "fchmodat", "fchownat", "by 8", "by 64"];
         let title = "A call that a supervisor answers".into();
-        Some(Group { title, columns, source: Source::Printed, cases, rounds: self.rounds(5, 15), warm: true })
+        Some(Group {
+            title,
+            columns,
+            source: Source::Printed,
+            cases,
+            rounds: self.rounds(5, 15),
+            warm: true,
+        })
     }
 
     /// write and fsync on the disk, by a dynamically linked and by a static program.
     pub fn sync(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/calls.c");
         let dir = self.places.disk.path().join("sync");
-        self.places.prepare(&format!("mkdir -p {0} && touch {0}/file", text(&dir)));
+        self.places
+            .prepare(&format!("mkdir -p {0} && touch {0}/file", text(&dir)));
         let mut cases = Vec::new();
         for (kind, flags) in [("dynamic", &[][..]), ("static", &["-static"][..])] {
             let path = compile(&self.places, "cc", &format!("sync-{kind}"), &source, flags)?;
             let zroot = text(zroot());
-            for launcher in [&[][..], &[zroot.as_str()][..], &[&zroot, "--no-sync"][..], &["eatmydata"][..]] {
+            for launcher in [
+                &[][..],
+                &[zroot.as_str()][..],
+                &[&zroot, "--no-sync"][..],
+                &["eatmydata"][..],
+            ] {
                 if launcher == ["eatmydata"] && program("eatmydata").is_none() {
                     continue;
                 }
                 let name = launcher.join(" ").replace(&zroot, "zroot");
                 let name = format!("{}, {kind}", if name.is_empty() { "native" } else { &name });
-                cases.push(Case::new(&name, [words(launcher), words(&[&path, &text(&dir), "sync"])].concat()));
+                cases.push(Case::new(
+                    &name,
+                    [words(launcher), words(&[&path, &text(&dir), "sync"])].concat(),
+                ));
             }
         }
         let columns = vec!["write+fsync"];
-        Some(Group { title: "fsync on the disk".into(), columns, source: Source::Printed, cases, rounds: self.rounds(5, 31), warm: true })
+        Some(Group {
+            title: "fsync on the disk".into(),
+            columns,
+            source: Source::Printed,
+            cases,
+            rounds: self.rounds(5, 31),
+            warm: true,
+        })
     }
 
     /// Not to one's own ids where another's will do.
@@ -239,37 +414,76 @@ impl Bench {
         let mut cases = Vec::new();
         for peer in &self.peers {
             let dir = format!("{dir}-{}", if peer.root { "root" } else { "user" });
-            let before = format!("cd {dir} 2>/dev/null || {{ mkdir {dir} && cd {dir} && seq 10000 | xargs touch; }}");
+            let before = format!(
+                "cd {dir} 2>/dev/null || {{ mkdir {dir} && cd {dir} && seq 10000 | xargs touch; }}"
+            );
             let command = peer.launch(&["chown", "-R", &Bench::owner(peer), &dir]);
-            cases.push(Case { root: peer.root, before: Some(before), ..Case::new(peer.name, command) });
+            cases.push(Case {
+                root: peer.root,
+                before: Some(before),
+                ..Case::new(peer.name, command)
+            });
         }
         let title = "`chown -R` of 10 000 files".into();
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(3, 15), warm: true }
+        Group {
+            title,
+            columns: vec!["time"],
+            source: Source::Time(1),
+            cases,
+            rounds: self.rounds(3, 15),
+            warm: true,
+        }
     }
 
     pub fn tar(&self) -> Group {
         let files = self.pick(2_000, 20_000);
         let (from, archive, to) = ("tar-from", "tar.tar", "tar-to");
-        let [from, archive, to] = [from, archive, to].map(|name| text(&self.places.tmpfs.path().join(name)));
+        let [from, archive, to] =
+            [from, archive, to].map(|name| text(&self.places.tmpfs.path().join(name)));
         let script = "mkdir -p $1 && cd $1 && for d in $(seq 100); do mkdir $d; (cd $d; for f in $(seq $3); do echo $f > $f; done); done
             tar cf $2 --owner=0 --group=0 . && rm -rf $1";
-        self.places.prepare(&format!("set -- {from} {archive} {}; {script}", files / 100));
+        self.places.prepare(&format!(
+            "set -- {from} {archive} {}; {script}",
+            files / 100
+        ));
         let mut cases = Vec::new();
         for peer in &self.peers {
             let to = format!("{to}-{}", if peer.root { "root" } else { "user" });
-            let owners = if peer.name == "native" { "--no-same-owner" } else { "--same-owner" };
+            let owners = if peer.name == "native" {
+                "--no-same-owner"
+            } else {
+                "--same-owner"
+            };
             let command = peer.launch(&["tar", "xf", &archive, owners, "-C", &to]);
-            cases.push(Case { root: peer.root, before: Some(format!("rm -rf {to} && mkdir {to}")), ..Case::new(peer.name, command) });
+            cases.push(Case {
+                root: peer.root,
+                before: Some(format!("rm -rf {to} && mkdir {to}")),
+                ..Case::new(peer.name, command)
+            });
         }
         let title = format!("`tar x --same-owner` of {files} files");
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(3, 7), warm: true }
+        Group {
+            title,
+            columns: vec!["time"],
+            source: Source::Time(1),
+            cases,
+            rounds: self.rounds(3, 7),
+            warm: true,
+        }
     }
 
     pub fn fork(&self) -> Group {
         let script = "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done";
         let cases = self.everywhere(&["sh", "-c", script]);
         let title = "A shell's loop of 1 000 fork and exec".into();
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(3, 9), warm: false }
+        Group {
+            title,
+            columns: vec!["time"],
+            source: Source::Time(1),
+            cases,
+            rounds: self.rounds(3, 9),
+            warm: false,
+        }
     }
 
     pub fn make(&self) -> Group {
@@ -287,18 +501,38 @@ impl Bench {
             case.before = Some(format!("rm -f {dir}/*.o"));
         }
         let title = format!("`make -j{jobs}` of {files} C files");
-        Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(3, 7), warm: true }
+        Group {
+            title,
+            columns: vec!["time"],
+            source: Source::Time(1),
+            cases,
+            rounds: self.rounds(3, 7),
+            warm: true,
+        }
     }
 
     /// `./configure` of GNU hello, whose source apt brings.
     pub fn configure(&self) -> Option<Group> {
-        let mirror = Mirror::find().map_err(|reason| println!("Left out: configure: {reason}")).ok()?;
+        let mirror = Mirror::find()
+            .map_err(|reason| println!("Left out: configure: {reason}"))
+            .ok()?;
         let dir = text(&self.places.tmpfs.path().join("configure"));
-        let sources: Vec<String> = mirror.lines.iter().map(|line| line.replacen("deb ", "deb-src ", 1)).collect();
-        let settings: Vec<String> = mirror.settings.iter().map(|setting| format!("{setting};")).collect();
-        self.places.prepare(&format!("mkdir -p {dir}/lists/partial {dir}/cache/archives/partial {dir}/source"));
+        let sources: Vec<String> = mirror
+            .lines
+            .iter()
+            .map(|line| line.replacen("deb ", "deb-src ", 1))
+            .collect();
+        let settings: Vec<String> = mirror
+            .settings
+            .iter()
+            .map(|setting| format!("{setting};"))
+            .collect();
+        self.places.prepare(&format!(
+            "mkdir -p {dir}/lists/partial {dir}/cache/archives/partial {dir}/source"
+        ));
         for (name, contents) in [("sources.list", sources), ("apt.conf", settings)] {
-            fs::write(format!("{dir}/{name}"), contents.join("\n") + "\n").expect("apt's configuration");
+            fs::write(format!("{dir}/{name}"), contents.join("\n") + "\n")
+                .expect("apt's configuration");
         }
         let options = format!(
             "-c {dir}/apt.conf -o Dir::Etc::SourceList={dir}/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists={dir}/lists -o Dir::Cache={dir}/cache"
@@ -307,23 +541,45 @@ impl Bench {
             "cd {dir} && apt-get -qq {options} update && apt-get -qq {options} source --download-only hello && tar xf $(ls hello_*.orig.tar.* | grep -v asc$) -C source --strip-components=1"
         );
         if let Err(error) = crate::measure::run(user("sh").args(["-ec", &script])) {
-            println!("Left out: configure, because apt does not bring the source of hello: {error}");
+            println!(
+                "Left out: configure, because apt does not bring the source of hello: {error}"
+            );
             return None;
         }
         let mut cases = Vec::new();
         for peer in &self.peers {
             let build = format!("{dir}/build-{}", if peer.root { "root" } else { "user" });
-            let command = peer.launch(&["sh", "-c", &format!("cd {build} && ../source/configure FORCE_UNSAFE_CONFIGURE=1")]);
+            let command = peer.launch(&[
+                "sh",
+                "-c",
+                &format!("cd {build} && ../source/configure FORCE_UNSAFE_CONFIGURE=1"),
+            ]);
             let before = Some(format!("rm -rf {build} && mkdir {build}"));
-            cases.push(Case { root: peer.root, before, once: peer.name == "PRoot -0", ..Case::new(peer.name, command) });
+            cases.push(Case {
+                root: peer.root,
+                before,
+                once: peer.name == "PRoot -0",
+                ..Case::new(peer.name, command)
+            });
         }
         let title = "`./configure` of GNU hello".into();
-        Some(Group { title, columns: vec!["time"], source: Source::Time(1), cases, rounds: self.rounds(1, 3), warm: false })
+        Some(Group {
+            title,
+            columns: vec!["time"],
+            source: Source::Time(1),
+            cases,
+            rounds: self.rounds(1, 3),
+            warm: false,
+        })
     }
 }
 
 /// Where the compiler's machine has its own headers below /usr/include.
 fn multiarch() -> String {
-    let said = Command::new("cc").arg("-print-multiarch").output().map(|output| output.stdout).unwrap_or_default();
+    let said = Command::new("cc")
+        .arg("-print-multiarch")
+        .output()
+        .map(|output| output.stdout)
+        .unwrap_or_default();
     String::from_utf8_lossy(&said).trim().to_owned()
 }

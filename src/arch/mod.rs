@@ -1,4 +1,5 @@
-//! Names and numbers: which ABIs there are, how `seccomp_data` describes them, and which of them one kernel executes.
+//! Names and numbers: which ABIs there are, how `seccomp_data` describes them, and which of them
+//! one kernel executes.
 //!
 //! Depends on nothing. The only place with `cfg(target_arch)`.
 
@@ -18,8 +19,8 @@ pub enum Endian {
     Big,
 }
 
-/// A system call convention: one set of call numbers. Not the same as an architecture: one kernel executes several, and
-/// x32 shares x86-64's audit architecture.
+/// A system call convention: one set of call numbers. Not the same as an architecture: one kernel
+/// executes several, and x32 shares x86-64's audit architecture.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Abi {
     /// 64-bit x86.
@@ -52,13 +53,16 @@ pub enum Abi {
     Mipsel,
 }
 
-use Abi::{Aarch64, Arm, I386, Loongarch64, Mips64el, Mipsel, Mipsn32el, Ppc64le, Riscv32, Riscv64, S390, S390x, X32, X86_64};
+use Abi::{
+    Aarch64, Arm, I386, Loongarch64, Mips64el, Mipsel, Mipsn32el, Ppc64le, Riscv32, Riscv64, S390,
+    S390x, X32, X86_64,
+};
 
 /// `__X32_SYSCALL_BIT`, arch/x86/include/uapi/asm/unistd.h.
 const X32_SYSCALL_BIT: u32 = 0x4000_0000;
 
-/// `__AUDIT_ARCH_64BIT`, `__AUDIT_ARCH_LE` and `__AUDIT_ARCH_CONVENTION_MIPS64_N32`, include/uapi/linux/audit.h; they are
-/// or-ed to the ELF machine number.
+/// `__AUDIT_ARCH_64BIT`, `__AUDIT_ARCH_LE` and `__AUDIT_ARCH_CONVENTION_MIPS64_N32`,
+/// include/uapi/linux/audit.h; they are or-ed to the ELF machine number.
 const AUDIT_64BIT: u32 = 0x8000_0000;
 const AUDIT_LE: u32 = 0x4000_0000;
 const AUDIT_N32: u32 = 0x2000_0000;
@@ -78,8 +82,22 @@ mod em {
 
 impl Abi {
     /// Every ABI of the matrix, in the order of its columns.
-    pub const ALL: [Abi; 14] =
-        [X86_64, X32, I386, Aarch64, Arm, Ppc64le, S390x, S390, Riscv64, Riscv32, Loongarch64, Mips64el, Mipsn32el, Mipsel];
+    pub const ALL: [Abi; 14] = [
+        X86_64,
+        X32,
+        I386,
+        Aarch64,
+        Arm,
+        Ppc64le,
+        S390x,
+        S390,
+        Riscv64,
+        Riscv32,
+        Loongarch64,
+        Mips64el,
+        Mipsn32el,
+        Mipsel,
+    ];
 
     /// The ABI that this executable was built for.
     pub const NATIVE: Abi = NATIVE;
@@ -105,7 +123,8 @@ impl Abi {
         }
     }
 
-    /// `seccomp_data.arch` of a call made through this ABI (`AUDIT_ARCH_*`, include/uapi/linux/audit.h).
+    /// `seccomp_data.arch` of a call made through this ABI (`AUDIT_ARCH_*`,
+    /// include/uapi/linux/audit.h).
     #[must_use]
     pub const fn audit_arch(self) -> u32 {
         match self {
@@ -125,11 +144,14 @@ impl Abi {
         }
     }
 
-    /// The ABI of a call that `seccomp_data` shows with `audit_arch` and `nr`, or `None` if the matrix lacks it. x32's bit in the number is
-    /// all that tells x32 from x86-64.
+    /// The ABI of a call that `seccomp_data` shows with `audit_arch` and `nr`, or `None` if the
+    /// matrix lacks it. x32's bit in the number is all that tells x32 from x86-64.
     #[must_use]
     pub fn of(audit_arch: u32, nr: u32) -> Option<Abi> {
-        match Abi::ALL.into_iter().find(|abi| abi.audit_arch() == audit_arch)? {
+        match Abi::ALL
+            .into_iter()
+            .find(|abi| abi.audit_arch() == audit_arch)?
+        {
             X86_64 if nr & X32_SYSCALL_BIT != 0 => Some(X32),
             abi => Some(abi),
         }
@@ -153,20 +175,26 @@ impl Abi {
         }
     }
 
-    /// Whether C's `long` and a system call's register arguments have 64 bits. Not so for x32 and n32, whose `long` has 32.
+    /// Whether C's `long` and a system call's register arguments have 64 bits. Not so for x32 and
+    /// n32, whose `long` has 32.
     #[must_use]
     pub const fn long_is_64bit(self) -> bool {
-        matches!(self, X86_64 | Aarch64 | Ppc64le | S390x | Riscv64 | Loongarch64 | Mips64el)
+        matches!(
+            self,
+            X86_64 | Aarch64 | Ppc64le | S390x | Riscv64 | Loongarch64 | Mips64el
+        )
     }
 
-    /// Whether a pointer argument can have bits above the 32nd: true also for x32 and n32, which run in 64-bit mode.
+    /// Whether a pointer argument can have bits above the 32nd: true also for x32 and n32, which
+    /// run in 64-bit mode.
     #[must_use]
     pub const fn has_64bit_registers(self) -> bool {
         self.long_is_64bit() || matches!(self, X32 | Mipsn32el)
     }
 
-    /// What the kernel uses of a register that holds a pointer. 31-bit s390 has the addressing mode in the top bit (`compat_ptr` in
-    /// arch/s390/include/asm/compat.h); other 32-bit ABIs ignore the upper half; x32 and n32 run in 64-bit mode and use all of it.
+    /// What the kernel uses of a register that holds a pointer. 31-bit s390 has the addressing mode
+    /// in the top bit (`compat_ptr` in arch/s390/include/asm/compat.h); other 32-bit ABIs ignore
+    /// the upper half; x32 and n32 run in 64-bit mode and use all of it.
     #[must_use]
     pub const fn pointer_mask(self) -> u64 {
         match self {
@@ -176,22 +204,27 @@ impl Abi {
         }
     }
 
-    /// Whether the old calls about ids take and give 16-bit ones, 0xffff for -1 (kernel/uid16.c): chown, fchown, lchown, getuid and its
-    /// like, setuid and its like, getresuid, getresgid, getgroups, setgroups. Their twins whose names end in 32 have 32-bit ids, and so has
+    /// Whether the old calls about ids take and give 16-bit ones, 0xffff for -1 (kernel/uid16.c):
+    /// chown, fchown, lchown, getuid and its like, setuid and its like, getresuid, getresgid,
+    /// getgroups, setgroups. Their twins whose names end in 32 have 32-bit ids, and so has
     /// fchownat, which has no twin.
     #[must_use]
     pub const fn has_16bit_ids(self) -> bool {
         matches!(self, I386 | Arm | S390)
     }
 
-    /// The ioctl requests that set inode flags: [`fs_ioc_setflags`](Abi::fs_ioc_setflags) and [`fs_ioc_fssetxattr`](Abi::fs_ioc_fssetxattr).
+    /// The ioctl requests that set inode flags: [`fs_ioc_setflags`](Abi::fs_ioc_setflags) and
+    /// [`fs_ioc_fssetxattr`](Abi::fs_ioc_fssetxattr).
     #[must_use]
     pub fn inode_flag_requests(self) -> &'static [u32] {
         static ALL: [[u32; 2]; Abi::ALL.len()] = {
             let mut all = [[0; 2]; Abi::ALL.len()];
             let mut i = 0;
             while i < all.len() {
-                all[i] = [Abi::ALL[i].fs_ioc_setflags(), Abi::ALL[i].fs_ioc_fssetxattr()];
+                all[i] = [
+                    Abi::ALL[i].fs_ioc_setflags(),
+                    Abi::ALL[i].fs_ioc_fssetxattr(),
+                ];
                 i += 1;
             }
             all
@@ -199,19 +232,22 @@ impl Abi {
         &ALL[self as usize]
     }
 
-    /// `FS_IOC_SETFLAGS` as this ABI spells it: `_IOW('f', 2, long)`, so its size follows `long` (include/uapi/linux/fs.h).
+    /// `FS_IOC_SETFLAGS` as this ABI spells it: `_IOW('f', 2, long)`, so its size follows `long`
+    /// (include/uapi/linux/fs.h).
     #[must_use]
     pub const fn fs_ioc_setflags(self) -> u32 {
         self.iow(b'f', 2, if self.long_is_64bit() { 8 } else { 4 })
     }
 
-    /// `FS_IOC_FSSETXATTR`: `_IOW('X', 32, struct fsxattr)`, 28 bytes on every ABI (include/uapi/linux/fs.h).
+    /// `FS_IOC_FSSETXATTR`: `_IOW('X', 32, struct fsxattr)`, 28 bytes on every ABI
+    /// (include/uapi/linux/fs.h).
     #[must_use]
     pub const fn fs_ioc_fssetxattr(self) -> u32 {
         self.iow(b'X', 32, 28)
     }
 
-    /// `_IOW`: asm-generic/ioctl.h, but mips and powerpc encode "write" as 4 in three bits, where others have 1 in two.
+    /// `_IOW`: asm-generic/ioctl.h, but mips and powerpc encode "write" as 4 in three bits, where
+    /// others have 1 in two.
     const fn iow(self, kind: u8, nr: u8, size: u32) -> u32 {
         let write = match self {
             Ppc64le | Mips64el | Mipsn32el | Mipsel => 4 << 29,

@@ -1,6 +1,8 @@
-//! The calls that no policy names, by name: what a name that is not in the matrix may still be. `tests/table.rs` compares.
+//! The calls that no policy names, by name: what a name that is not in the matrix may still be.
+//! `tests/table.rs` compares.
 
-/// Every call of any ABI that is not in the matrix, as far as this zroot's Linux (6.17) has it, sorted.
+/// Every call of any ABI that is not in the matrix, as far as this zroot's Linux (6.17) has it,
+/// sorted.
 const OTHERS: &str = "\
     _llseek _newselect _sysctl accept accept4 access acct add_key afs_syscall alarm arch_prctl arm_fadvise64_64 arm_sync_file_range \
     bdflush bind bpf break brk cachectl cacheflush cachestat chdir chroot clock_getres clock_getres_time64 clock_gettime clock_gettime64 \

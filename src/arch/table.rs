@@ -1,13 +1,16 @@
-//! The matrix: one row per system call that any policy names, one column per ABI, `-` where the ABI lacks the call.
+//! The matrix: one row per system call that any policy names, one column per ABI, `-` where the ABI
+//! lacks the call.
 //!
-//! The only place with system call numbers. They are written as the kernel's `asm/unistd*.h` has them, but for x32,
-//! whose numbers stand here without `__X32_SYSCALL_BIT` ([`Abi::nr_bit`](super::Abi::nr_bit) adds it). Checked, cell by cell, against
-//! two independent sources by `tests/table.rs`.
+//! The only place with system call numbers. They are written as the kernel's `asm/unistd*.h` has
+//! them, but for x32, whose numbers stand here without `__X32_SYSCALL_BIT`
+//! ([`Abi::nr_bit`](super::Abi::nr_bit) adds it). Checked, cell by cell, against two independent
+//! sources by `tests/table.rs`.
 //!
-//! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm and 31-bit s390 have
-//! both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have no chown, lchown, chmod, mknod, utime, and riscv32 no utimensat
-//! but the one with 64-bit times; arm has no utime, and its `sync_file_range2` is called `arm_sync_file_range` in its header; from 424 on
-//! the numbers agree everywhere, the mips offset aside.
+//! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm
+//! and 31-bit s390 have both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have
+//! no chown, lchown, chmod, mknod, utime, and riscv32 no utimensat but the one with 64-bit times;
+//! arm has no utime, and its `sync_file_range2` is called `arm_sync_file_range` in its header; from
+//! 424 on the numbers agree everywhere, the mips offset aside.
 
 /// A cell that holds no number.
 const NONE: u16 = u16::MAX;
@@ -45,7 +48,8 @@ macro_rules! table {
 }
 
 impl Sysno {
-    /// The call's number on `abi` as `seccomp_data.nr` shows it (for x32 with the bit), or `None` where the ABI lacks the call.
+    /// The call's number on `abi` as `seccomp_data.nr` shows it (for x32 with the bit), or `None`
+    /// where the ABI lacks the call.
     #[must_use]
     pub const fn nr(self, abi: super::Abi) -> Option<u32> {
         match MATRIX[self as usize][abi as usize] {
@@ -54,10 +58,14 @@ impl Sysno {
         }
     }
 
-    /// The call that `nr` is on `abi`, as `seccomp_data.nr` shows it (for x32 with the bit), or `None` if it is none of the matrix.
+    /// The call that `nr` is on `abi`, as `seccomp_data.nr` shows it (for x32 with the bit), or
+    /// `None` if it is none of the matrix.
     #[must_use]
     pub fn of(abi: super::Abi, nr: u32) -> Option<Sysno> {
-        Sysno::ALL.iter().copied().find(|call| call.nr(abi) == Some(nr))
+        Sysno::ALL
+            .iter()
+            .copied()
+            .find(|call| call.nr(abi) == Some(nr))
     }
 }
 

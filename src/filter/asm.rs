@@ -1,7 +1,8 @@
 //! Labels -> classic BPF. Knows instructions, not system calls; the only place with opcodes.
 //!
-//! Jumps go by label and only forward, as the kernel's verifier demands (net/core/filter.c, `bpf_check_classic`). Only instructions
-//! that `seccomp_is_const_allow()` (kernel/seccomp.c) can follow are emitted, so that the kernel can cache what is always allowed.
+//! Jumps go by label and only forward, as the kernel's verifier demands (net/core/filter.c,
+//! `bpf_check_classic`). Only instructions that `seccomp_is_const_allow()` (kernel/seccomp.c) can
+//! follow are emitted, so that the kernel can cache what is always allowed.
 
 use std::fmt;
 
@@ -50,12 +51,21 @@ pub enum Cond {
 pub struct Label(usize);
 
 enum Pending {
-    Plain { code: u16, k: u32 },
-    Branch { code: u16, k: u32, yes: Label, no: Label },
+    Plain {
+        code: u16,
+        k: u32,
+    },
+    Branch {
+        code: u16,
+        k: u32,
+        yes: Label,
+        no: Label,
+    },
     Goto(Label),
 }
 
-/// Why a program could not be assembled. Each of them is a mistake in the generator, not in its input.
+/// Why a program could not be assembled. Each of them is a mistake in the generator, not in its
+/// input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AsmError {
     /// The instruction at this index jumps to a label that was never bound.
@@ -73,8 +83,13 @@ impl fmt::Display for AsmError {
         match self {
             AsmError::Unbound(at) => write!(f, "instruction {at} jumps to a label without a place"),
             AsmError::Backward(at) => write!(f, "instruction {at} jumps backward"),
-            AsmError::TooFar(at) => write!(f, "instruction {at} jumps over more than 255 instructions"),
-            AsmError::TooLong(len) => write!(f, "{len} instructions are more than the kernel takes ({MAX_LEN})"),
+            AsmError::TooFar(at) => {
+                write!(f, "instruction {at} jumps over more than 255 instructions")
+            }
+            AsmError::TooLong(len) => write!(
+                f,
+                "{len} instructions are more than the kernel takes ({MAX_LEN})"
+            ),
         }
     }
 }
@@ -102,17 +117,26 @@ impl Assembler {
 
     /// Loads the word at `offset` of `seccomp_data`.
     pub fn load(&mut self, offset: u32) {
-        self.code.push(Pending::Plain { code: op::LOAD, k: offset });
+        self.code.push(Pending::Plain {
+            code: op::LOAD,
+            k: offset,
+        });
     }
 
     /// Masks the accumulator.
     pub fn and(&mut self, mask: u32) {
-        self.code.push(Pending::Plain { code: op::AND, k: mask });
+        self.code.push(Pending::Plain {
+            code: op::AND,
+            k: mask,
+        });
     }
 
     /// Ends the program with `value` (`SECCOMP_RET_*`).
     pub fn ret(&mut self, value: u32) {
-        self.code.push(Pending::Plain { code: op::RET, k: value });
+        self.code.push(Pending::Plain {
+            code: op::RET,
+            k: value,
+        });
     }
 
     /// Goes to `yes` if the accumulator meets `cond` against `k`, else to `no`.
@@ -133,7 +157,8 @@ impl Assembler {
     /// Resolves the labels.
     ///
     /// # Errors
-    /// [`AsmError`] if a label has no place, lies behind, or is out of a conditional jump's reach, or if the program is too long.
+    /// [`AsmError`] if a label has no place, lies behind, or is out of a conditional jump's reach,
+    /// or if the program is too long.
     pub fn finish(self) -> Result<Program, AsmError> {
         if self.code.len() > MAX_LEN {
             return Err(AsmError::TooLong(self.code.len()));
@@ -141,17 +166,34 @@ impl Assembler {
         let distance = |at: usize, label: Label| -> Result<u32, AsmError> {
             let target = self.places[label.0].ok_or(AsmError::Unbound(at))?;
             let next = at + 1;
-            u32::try_from(target.checked_sub(next).ok_or(AsmError::Backward(at))?).map_err(|_| AsmError::TooFar(at))
+            u32::try_from(target.checked_sub(next).ok_or(AsmError::Backward(at))?)
+                .map_err(|_| AsmError::TooFar(at))
         };
-        let short = |at, label| u8::try_from(distance(at, label)?).map_err(|_| AsmError::TooFar(at));
+        let short =
+            |at, label| u8::try_from(distance(at, label)?).map_err(|_| AsmError::TooFar(at));
         self.code
             .iter()
             .enumerate()
             .map(|(at, insn)| {
                 Ok(match *insn {
-                    Pending::Plain { code, k } => sock_filter { code, jt: 0, jf: 0, k },
-                    Pending::Goto(label) => sock_filter { code: op::GOTO, jt: 0, jf: 0, k: distance(at, label)? },
-                    Pending::Branch { code, k, yes, no } => sock_filter { code, jt: short(at, yes)?, jf: short(at, no)?, k },
+                    Pending::Plain { code, k } => sock_filter {
+                        code,
+                        jt: 0,
+                        jf: 0,
+                        k,
+                    },
+                    Pending::Goto(label) => sock_filter {
+                        code: op::GOTO,
+                        jt: 0,
+                        jf: 0,
+                        k: distance(at, label)?,
+                    },
+                    Pending::Branch { code, k, yes, no } => sock_filter {
+                        code,
+                        jt: short(at, yes)?,
+                        jf: short(at, no)?,
+                        k,
+                    },
                 })
             })
             .collect()

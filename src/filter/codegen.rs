@@ -1,6 +1,8 @@
-//! Policy x table -> program. The only place that knows the layout of `struct seccomp_data` and the return values.
+//! Policy x table -> program. The only place that knows the layout of `struct seccomp_data` and the
+//! return values.
 //!
-//! Pure: no system call, no environment, no `cfg`; a program for any family can be built on any machine.
+//! Pure: no system call, no environment, no `cfg`; a program for any family can be built on any
+//! machine.
 //!
 //! ```text
 //! load arch
@@ -11,10 +13,12 @@
 //! for the few numbers that x32 has to itself: load nr; x32's bit?; argument checks; returns
 //! ```
 //!
-//! Where conditional jumps (255 instructions at most) do not reach so far, each block has checks and returns of its own. Arguments are loaded
-//! only after the number has matched: `seccomp_is_const_allow()` (kernel/seccomp.c, since 5.11) then marks every other number as always
-//! allowed, and the kernel does not run the program for it at all. To find that out it follows the program once for each number of each audit
-//! architecture, 2 ns an instruction, which is half of what installing a filter costs: so the trees are shallow where most numbers are.
+//! Where conditional jumps (255 instructions at most) do not reach so far, each block has checks
+//! and returns of its own. Arguments are loaded only after the number has matched:
+//! `seccomp_is_const_allow()` (kernel/seccomp.c, since 5.11) then marks every other number as
+//! always allowed, and the kernel does not run the program for it at all. To find that out it
+//! follows the program once for each number of each audit architecture, 2 ns an instruction, which
+//! is half of what installing a filter costs: so the trees are shallow where most numbers are.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +26,16 @@ use crate::arch::{Abi, Endian};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
 use crate::filter::policy::{Action, Policy, Rule, When};
 
-/// Offsets in `struct seccomp_data`, include/uapi/linux/seccomp.h: `int nr; u32 arch; u64 instruction_pointer; u64 args[6];`.
+/// Offsets in `struct seccomp_data`, include/uapi/linux/seccomp.h: `int nr; u32 arch; u64
+/// instruction_pointer; u64 args[6];`.
 pub const NR: u32 = 0;
 /// The audit architecture's.
 pub const ARCH: u32 = 4;
 /// The first argument's.
 pub const ARGS: u32 = 16;
 
-/// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`, include/uapi/linux/seccomp.h. The errno is in the low 16 bits.
+/// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`,
+/// include/uapi/linux/seccomp.h. The errno is in the low 16 bits.
 const RET_ALLOW: u32 = 0x7fff_0000;
 const RET_USER_NOTIF: u32 = 0x7fc0_0000;
 const RET_ERRNO: u32 = 0x0005_0000;
@@ -38,7 +44,8 @@ const RET_DATA: u32 = 0xffff;
 const ENOSYS: u32 = 38;
 const ENOSYS_MIPS: u32 = 89;
 
-/// `S_IFBLK` is 0x6000, `S_IFCHR` 0x2000 (include/uapi/linux/stat.h): of the type's four bits, they differ in `S_BLOCK` only.
+/// `S_IFBLK` is 0x6000, `S_IFCHR` 0x2000 (include/uapi/linux/stat.h): of the type's four bits, they
+/// differ in `S_BLOCK` only.
 const S_IFCHR: u32 = 0x2000;
 const S_IFMT_BUT_BLOCK: u32 = 0xb000;
 const S_BLOCK: u32 = 0x4000;
@@ -46,16 +53,24 @@ const S_IFMT: u32 = S_IFMT_BUT_BLOCK | S_BLOCK;
 const S_IFBLK: u32 = S_IFCHR | S_BLOCK;
 const S_IFREG: u32 = 0x8000;
 
-/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` and `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
+/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` and
+/// `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
 const CAPABILITY_PRCTLS: [u32; 5] = [7, 8, 27, 28, 47];
-const CAPABILITY_PRCTL_NAMES: [&str; 5] =
-    ["PR_GET_KEEPCAPS", "PR_SET_KEEPCAPS", "PR_GET_SECUREBITS", "PR_SET_SECUREBITS", "PR_CAP_AMBIENT"];
+const CAPABILITY_PRCTL_NAMES: [&str; 5] = [
+    "PR_GET_KEEPCAPS",
+    "PR_SET_KEEPCAPS",
+    "PR_GET_SECUREBITS",
+    "PR_SET_SECUREBITS",
+    "PR_CAP_AMBIENT",
+];
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 
-/// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says. Calls through other ABIs are allowed.
+/// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says.
+/// Calls through other ABIs are allowed.
 ///
 /// # Errors
-/// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every policy for every family.
+/// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every policy for every
+/// family.
 pub fn build(family: &[Abi], policy: Policy) -> Result<Program, AsmError> {
     let rules: Vec<Rule> = policy.rules().collect();
     match assemble(family, &rules, Layout::Shared) {
@@ -79,10 +94,17 @@ fn assemble(family: &[Abi], rules: &[Rule], layout: Layout) -> Result<Program, A
     asm.load(ARCH);
     for (i, abi) in family.iter().enumerate() {
         let audit_arch = abi.audit_arch();
-        if family[..i].iter().any(|earlier| earlier.audit_arch() == audit_arch) {
+        if family[..i]
+            .iter()
+            .any(|earlier| earlier.audit_arch() == audit_arch)
+        {
             continue; // its block is already there
         }
-        let sharers: Vec<Abi> = family.iter().copied().filter(|other| other.audit_arch() == audit_arch).collect();
+        let sharers: Vec<Abi> = family
+            .iter()
+            .copied()
+            .filter(|other| other.audit_arch() == audit_arch)
+            .collect();
         let (block, next) = (asm.label(), asm.label());
         if layout == Layout::Shared {
             asm.branch(Cond::Eq, audit_arch, block, next);
@@ -121,13 +143,24 @@ pub const fn ret_value(abi: Abi, action: Action) -> u32 {
 /// The action that a program for `abi` means by returning `value`.
 #[must_use]
 pub fn action_of(abi: Abi, value: u32) -> Option<Action> {
-    [Action::Allow, Action::FakeSuccess, Action::Notify, Action::Absent].into_iter().find(|action| ret_value(abi, *action) == value)
+    [
+        Action::Allow,
+        Action::FakeSuccess,
+        Action::Notify,
+        Action::Absent,
+    ]
+    .into_iter()
+    .find(|action| ret_value(abi, *action) == value)
 }
 
 /// The error number that `value` returns to the caller, if it is one that does.
 #[must_use]
 pub const fn errno_of(value: u32) -> Option<u32> {
-    if value & !RET_DATA == RET_ERRNO { Some(value & RET_DATA) } else { None }
+    if value & !RET_DATA == RET_ERRNO {
+        Some(value & RET_DATA)
+    } else {
+        None
+    }
 }
 
 /// The name of what a program for `abi` compares an argument's word with.
@@ -136,7 +169,11 @@ pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
     let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
     let modes = [(&S_IFCHR, "S_IFCHR"), (&S_BLOCK, "S_IFBLK but not S_IFCHR")];
-    ioctls.chain(prctls).chain(modes).find(|(value, _)| **value == k).map(|(_, name)| name)
+    ioctls
+        .chain(prctls)
+        .chain(modes)
+        .find(|(value, _)| **value == k)
+        .map(|(_, name)| name)
 }
 
 /// Arguments that `when` looks at, and values for each that between them lead to every answer.
@@ -145,7 +182,10 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
     let wide = |values: &[u32]| values.iter().copied().map(u64::from).chain([0]).collect();
     match when {
         When::Always => Vec::new(),
-        When::DeviceNode { mode, dev } => vec![(mode, wide(&[S_IFREG, S_IFCHR, S_IFBLK])), (dev, vec![0, 1])],
+        When::DeviceNode { mode, dev } => vec![
+            (mode, wide(&[S_IFREG, S_IFCHR, S_IFBLK])),
+            (dev, vec![0, 1]),
+        ],
         When::NonNull { arg } => vec![(arg, vec![0, 1])],
         When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
         When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
@@ -173,20 +213,38 @@ pub enum Compare {
     },
 }
 
-/// `when` on any ABI of `family` as alternatives, each of which is conditions that hold together. Without one, it always holds.
+/// `when` on any ABI of `family` as alternatives, each of which is conditions that hold together.
+/// Without one, it always holds.
 ///
-/// In two places this is wider than the program. A register whose upper half is not zero is not null, whatever the lower half is; and what
-/// another ABI of the family calls `FS_IOC_SETFLAGS` counts on all of them.
+/// In two places this is wider than the program. A register whose upper half is not zero is not
+/// null, whatever the lower half is; and what another ABI of the family calls `FS_IOC_SETFLAGS`
+/// counts on all of them.
 #[must_use]
 pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
     let one_of = |arg: u8, values: &[u32]| {
-        values.iter().map(|value| vec![Compare::MaskedEqual { arg, mask: u32::MAX.into(), value: (*value).into() }]).collect()
+        values
+            .iter()
+            .map(|value| {
+                vec![Compare::MaskedEqual {
+                    arg,
+                    mask: u32::MAX.into(),
+                    value: (*value).into(),
+                }]
+            })
+            .collect()
     };
     match when {
         When::Always => Vec::new(),
         When::DeviceNode { mode, dev } => {
-            let type_is = |value: u32| Compare::MaskedEqual { arg: mode, mask: S_IFMT.into(), value: value.into() };
-            vec![vec![type_is(S_IFBLK)], vec![type_is(S_IFCHR), Compare::NotEqual { arg: dev, value: 0 }]]
+            let type_is = |value: u32| Compare::MaskedEqual {
+                arg: mode,
+                mask: S_IFMT.into(),
+                value: value.into(),
+            };
+            vec![
+                vec![type_is(S_IFBLK)],
+                vec![type_is(S_IFCHR), Compare::NotEqual { arg: dev, value: 0 }],
+            ]
         }
         When::NonNull { arg } => vec![vec![Compare::NotEqual { arg, value: 0 }]],
         When::SetsInodeFlags { request } => {
@@ -216,9 +274,18 @@ impl Test {
         match when {
             When::Always => Test::Always,
             When::DeviceNode { mode, dev } => Test::DeviceNode { mode, dev },
-            When::NonNull { arg } => Test::NonNull { arg, both_words: abi.has_64bit_registers() },
-            When::SetsInodeFlags { request } => Test::OneOf { arg: request, values: abi.inode_flag_requests() },
-            When::CapabilityPrctl { option } => Test::OneOf { arg: option, values: &CAPABILITY_PRCTLS },
+            When::NonNull { arg } => Test::NonNull {
+                arg,
+                both_words: abi.has_64bit_registers(),
+            },
+            When::SetsInodeFlags { request } => Test::OneOf {
+                arg: request,
+                values: abi.inode_flag_requests(),
+            },
+            When::CapabilityPrctl { option } => Test::OneOf {
+                arg: option,
+                values: &CAPABILITY_PRCTLS,
+            },
         }
     }
 }
@@ -231,7 +298,10 @@ struct Answer {
 }
 
 impl Answer {
-    const ALLOW: Answer = Answer { test: Test::Always, action: Action::Allow };
+    const ALLOW: Answer = Answer {
+        test: Test::Always,
+        action: Action::Allow,
+    };
 
     /// The number of instructions from here to the end.
     fn len(self) -> usize {
@@ -256,12 +326,17 @@ impl Leaf {
     const ALLOW: Leaf = Leaf::of(Answer::ALLOW);
 
     const fn of(answer: Answer) -> Leaf {
-        Leaf { without_bit: answer, with_bit: None }
+        Leaf {
+            without_bit: answer,
+            with_bit: None,
+        }
     }
 
     /// The number of instructions from here to the end.
     fn len(self) -> usize {
-        self.with_bit.map_or(self.without_bit.len(), |(_, answer)| 2 + self.without_bit.len().max(answer.len()))
+        self.with_bit.map_or(self.without_bit.len(), |(_, answer)| {
+            2 + self.without_bit.len().max(answer.len())
+        })
     }
 }
 
@@ -280,8 +355,18 @@ impl Leaves {
     }
 
     /// Emits the code of those that `is` is true of, which asks for the others that it leads to.
-    fn emit_those(&mut self, asm: &mut Assembler, is: fn(Leaf) -> bool, emit: impl Fn(&mut Leaves, &mut Assembler, Leaf)) {
-        let those: Vec<(Leaf, Label)> = self.0.iter().copied().filter(|(leaf, _)| is(*leaf)).collect();
+    fn emit_those(
+        &mut self,
+        asm: &mut Assembler,
+        is: fn(Leaf) -> bool,
+        emit: impl Fn(&mut Leaves, &mut Assembler, Leaf),
+    ) {
+        let those: Vec<(Leaf, Label)> = self
+            .0
+            .iter()
+            .copied()
+            .filter(|(leaf, _)| is(*leaf))
+            .collect();
         self.0.retain(|(leaf, _)| !is(*leaf));
         for (leaf, label) in those {
             asm.bind(label);
@@ -289,14 +374,18 @@ impl Leaves {
         }
     }
 
-    /// Emits the code: what leads to others first. `abi` stands for its family, where byte order and error numbers are the same.
+    /// Emits the code: what leads to others first. `abi` stands for its family, where byte order
+    /// and error numbers are the same.
     fn emit(mut self, asm: &mut Assembler, abi: Abi) {
         self.emit_those(
             asm,
             |leaf| leaf.with_bit.is_some(),
             |leaves, asm, leaf| {
                 if let Some((bit, answer)) = leaf.with_bit {
-                    let (yes, no) = (leaves.label(asm, Leaf::of(answer)), leaves.label(asm, Leaf::of(leaf.without_bit)));
+                    let (yes, no) = (
+                        leaves.label(asm, Leaf::of(answer)),
+                        leaves.label(asm, Leaf::of(leaf.without_bit)),
+                    );
                     asm.load(NR);
                     asm.branch(Cond::Ge, bit, yes, no);
                 }
@@ -308,11 +397,21 @@ impl Leaves {
             |leaves, asm, leaf| {
                 let Answer { test, action } = leaf.without_bit;
                 let miss = leaves.label(asm, Leaf::ALLOW);
-                let hit = leaves.label(asm, Leaf::of(Answer { test: Test::Always, action }));
+                let hit = leaves.label(
+                    asm,
+                    Leaf::of(Answer {
+                        test: Test::Always,
+                        action,
+                    }),
+                );
                 emit_check(asm, abi, test, hit, miss);
             },
         );
-        self.emit_those(asm, |_| true, |_, asm, leaf| asm.ret(ret_value(abi, leaf.without_bit.action)));
+        self.emit_those(
+            asm,
+            |_| true,
+            |_, asm, leaf| asm.ret(ret_value(abi, leaf.without_bit.action)),
+        );
     }
 }
 
@@ -326,14 +425,15 @@ struct Segment {
 /// Numbers below this are counted as calls (`NR_syscalls`, of which kernels have no more yet).
 const CALLS: u32 = 512;
 
-/// What balances a search tree: 2 to the number of instructions that the segment before `end` leads to, for the worst case; and the calls in
-/// it, for their average.
+/// What balances a search tree: 2 to the number of instructions that the segment before `end` leads
+/// to, for the worst case; and the calls in it, for their average.
 fn weight(segment: Segment, end: u32) -> u64 {
     let calls = end.min(CALLS).saturating_sub(segment.start);
     (1 << segment.leaf.len()) + u64::from(calls)
 }
 
-/// All numbers of `sharers` under `rules`, x32's without their bit, as segments in ascending order without gaps.
+/// All numbers of `sharers` under `rules`, x32's without their bit, as segments in ascending order
+/// without gaps.
 fn segments(sharers: &[Abi], rules: &[Rule]) -> Vec<Segment> {
     let bit = sharers.iter().fold(0, |bit, abi| bit | abi.nr_bit());
     let has_other = |bit: u32| sharers.iter().any(|abi| abi.nr_bit() == bit);
@@ -341,15 +441,25 @@ fn segments(sharers: &[Abi], rules: &[Rule]) -> Vec<Segment> {
     for abi in sharers {
         for rule in rules {
             if let Some(nr) = rule.call.nr(*abi) {
-                let answer = Answer { test: Test::new(*abi, rule.when), action: rule.action };
-                special.entry(nr & !bit).or_insert([Answer::ALLOW; 2])[usize::from(abi.nr_bit() != 0)] = answer;
+                let answer = Answer {
+                    test: Test::new(*abi, rule.when),
+                    action: rule.action,
+                };
+                special.entry(nr & !bit).or_insert([Answer::ALLOW; 2])
+                    [usize::from(abi.nr_bit() != 0)] = answer;
             }
         }
     }
-    let mut all = vec![Segment { start: 0, leaf: Leaf::ALLOW }];
+    let mut all = vec![Segment {
+        start: 0,
+        leaf: Leaf::ALLOW,
+    }];
     for (start, [without_bit, with_bit]) in special {
         let leaf = match (has_other(0), has_other(bit) && bit != 0) {
-            (true, true) if with_bit != without_bit => Leaf { without_bit, with_bit: Some((bit, with_bit)) },
+            (true, true) if with_bit != without_bit => Leaf {
+                without_bit,
+                with_bit: Some((bit, with_bit)),
+            },
             (true, _) => Leaf::of(without_bit),
             (false, _) => Leaf::of(with_bit),
         };
@@ -360,12 +470,16 @@ fn segments(sharers: &[Abi], rules: &[Rule]) -> Vec<Segment> {
         if all.last().is_none_or(|last| last.leaf != leaf) {
             all.push(Segment { start, leaf });
         }
-        all.push(Segment { start: start + 1, leaf: Leaf::ALLOW });
+        all.push(Segment {
+            start: start + 1,
+            leaf: Leaf::ALLOW,
+        });
     }
     all
 }
 
-/// One audit architecture's block, entered with the program's first branch. `sharers` are the ABIs that share it: one, or x86-64 and x32.
+/// One audit architecture's block, entered with the program's first branch. `sharers` are the ABIs
+/// that share it: one, or x86-64 and x32.
 fn emit_block(asm: &mut Assembler, sharers: &[Abi], rules: &[Rule], leaves: &mut Leaves) {
     let bit = sharers.iter().fold(0, |bit, abi| bit | abi.nr_bit());
     let segments = segments(sharers, rules);
@@ -382,7 +496,8 @@ fn emit_block(asm: &mut Assembler, sharers: &[Abi], rules: &[Rule], leaves: &mut
     }
 }
 
-/// Decides among two or more `segments` before `end` by comparisons with the accumulator, which holds the number.
+/// Decides among two or more `segments` before `end` by comparisons with the accumulator, which
+/// holds the number.
 fn emit_tree(asm: &mut Assembler, segments: &[Segment], end: u32, leaves: &mut Leaves) {
     if let [below, one, above] = segments {
         if below.leaf == above.leaf && above.start - one.start == 1 {
@@ -409,7 +524,11 @@ fn emit_tree(asm: &mut Assembler, segments: &[Segment], end: u32, leaves: &mut L
 /// Where to split `segments` before `end` so that the heavier half is as light as can be.
 fn balanced_split(segments: &[Segment], end: u32) -> usize {
     let ends = segments[1..].iter().map(|next| next.start).chain([end]);
-    let weights: Vec<u64> = segments.iter().zip(ends).map(|(segment, end)| weight(*segment, end)).collect();
+    let weights: Vec<u64> = segments
+        .iter()
+        .zip(ends)
+        .map(|(segment, end)| weight(*segment, end))
+        .collect();
     let total: u64 = weights.iter().sum();
     let mut left = 0;
     (1..segments.len())
@@ -448,10 +567,15 @@ fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label
             asm.branch(Cond::Eq, 0, miss, hit);
         }
         Test::OneOf { arg, values } => {
-            // Of an int, as ioctl's request and prctl's option are, the kernel looks at the low word only (fs/ioctl.c, kernel/sys.c).
+            // Of an int, as ioctl's request and prctl's option are, the kernel looks at the low
+            // word only (fs/ioctl.c, kernel/sys.c).
             asm.load(low_word(abi, arg));
             for (i, value) in values.iter().enumerate() {
-                let other = if i + 1 == values.len() { miss } else { asm.label() };
+                let other = if i + 1 == values.len() {
+                    miss
+                } else {
+                    asm.label()
+                };
                 asm.branch(Cond::Eq, *value, hit, other);
                 if other != miss {
                     asm.bind(other);

@@ -1,4 +1,5 @@
-//! Programs in forms that others take: text, bytes, C, and the profile of a container runtime. Pure.
+//! Programs in forms that others take: text, bytes, C, and the profile of a container runtime.
+//! Pure.
 
 use std::fmt::Write;
 
@@ -15,7 +16,8 @@ use crate::filter::{build, disasm};
 pub enum Format {
     /// A listing for people.
     Asm,
-    /// The bytes of `struct sock_filter[]`, as `bwrap --seccomp` and `setpriv --seccomp-filter` read them.
+    /// The bytes of `struct sock_filter[]`, as `bwrap --seccomp` and `setpriv --seccomp-filter`
+    /// read them.
     Raw,
     /// A C array.
     C,
@@ -48,26 +50,42 @@ pub struct Dumped {
     pub notes: Vec<String>,
 }
 
-/// The program that answers as `policy` says on each of `kernels` (the ABI that comes first there), in the form `format`.
+/// The program that answers as `policy` says on each of `kernels` (the ABI that comes first there),
+/// in the form `format`.
 ///
 /// # Errors
 /// [`Failure`] where the form cannot express it.
 pub fn dump(format: Format, kernels: &[Abi], policy: Policy) -> Result<Dumped, Failure> {
     let programs = |abi: &Abi| build(abi.family(), policy).map(|program| (*abi, program));
-    let programs: Vec<(Abi, Program)> = kernels.iter().map(programs).collect::<Result<_, AsmError>>().map_err(|error| {
-        Failure::new(format!("cannot build the filter: {error}")) // a mistake in the generator
-    })?;
+    let programs: Vec<(Abi, Program)> = kernels
+        .iter()
+        .map(programs)
+        .collect::<Result<_, AsmError>>()
+        .map_err(|error| {
+            Failure::new(format!("cannot build the filter: {error}")) // a mistake in the generator
+        })?;
     let (contents, notes) = match (format, kernels) {
         (Format::Asm, _) => (asm(&programs, policy).into_bytes(), Vec::new()),
         (Format::C, _) => (c(&programs, policy).into_bytes(), Vec::new()),
-        (Format::Raw, [_]) => (programs.iter().flat_map(|(abi, program)| raw(*abi, program)).collect(), Vec::new()),
+        (Format::Raw, [_]) => (
+            programs
+                .iter()
+                .flat_map(|(abi, program)| raw(*abi, program))
+                .collect(),
+            Vec::new(),
+        ),
         (Format::Oci, [abi]) => {
             let (text, notes) = oci(*abi, policy)?;
             (text.into_bytes(), notes)
         }
         (Format::Raw | Format::Oci, _) => {
-            let failure = Failure::new(format!("--dump-filter={}: one kernel's filter is all that fits", format.name()));
-            return Err(failure.hint("name one: --arch=x86_64, for example; asm and c can show all"));
+            let failure = Failure::new(format!(
+                "--dump-filter={}: one kernel's filter is all that fits",
+                format.name()
+            ));
+            return Err(
+                failure.hint("name one: --arch=x86_64, for example; asm and c can show all")
+            );
         }
     };
     Ok(Dumped { contents, notes })
@@ -76,10 +94,15 @@ pub fn dump(format: Format, kernels: &[Abi], policy: Policy) -> Result<Dumped, F
 /// What a program is, in one line.
 fn title(abi: Abi, program: &Program, policy: Policy) -> String {
     let family: Vec<&str> = abi.family().iter().map(|abi| abi.name()).collect();
-    format!("zroot {VERSION}, {abi} kernel ({}), level {policy}: {} instructions", family.join(" "), program.len())
+    format!(
+        "zroot {VERSION}, {abi} kernel ({}), level {policy}: {} instructions",
+        family.join(" "),
+        program.len()
+    )
 }
 
-/// Listings, each under its title where there are several: a single one has as many lines as instructions.
+/// Listings, each under its title where there are several: a single one has as many lines as
+/// instructions.
 fn asm(programs: &[(Abi, Program)], policy: Policy) -> String {
     let mut out = String::new();
     for (i, (abi, program)) in programs.iter().enumerate() {
@@ -92,7 +115,8 @@ fn asm(programs: &[(Abi, Program)], policy: Policy) -> String {
     out
 }
 
-/// The bytes of `struct sock_filter` (include/uapi/linux/filter.h: `__u16 code; __u8 jt, jf; __u32 k;`) in a kernel's byte order.
+/// The bytes of `struct sock_filter` (include/uapi/linux/filter.h: `__u16 code; __u8 jt, jf; __u32
+/// k;`) in a kernel's byte order.
 fn raw(abi: Abi, program: &Program) -> Vec<u8> {
     let mut bytes = Vec::new();
     for insn in program {
@@ -112,9 +136,21 @@ fn c(programs: &[(Abi, Program)], policy: Policy) -> String {
     let mut out = String::from("#include <linux/filter.h>\n");
     for (abi, program) in programs {
         // Writing to a String cannot fail.
-        let _ = write!(out, "\n/* {} */\nstruct sock_filter zroot_filter_{abi}[] = {{\n", title(*abi, program, policy));
-        for ((at, insn), line) in program.iter().enumerate().zip(disasm::lines(program, abi.family())) {
-            let _ = writeln!(out, "\t{{ {:#04x}, {:3}, {:3}, {:#010x} }}, /* {at:4}  {line} */", insn.code, insn.jt, insn.jf, insn.k);
+        let _ = write!(
+            out,
+            "\n/* {} */\nstruct sock_filter zroot_filter_{abi}[] = {{\n",
+            title(*abi, program, policy)
+        );
+        for ((at, insn), line) in program
+            .iter()
+            .enumerate()
+            .zip(disasm::lines(program, abi.family()))
+        {
+            let _ = writeln!(
+                out,
+                "\t{{ {:#04x}, {:3}, {:3}, {:#010x} }}, /* {at:4}  {line} */",
+                insn.code, insn.jt, insn.jf, insn.k
+            );
         }
         out.push_str("};\n");
     }
@@ -157,20 +193,29 @@ fn oci(native: Abi, policy: Policy) -> Result<(String, Vec<String>), Failure> {
     // By when and what is answered.
     let mut groups: Vec<(Answer, Vec<&str>)> = Vec::new();
     let mut notes = Vec::new();
-    for rule in policy.rules().filter(|rule| family.iter().any(|abi| rule.call.nr(*abi).is_some())) {
+    for rule in policy
+        .rules()
+        .filter(|rule| family.iter().any(|abi| rule.call.nr(*abi).is_some()))
+    {
         let errno = match codegen::errno_of(codegen::ret_value(native, rule.action)) {
             Some(errno) => errno,
             None if rule.action == Action::Allow => continue,
             None => {
-                let failure =
-                    Failure::new(format!("--dump-filter=oci: level {} cannot be a profile: zroot itself is the supervisor", policy.level));
-                return Err(failure.hint("-c zero can; asm, c and raw can show the program of either level"));
+                let failure = Failure::new(format!(
+                    "--dump-filter=oci: level {} cannot be a profile: zroot itself is the supervisor",
+                    policy.level
+                ));
+                return Err(failure
+                    .hint("-c zero can; asm, c and raw can show the program of either level"));
             }
         };
         let alternatives = codegen::comparisons(family, rule.when);
         let conditions: Vec<Option<String>> = match alternatives.len() {
             0 => vec![None],
-            _ => alternatives.iter().map(|all| Some(all.iter().map(compare).collect::<Vec<_>>().join(", "))).collect(),
+            _ => alternatives
+                .iter()
+                .map(|all| Some(all.iter().map(compare).collect::<Vec<_>>().join(", ")))
+                .collect(),
         };
         for condition in conditions {
             let key = (condition, errno);
@@ -180,9 +225,15 @@ fn oci(native: Abi, policy: Policy) -> Result<(String, Vec<String>), Failure> {
             }
         }
     }
-    let archs: Vec<String> = family.iter().filter_map(|abi| runtime_arch(*abi)).map(|name| format!("\"{name}\"")).collect();
+    let archs: Vec<String> = family
+        .iter()
+        .filter_map(|abi| runtime_arch(*abi))
+        .map(|name| format!("\"{name}\""))
+        .collect();
     for abi in family.iter().filter(|abi| runtime_arch(**abi).is_none()) {
-        notes.push(format!("the runtime specification has no name for {abi}: a runtime kills programs of that ABI"));
+        notes.push(format!(
+            "the runtime specification has no name for {abi}: a runtime kills programs of that ABI"
+        ));
     }
     let entries: Vec<String> = groups
         .into_iter()
@@ -203,12 +254,17 @@ fn oci(native: Abi, policy: Policy) -> Result<(String, Vec<String>), Failure> {
     Ok((text, notes))
 }
 
-/// An element of `args`. With `SCMP_CMP_MASKED_EQ`, `value` is the mask and `valueTwo` what the masked argument is compared with.
+/// An element of `args`. With `SCMP_CMP_MASKED_EQ`, `value` is the mask and `valueTwo` what the
+/// masked argument is compared with.
 fn compare(compare: &Compare) -> String {
     match *compare {
-        Compare::NotEqual { arg, value } => format!("{{ \"index\": {arg}, \"value\": {value}, \"op\": \"SCMP_CMP_NE\" }}"),
+        Compare::NotEqual { arg, value } => {
+            format!("{{ \"index\": {arg}, \"value\": {value}, \"op\": \"SCMP_CMP_NE\" }}")
+        }
         Compare::MaskedEqual { arg, mask, value } => {
-            format!("{{ \"index\": {arg}, \"value\": {mask}, \"valueTwo\": {value}, \"op\": \"SCMP_CMP_MASKED_EQ\" }}")
+            format!(
+                "{{ \"index\": {arg}, \"value\": {mask}, \"valueTwo\": {value}, \"op\": \"SCMP_CMP_MASKED_EQ\" }}"
+            )
         }
     }
 }

@@ -1,8 +1,9 @@
-//! The filter: policy (what is faked, and what the supervisor is asked) -> code generation -> program -> kernel.
+//! The filter: policy (what is faked, and what the supervisor is asked) -> code generation ->
+//! program -> kernel.
 //!
-//! [`policy`] knows calls by name, [`asm`] knows BPF, [`codegen`] joins the two through [`arch`](crate::arch), [`mod@install`] is the
-//! only part that talks to the kernel. [`disasm`] and [`sim`] read programs, for people and for tests; [`dump`] writes them as others
-//! take them.
+//! [`policy`] knows calls by name, [`asm`] knows BPF, [`codegen`] joins the two through
+//! [`arch`](crate::arch), [`mod@install`] is the only part that talks to the kernel. [`disasm`] and
+//! [`sim`] read programs, for people and for tests; [`dump`] writes them as others take them.
 
 pub mod asm;
 pub mod codegen;
@@ -21,11 +22,13 @@ pub use policy::{Class, ClassSet, Level, Policy};
 use crate::arch::Abi;
 use asm::{AsmError, sock_filter};
 
-/// What [`build`] gives for the native family and each level's default classes, built by `build.rs` with the same code. Generated in every
-/// run, it would be five of six instructions of zroot's own before execve, and 2 % of the time.
+/// What [`build`] gives for the native family and each level's default classes, built by `build.rs`
+/// with the same code. Generated in every run, it would be five of six instructions of zroot's own
+/// before execve, and 2 % of the time.
 #[allow(clippy::unreadable_literal)] // generated
 static DEFAULTS: [&[sock_filter]; Level::ALL.len()] = {
-    const ALL: [[&[sock_filter]; Level::ALL.len()]; Abi::ALL.len()] = include!(concat!(env!("OUT_DIR"), "/default_filters.rs"));
+    const ALL: [[&[sock_filter]; Level::ALL.len()]; Abi::ALL.len()] =
+        include!(concat!(env!("OUT_DIR"), "/default_filters.rs"));
     ALL[Abi::NATIVE as usize]
 };
 

@@ -14,7 +14,8 @@ pub enum Action {
     FakeSuccess,
     /// The supervisor answers (`SECCOMP_RET_USER_NOTIF`); the caller waits for it.
     Notify,
-    /// Nothing is done and the call fails as if the kernel did not have it (ENOSYS), so that the caller takes its older way.
+    /// Nothing is done and the call fails as if the kernel did not have it (ENOSYS), so that the
+    /// caller takes its older way.
     Absent,
 }
 
@@ -23,8 +24,9 @@ pub enum Action {
 pub enum When {
     /// Always: the number alone decides, which keeps every other number cacheable.
     Always,
-    /// The file type in argument `mode` is a character or block device, and it is not the overlay whiteout: a character device 0:0 in
-    /// argument `dev`, which the kernel lets anyone make (fs/namei.c, `vfs_mknod`, since 5.8).
+    /// The file type in argument `mode` is a character or block device, and it is not the overlay
+    /// whiteout: a character device 0:0 in argument `dev`, which the kernel lets anyone make
+    /// (fs/namei.c, `vfs_mknod`, since 5.8).
     DeviceNode {
         /// Which argument is the mode, counted from 0.
         mode: u8,
@@ -41,8 +43,9 @@ pub enum When {
         /// Which argument is the request, counted from 0.
         request: u8,
     },
-    /// The prctl option in argument `option` reads or sets what setuid and execve do to capabilities: `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`,
-    /// `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` or `PR_CAP_AMBIENT`.
+    /// The prctl option in argument `option` reads or sets what setuid and execve do to
+    /// capabilities: `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS`
+    /// or `PR_CAP_AMBIENT`.
     CapabilityPrctl {
         /// Which argument is the option, counted from 0.
         option: u8,
@@ -55,7 +58,9 @@ impl When {
     pub const fn condition(self) -> Option<&'static str> {
         Some(match self {
             When::Always => return None,
-            When::DeviceNode { .. } => "it makes a character or block device, and not the whiteout (character device 0:0)",
+            When::DeviceNode { .. } => {
+                "it makes a character or block device, and not the whiteout (character device 0:0)"
+            }
             When::NonNull { .. } => "the pointer is not null",
             When::SetsInodeFlags { .. } => "the request is FS_IOC_SETFLAGS or FS_IOC_FSSETXATTR",
             When::CapabilityPrctl { .. } => {
@@ -93,7 +98,8 @@ pub struct Rule {
 pub enum Level {
     /// The filter alone: what is faked succeeds blindly, and nothing is remembered.
     Zero,
-    /// The calls whose blind success breaks programs go to a supervisor, which tries the real thing first.
+    /// The calls whose blind success breaks programs go to a supervisor, which tries the real thing
+    /// first.
     Selective,
 }
 
@@ -124,7 +130,10 @@ impl Level {
     pub const fn default_classes(self) -> ClassSet {
         match self {
             Level::Zero => ClassSet::DEFAULT,
-            Level::Selective => ClassSet::DEFAULT.with(Class::Getid).with(Class::Xattr).with(Class::Foreign),
+            Level::Selective => ClassSet::DEFAULT
+                .with(Class::Getid)
+                .with(Class::Xattr)
+                .with(Class::Foreign),
         }
     }
 }
@@ -142,7 +151,8 @@ pub struct Policy {
     pub level: Level,
     /// Which calls are.
     pub classes: ClassSet,
-    /// Whether somebody wants to see each call: a supervisor gives the answers then, at any level, the same ones.
+    /// Whether somebody wants to see each call: a supervisor gives the answers then, at any level,
+    /// the same ones.
     pub is_watched: bool,
 }
 
@@ -156,17 +166,32 @@ impl Policy {
     /// `level` with its default classes.
     #[must_use]
     pub const fn of(level: Level) -> Policy {
-        Policy { level, classes: level.default_classes(), is_watched: false }
+        Policy {
+            level,
+            classes: level.default_classes(),
+            is_watched: false,
+        }
     }
 
     /// The rules of all classes. No call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
-        let rules = self.classes.iter().flat_map(move |class| class.rules(self.level));
+        let rules = self
+            .classes
+            .iter()
+            .flat_map(move |class| class.rules(self.level));
         // Who asks for ids after having set them is worth knowing of, whoever answers.
-        let seen = (self.is_watched && !self.classes.contains(Class::Getid)).then(|| Class::Getid.rules(Level::Selective));
+        let seen = (self.is_watched && !self.classes.contains(Class::Getid))
+            .then(|| Class::Getid.rules(Level::Selective));
         rules
             .chain(seen.into_iter().flatten())
-            .map(move |rule| Rule { action: if self.is_watched { Action::Notify } else { rule.action }, ..rule })
+            .map(move |rule| Rule {
+                action: if self.is_watched {
+                    Action::Notify
+                } else {
+                    rule.action
+                },
+                ..rule
+            })
     }
 }
 
@@ -178,7 +203,8 @@ impl fmt::Display for Policy {
 
 /// Calls that are answered alike.
 struct Group {
-    /// The answer at each level, in the order of [`Level::ALL`]; without one, the calls are left alone.
+    /// The answer at each level, in the order of [`Level::ALL`]; without one, the calls are left
+    /// alone.
     answers: [Option<Action>; Level::ALL.len()],
     calls: &'static [(Sysno, When)],
 }
@@ -217,7 +243,8 @@ pub enum Class {
     Sync,
     /// Extended attributes.
     Xattr,
-    /// Mode and times of files that one does not own. Only with a supervisor, because one's own are to be changed really.
+    /// Mode and times of files that one does not own. Only with a supervisor, because one's own are
+    /// to be changed really.
     Foreign,
     /// Inode flags (`chattr`).
     InodeFlags,
@@ -271,7 +298,12 @@ impl Class {
     pub fn rules(self, level: Level) -> impl Iterator<Item = Rule> {
         self.groups().iter().flat_map(move |group| {
             let answer = group.answers[level as usize].into_iter();
-            answer.flat_map(|action| group.calls.iter().map(move |&(call, when)| Rule { call, when, action }))
+            answer.flat_map(|action| {
+                group
+                    .calls
+                    .iter()
+                    .map(move |&(call, when)| Rule { call, when, action })
+            })
         })
     }
 
@@ -279,7 +311,8 @@ impl Class {
     const fn groups(self) -> &'static [Group] {
         match self {
             Class::Owner => &[group![ASKED: chown fchown lchown fchownat chown32 fchown32 lchown32]],
-            // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as the others' success.
+            // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as
+            // the others' success.
             Class::Identity => &[group![ASKED:
                 setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups
                 setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32
@@ -295,8 +328,8 @@ impl Class {
                 mknod if When::DeviceNode { mode: 1, dev: 2 };
                 mknodat if When::DeviceNode { mode: 2, dev: 3 };
             ]],
-            // No build needs it and no kernel grants it to a user, so its success proves that the filter answers, and the supervisor if there
-            // is one.
+            // No build needs it and no kernel grants it to a user, so its success proves that the
+            // filter answers, and the supervisor if there is one.
             Class::Probe => &[group![ASKED: kexec_load]],
             Class::Getid => &[
                 group![ASKED: getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32],
@@ -314,14 +347,15 @@ impl Class {
             Class::Host => &[group![FAKED:
                 sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
             ]],
-            // A filter cannot read the struct that says whether a limit is raised or lowered, so setting one is faked either way;
-            // prlimit64 without a new limit is a question and stays real.
+            // A filter cannot read the struct that says whether a limit is raised or lowered, so
+            // setting one is faked either way; prlimit64 without a new limit is a question and
+            // stays real.
             Class::Limits => &[
                 group![FAKED: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
                 group![FAKED: prlimit64 if When::NonNull { arg: 2 };],
             ],
-            // A faked 0 from a call that returns a descriptor would be standard input. These are absent instead: libmount then
-            // falls back to mount(2), which is faked.
+            // A faked 0 from a call that returns a descriptor would be standard input. These are
+            // absent instead: libmount then falls back to mount(2), which is faked.
             Class::Mount => &[
                 group![FAKED: mount umount umount2 fsconfig move_mount mount_setattr],
                 group![ABSENT: fsopen fsmount fspick open_tree open_tree_attr],
@@ -356,7 +390,10 @@ impl FromStr for Class {
     type Err = UnknownClass;
 
     fn from_str(name: &str) -> Result<Class, UnknownClass> {
-        Class::ALL.into_iter().find(|class| class.name() == name).ok_or(UnknownClass)
+        Class::ALL
+            .into_iter()
+            .find(|class| class.name() == name)
+            .ok_or(UnknownClass)
     }
 }
 
@@ -366,8 +403,12 @@ pub struct ClassSet(u16);
 
 impl ClassSet {
     /// The classes that are on unless removed, at every level.
-    pub const DEFAULT: ClassSet =
-        ClassSet(0).with(Class::Owner).with(Class::Identity).with(Class::Capability).with(Class::Device).with(Class::Probe);
+    pub const DEFAULT: ClassSet = ClassSet(0)
+        .with(Class::Owner)
+        .with(Class::Identity)
+        .with(Class::Capability)
+        .with(Class::Device)
+        .with(Class::Probe);
 
     /// Every class.
     pub const ALL: ClassSet = ClassSet((1 << Class::ALL.len()) - 1);
@@ -381,7 +422,8 @@ impl ClassSet {
         self.0
     }
 
-    /// The set that [`bits`](ClassSet::bits) is; classes that this zroot does not know are left out.
+    /// The set that [`bits`](ClassSet::bits) is; classes that this zroot does not know are left
+    /// out.
     #[must_use]
     pub const fn from_bits(bits: u16) -> ClassSet {
         ClassSet(bits & ClassSet::ALL.0)
@@ -419,7 +461,9 @@ impl ClassSet {
 
     /// The set's classes, in the order of [`Class::ALL`].
     pub fn iter(self) -> impl Iterator<Item = Class> {
-        Class::ALL.into_iter().filter(move |class| self.contains(*class))
+        Class::ALL
+            .into_iter()
+            .filter(move |class| self.contains(*class))
     }
 }
 

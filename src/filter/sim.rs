@@ -1,14 +1,17 @@
-//! An interpreter for programs: answers what a kernel of any byte order would, and tells which instructions it took.
+//! An interpreter for programs: answers what a kernel of any byte order would, and tells which
+//! instructions it took.
 //!
-//! Knows exactly the instructions of [`op`]; anything else is a [`Fault`], as is whatever the kernel's verifier
-//! would refuse (net/core/filter.c, `bpf_check_classic`; kernel/seccomp.c, `seccomp_check_filter`).
+//! Knows exactly the instructions of [`op`]; anything else is a [`Fault`], as is whatever the
+//! kernel's verifier would refuse (net/core/filter.c, `bpf_check_classic`; kernel/seccomp.c,
+//! `seccomp_check_filter`).
 
 use std::fmt;
 
 use crate::arch::Endian;
 use crate::filter::asm::{op, sock_filter};
 
-/// `struct seccomp_data`, include/uapi/linux/seccomp.h, without the instruction pointer, which zroot never looks at.
+/// `struct seccomp_data`, include/uapi/linux/seccomp.h, without the instruction pointer, which
+/// zroot never looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Call {
     /// The audit architecture.
@@ -54,7 +57,8 @@ pub struct Outcome {
     pub value: u32,
     /// The indices of the instructions executed, in order.
     pub path: Vec<usize>,
-    /// Whether `seccomp_is_const_allow()` would mark this number as always allowed: the path looks at nr and arch only and ends in ALLOW.
+    /// Whether `seccomp_is_const_allow()` would mark this number as always allowed: the path looks
+    /// at nr and arch only and ends in ALLOW.
     pub const_allow: bool,
 }
 
@@ -72,7 +76,9 @@ pub enum Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fault::Opcode(at) => write!(f, "instruction {at} has an opcode that zroot does not emit"),
+            Fault::Opcode(at) => {
+                write!(f, "instruction {at} has an opcode that zroot does not emit")
+            }
             Fault::Offset(at) => write!(f, "instruction {at} loads from outside of seccomp_data"),
             Fault::End => write!(f, "control left the program's end"),
         }
@@ -96,7 +102,10 @@ pub fn run(program: &[sock_filter], endian: Endian, call: &Call) -> Result<Outco
         at += 1 + match insn.code {
             op::LOAD => {
                 let offset = k as usize;
-                let word = data.get(offset..offset + 4).filter(|_| offset % 4 == 0).ok_or(Fault::Offset(at))?;
+                let word = data
+                    .get(offset..offset + 4)
+                    .filter(|_| offset % 4 == 0)
+                    .ok_or(Fault::Offset(at))?;
                 let word = word.try_into().map_err(|_| Fault::Offset(at))?;
                 acc = match endian {
                     Endian::Little => u32::from_le_bytes(word),
@@ -115,7 +124,11 @@ pub fn run(program: &[sock_filter], endian: Endian, call: &Call) -> Result<Outco
             op::JSET => jump(acc & k != 0),
             op::RET => {
                 let const_allow = k == 0x7fff_0000 && !looked_at_args;
-                return Ok(Outcome { value: k, path, const_allow });
+                return Ok(Outcome {
+                    value: k,
+                    path,
+                    const_allow,
+                });
             }
             _ => return Err(Fault::Opcode(at)),
         };

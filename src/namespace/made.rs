@@ -1,7 +1,8 @@
 //! What had to be made inside a root directory, and the process that takes it away again.
 //!
-//! zroot becomes the command, so nobody is left to tidy up behind it. If, and only if, something was made, a detached process waits outside of
-//! the namespaces until the last process inside is gone, and removes what is still as it was made.
+//! zroot becomes the command, so nobody is left to tidy up behind it. If, and only if, something
+//! was made, a detached process waits outside of the namespaces until the last process inside is
+//! gone, and removes what is still as it was made.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -12,7 +13,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::{FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat};
+use nix::sys::stat::{
+    FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat,
+};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, UnlinkatFlags, close, pipe2, unlinkat};
 
@@ -28,7 +31,8 @@ struct Thing {
     /// Which inode it is: if another has its name by then, that is the command's and stays.
     id: Id,
     what: What,
-    /// The parent's times before and after: restored if nobody else has changed the directory since.
+    /// The parent's times before and after: restored if nobody else has changed the directory
+    /// since.
     parent_times: (FileStat, FileStat),
 }
 
@@ -50,13 +54,17 @@ pub struct Made {
 }
 
 impl Made {
-    /// Nothing yet. As long as a process has the directory `root` as its `/`, or is about to, nothing will be taken away.
+    /// Nothing yet. As long as a process has the directory `root` as its `/`, or is about to,
+    /// nothing will be taken away.
     ///
     /// # Errors
     /// dup(2)'s.
     pub fn inside(root: BorrowedFd) -> Result<Made, Errno> {
         let root = root.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        Ok(Made { things: Vec::new(), root: Some(root) })
+        Ok(Made {
+            things: Vec::new(),
+            root: Some(root),
+        })
     }
 
     /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
@@ -74,18 +82,35 @@ impl Made {
             Err(Errno::EEXIST) => {} // another zroot's, made at the same time
             Err(errno) => return Err(errno),
         }
-        openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+        openat(
+            parent,
+            name,
+            OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
     }
 
-    /// Writes `contents` to the file `name` in `parent`, which must not be there, or be empty, and returns an `O_PATH` descriptor of it.
+    /// Writes `contents` to the file `name` in `parent`, which must not be there, or be empty, and
+    /// returns an `O_PATH` descriptor of it.
     ///
     /// # Errors
-    /// open(2)'s or write(2)'s; `ENOTEMPTY` if the file has something in it, `EMLINK` if it has other names.
-    pub fn file(&mut self, parent: BorrowedFd, name: &OsStr, contents: &[u8]) -> Result<OwnedFd, Errno> {
+    /// open(2)'s or write(2)'s; `ENOTEMPTY` if the file has something in it, `EMLINK` if it has
+    /// other names.
+    pub fn file(
+        &mut self,
+        parent: BorrowedFd,
+        name: &OsStr,
+        contents: &[u8],
+    ) -> Result<OwnedFd, Errno> {
         let before = fstat(parent)?;
         let kept = parent.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let (file, is_new) = match openat(parent, name, flags | OFlag::O_CREAT | OFlag::O_EXCL, Mode::from_bits_truncate(0o644)) {
+        let (file, is_new) = match openat(
+            parent,
+            name,
+            flags | OFlag::O_CREAT | OFlag::O_EXCL,
+            Mode::from_bits_truncate(0o644),
+        ) {
             Ok(file) => (file, true),
             Err(Errno::EEXIST) => (openat(parent, name, flags, Mode::empty())?, false),
             Err(errno) => return Err(errno),
@@ -96,25 +121,58 @@ impl Made {
         }
         let was_there = (!is_new).then_some(status);
         // What has just been made may have been written by another zroot that found it.
-        if (!is_new && status.st_size != 0) || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG {
+        if (!is_new && status.st_size != 0)
+            || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG
+        {
             return Err(Errno::ENOTEMPTY);
         }
-        self.record(kept, name, before, &status, What::File { contents: contents.to_vec(), was_there })?;
+        self.record(
+            kept,
+            name,
+            before,
+            &status,
+            What::File {
+                contents: contents.to_vec(),
+                was_there,
+            },
+        )?;
         let mut file = File::from(file);
         if let Err(error) = file.write_all(contents) {
             // A part of it would look like the command's.
             let _ = file.set_len(0);
-            if let Some(Thing { what: What::File { contents, .. }, .. }) = self.things.last_mut() {
+            if let Some(Thing {
+                what: What::File { contents, .. },
+                ..
+            }) = self.things.last_mut()
+            {
                 contents.clear();
             }
             return Err(error.raw_os_error().map_or(Errno::EIO, Errno::from_raw));
         }
-        openat(parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+        openat(
+            parent,
+            name,
+            OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
     }
 
-    fn record(&mut self, parent: OwnedFd, name: &OsStr, before: FileStat, status: &FileStat, what: What) -> Result<(), Errno> {
+    fn record(
+        &mut self,
+        parent: OwnedFd,
+        name: &OsStr,
+        before: FileStat,
+        status: &FileStat,
+        what: What,
+    ) -> Result<(), Errno> {
         let after = fstat(&parent)?;
-        self.things.push(Thing { parent, name: name.to_owned(), id: id(status), what, parent_times: (before, after) });
+        self.things.push(Thing {
+            parent,
+            name: name.to_owned(),
+            id: id(status),
+            what,
+            parent_times: (before, after),
+        });
         Ok(())
     }
 }
@@ -122,8 +180,11 @@ impl Made {
 impl Made {
     /// Takes everything away, the last first, but for directories that something is in.
     fn take_away(&mut self) {
-        self.things =
-            std::mem::take(&mut self.things).into_iter().rev().filter(|thing| thing.take_away() == Err(Errno::ENOTEMPTY)).collect();
+        self.things = std::mem::take(&mut self.things)
+            .into_iter()
+            .rev()
+            .filter(|thing| thing.take_away() == Err(Errno::ENOTEMPTY))
+            .collect();
         self.things.reverse();
     }
 }
@@ -137,22 +198,42 @@ impl Drop for Made {
 impl Thing {
     /// Removes it, if it is still what was made.
     fn take_away(&self) -> Result<(), Errno> {
-        let status = fstatat(&self.parent, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+        let status = fstatat(
+            &self.parent,
+            self.name.as_os_str(),
+            AtFlags::AT_SYMLINK_NOFOLLOW,
+        )?;
         let untouched = same_mtime(&self.parent_times.1, &self.parent);
         if id(&status) != self.id {
             return Ok(());
         }
         match &self.what {
-            What::Dir => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::RemoveDir)?,
-            What::File { contents, was_there } => {
-                let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-                let mut file = File::from(openat(&self.parent, self.name.as_os_str(), flags, Mode::empty())?);
+            What::Dir => unlinkat(
+                &self.parent,
+                self.name.as_os_str(),
+                UnlinkatFlags::RemoveDir,
+            )?,
+            What::File {
+                contents,
+                was_there,
+            } => {
+                let flags =
+                    OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+                let mut file = File::from(openat(
+                    &self.parent,
+                    self.name.as_os_str(),
+                    flags,
+                    Mode::empty(),
+                )?);
                 // Another may have been exchanged for it, even one with names outside.
                 if id(&fstat(&file)?) != self.id {
                     return Err(Errno::ESTALE);
                 }
                 let mut now = Vec::new();
-                (&mut file).take(contents.len() as u64 + 1).read_to_end(&mut now).map_err(|_| Errno::EIO)?;
+                (&mut file)
+                    .take(contents.len() as u64 + 1)
+                    .read_to_end(&mut now)
+                    .map_err(|_| Errno::EIO)?;
                 // Another zroot that found it before anything was in it may have emptied it again.
                 if now != *contents && !now.is_empty() {
                     return Ok(());
@@ -163,7 +244,11 @@ impl Thing {
                         file.set_len(0).map_err(|_| Errno::EIO)?;
                         futimens(&file, &atime, &mtime)?;
                     }
-                    None => unlinkat(&self.parent, self.name.as_os_str(), UnlinkatFlags::NoRemoveDir)?,
+                    None => unlinkat(
+                        &self.parent,
+                        self.name.as_os_str(),
+                        UnlinkatFlags::NoRemoveDir,
+                    )?,
                 }
             }
         }
@@ -171,7 +256,13 @@ impl Thing {
             let (atime, mtime) = times(&self.parent_times.0);
             // By path, since a directory without read permission cannot be opened for futimens(2).
             let path = super::root::by_descriptor(self.parent.as_fd());
-            utimensat(AT_FDCWD, &path, &atime, &mtime, UtimensatFlags::FollowSymlink)?;
+            utimensat(
+                AT_FDCWD,
+                &path,
+                &atime,
+                &mtime,
+                UtimensatFlags::FollowSymlink,
+            )?;
         }
         Ok(())
     }
@@ -182,11 +273,15 @@ fn id(status: &FileStat) -> Id {
 }
 
 fn times(status: &FileStat) -> (TimeSpec, TimeSpec) {
-    (TimeSpec::new(status.st_atime, status.st_atime_nsec), TimeSpec::new(status.st_mtime, status.st_mtime_nsec))
+    (
+        TimeSpec::new(status.st_atime, status.st_atime_nsec),
+        TimeSpec::new(status.st_mtime, status.st_mtime_nsec),
+    )
 }
 
 fn same_mtime(then: &FileStat, dir: &OwnedFd) -> bool {
-    fstat(dir).is_ok_and(|now| (now.st_mtime, now.st_mtime_nsec) == (then.st_mtime, then.st_mtime_nsec))
+    fstat(dir)
+        .is_ok_and(|now| (now.st_mtime, now.st_mtime_nsec) == (then.st_mtime, then.st_mtime_nsec))
 }
 
 /// The detached process's other end, held by zroot until execve closes it.
@@ -196,8 +291,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Starts the process that takes `made` away, if anything was made: at once when zroot ends without [`arm`](Guard::arm), else when the last
-    /// process of the mount namespace is gone, and of the root directory.
+    /// Starts the process that takes `made` away, if anything was made: at once when zroot ends
+    /// without [`arm`](Guard::arm), else when the last process of the mount namespace is gone, and
+    /// of the root directory.
     ///
     /// # Errors
     /// fork(2)'s, pipe(2)'s or inotify_init(2)'s; nothing is left then.
@@ -216,13 +312,17 @@ impl Guard {
         Ok(Some(Guard { inotify, armed }))
     }
 
-    /// From now on everything stays until the present mount namespace ends. `root` is the root of a file system that is mounted there and nowhere
-    /// else: its end tells inotify (fs/super.c, `generic_shutdown_super`).
+    /// From now on everything stays until the present mount namespace ends. `root` is the root of a
+    /// file system that is mounted there and nowhere else: its end tells inotify (fs/super.c,
+    /// `generic_shutdown_super`).
     ///
     /// # Errors
     /// inotify_add_watch(2)'s or write(2)'s.
     pub fn arm(&self, root: BorrowedFd) -> Result<(), Errno> {
-        self.inotify.add_watch(&super::root::by_descriptor(root), AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DELETE_SELF)?;
+        self.inotify.add_watch(
+            &super::root::by_descriptor(root),
+            AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DELETE_SELF,
+        )?;
         nix::unistd::write(&self.armed, b"armed").map(drop)
     }
 }
@@ -230,17 +330,28 @@ impl Guard {
 /// What the detached process does.
 fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
     let _ = nix::unistd::chdir("/");
-    let own = made.things.iter().map(|thing| thing.parent.as_raw_fd()).chain(made.root.as_ref().map(AsRawFd::as_raw_fd));
-    hold_nothing_but(&own.chain([inotify.as_fd().as_raw_fd(), wait.as_raw_fd()]).collect::<Vec<_>>());
+    let own = made
+        .things
+        .iter()
+        .map(|thing| thing.parent.as_raw_fd())
+        .chain(made.root.as_ref().map(AsRawFd::as_raw_fd));
+    hold_nothing_but(
+        &own.chain([inotify.as_fd().as_raw_fd(), wait.as_raw_fd()])
+            .collect::<Vec<_>>(),
+    );
     let _ = nix::sys::prctl::set_name(c"zroot-tidy");
     // Ends when zroot does, by execve or otherwise.
     let mut armed = Vec::new();
     if File::from(wait).read_to_end(&mut armed).is_ok() && !armed.is_empty() {
-        // There is one event to come, when neither the command's mount namespace is left nor one that was copied from it.
-        while inotify.read_events().is_err_and(|errno| errno == Errno::EINTR) {}
+        // There is one event to come, when neither the command's mount namespace is left nor one
+        // that was copied from it.
+        while inotify
+            .read_events()
+            .is_err_and(|errno| errno == Errno::EINTR)
+        {}
     }
-    // Another zroot may have found there what this one made, and removing a directory removes the mounts on it from all namespaces (fs/namei.c,
-    // vfs_rmdir: detach_mounts).
+    // Another zroot may have found there what this one made, and removing a directory removes the
+    // mounts on it from all namespaces (fs/namei.c, vfs_rmdir: detach_mounts).
     let Some(root) = made.root.take() else { return };
     let mut tries = 0;
     while !made.things.is_empty() && tries < 100 {
@@ -252,7 +363,8 @@ fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
         }
         made.take_away();
         drop(lock);
-        // What is in a directory that was made is the command's, or another zroot's that is about to take it away.
+        // What is in a directory that was made is the command's, or another zroot's that is about
+        // to take it away.
         if !made.things.is_empty() {
             tries += 1;
             let _ = poll(&mut [], PollTimeout::from(10u8));
@@ -260,8 +372,9 @@ fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
     }
 }
 
-/// Held from the first look at a root directory until execve, and by whoever takes something away in it, so that nothing vanishes between a look
-/// and what follows from it. Without the right to read the directory, or where something else locks it, it does without.
+/// Held from the first look at a root directory until execve, and by whoever takes something away
+/// in it, so that nothing vanishes between a look and what follows from it. Without the right to
+/// read the directory, or where something else locks it, it does without.
 #[must_use]
 pub fn starting(root: BorrowedFd) -> Option<Flock<OwnedFd>> {
     for _ in 0..1000 {
@@ -274,32 +387,53 @@ pub fn starting(root: BorrowedFd) -> Option<Flock<OwnedFd>> {
 }
 
 fn lock(root: BorrowedFd, how: FlockArg) -> Result<Flock<OwnedFd>, Errno> {
-    let dir = openat(root, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let dir = openat(
+        root,
+        ".",
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )?;
     Flock::lock(dir, how).map_err(|(_, errno)| errno)
 }
 
 /// A process of ours whose root directory is `root`.
 fn somebody_in(root: &OwnedFd) -> Option<Pid> {
     let root = id(&fstat(root).ok()?);
-    std::fs::read_dir("/proc").ok()?.filter_map(Result::ok).find_map(|process| {
-        let pid = process.file_name().to_str()?.parse().ok()?;
-        let status = nix::sys::stat::stat(&process.path().join("root")).ok()?;
-        (id(&status) == root).then_some(Pid::from_raw(pid))
-    })
+    std::fs::read_dir("/proc")
+        .ok()?
+        .filter_map(Result::ok)
+        .find_map(|process| {
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let status = nix::sys::stat::stat(&process.path().join("root")).ok()?;
+            (id(&status) == root).then_some(Pid::from_raw(pid))
+        })
 }
 
 /// Returns when `process` has ended, or after a moment where the kernel cannot tell (before 5.3).
 fn wait_for_process(process: Pid) {
     let pidfd = open_pidfd(process).ok();
-    let mut ends: Vec<PollFd> = pidfd.iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)).collect();
-    let _ = poll(&mut ends, if pidfd.is_some() { PollTimeout::NONE } else { PollTimeout::from(100u8) });
+    let mut ends: Vec<PollFd> = pidfd
+        .iter()
+        .map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN))
+        .collect();
+    let _ = poll(
+        &mut ends,
+        if pidfd.is_some() {
+            PollTimeout::NONE
+        } else {
+            PollTimeout::from(100u8)
+        },
+    );
 }
 
 #[allow(unsafe_code)]
 fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody else owns.
+    // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody
+    // else owns.
     unsafe {
         let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
-        Ok(OwnedFd::from_raw_fd(i32::try_from(fd).map_err(|_| Errno::EBADF)?))
+        Ok(OwnedFd::from_raw_fd(
+            i32::try_from(fd).map_err(|_| Errno::EBADF)?,
+        ))
     }
 }

@@ -23,7 +23,8 @@ use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, getegid, geteuid};
 pub enum Stage {
     /// `unshare(CLONE_NEWUSER)`.
     Unshare,
-    /// Writing `deny` to `/proc/self/setgroups`, without which no user may write `gid_map` (kernel/user_namespace.c, `new_idmap_permitted`).
+    /// Writing `deny` to `/proc/self/setgroups`, without which no user may write `gid_map`
+    /// (kernel/user_namespace.c, `new_idmap_permitted`).
     Setgroups,
     /// Writing `/proc/self/uid_map`.
     UidMap,
@@ -59,26 +60,36 @@ impl std::error::Error for Refused {}
 pub enum Entered {
     /// A new user namespace maps these ids to 0.
     Namespace(Uid, Gid),
-    /// The process was uid 0 before and the kernel refuses it a namespace: in a chroot(2), under a container's filter, or without the
-    /// capability that it takes.
+    /// The process was uid 0 before and the kernel refuses it a namespace: in a chroot(2), under a
+    /// container's filter, or without the capability that it takes.
     AlreadyRoot(Errno),
 }
 
 /// Makes the process root of a new user namespace. Needs a single thread and `/proc`.
 ///
 /// # Errors
-/// [`Refused`]. If the stage is [`Stage::Unshare`], nothing has changed; later stages leave a process without mapped ids, good for nothing
-/// but saying so.
+/// [`Refused`]. If the stage is [`Stage::Unshare`], nothing has changed; later stages leave a
+/// process without mapped ids, good for nothing but saying so.
 #[inline]
 pub fn become_root() -> Result<Entered, Refused> {
     let (uid, gid) = (geteuid(), getegid());
-    // Since 5.12 the outer uid 0 can only be mapped by who had CAP_SETFCAP before the unshare (kernel/user_namespace.c, verify_root_map), and
-    // after it is too late to turn back. A container that drops all capabilities is like that.
-    if uid.is_root() && !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETFCAP).unwrap_or(true) {
+    // Since 5.12 the outer uid 0 can only be mapped by who had CAP_SETFCAP before the unshare
+    // (kernel/user_namespace.c, verify_root_map), and after it is too late to turn back. A
+    // container that drops all capabilities is like that.
+    if uid.is_root()
+        && !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETFCAP).unwrap_or(true)
+    {
         return Ok(Entered::AlreadyRoot(Errno::EPERM));
     }
     if let Err(errno) = unshare(CloneFlags::CLONE_NEWUSER) {
-        return if uid.is_root() { Ok(Entered::AlreadyRoot(errno)) } else { Err(Refused { stage: Stage::Unshare, errno }) };
+        return if uid.is_root() {
+            Ok(Entered::AlreadyRoot(errno))
+        } else {
+            Err(Refused {
+                stage: Stage::Unshare,
+                errno,
+            })
+        };
     }
     write(Stage::Setgroups, c"/proc/self/setgroups", "deny")?;
     write(Stage::UidMap, c"/proc/self/uid_map", &format!("0 {uid} 1"))?;
@@ -89,39 +100,59 @@ pub fn become_root() -> Result<Entered, Refused> {
 #[inline]
 fn write(stage: Stage, path: &CStr, text: &str) -> Result<(), Refused> {
     let attempt = || {
-        // No O_CLOEXEC, which costs musl a call more: there is one thread, and the file is closed here.
+        // No O_CLOEXEC, which costs musl a call more: there is one thread, and the file is closed
+        // here.
         let file = open(path, OFlag::O_WRONLY, Mode::empty())?;
         nix::unistd::write(file, text.as_bytes()) // whole or not at all (kernel/user_namespace.c)
     };
     let result = match attempt() {
-        // The files in /proc/self belong to root while the process is not dumpable: its executable cannot be read by its user
-        // (mode 0711; fs/exec.c, would_dump). execve sets that anew.
+        // The files in /proc/self belong to root while the process is not dumpable: its executable
+        // cannot be read by its user (mode 0711; fs/exec.c, would_dump). execve sets that anew.
         Err(Errno::EACCES) => set_dumpable(true).and_then(|()| attempt()),
         result => result,
     };
     result.map(drop).map_err(|errno| Refused { stage, errno })
 }
 
-/// Sets `propagation` for all mounts of this new mount namespace, so that what is mounted in it does not appear in the one it was copied
-/// from, which shares its mounts where they are shared and belong to the same user namespace (fs/namespace.c, `copy_mnt_ns`).
+/// Sets `propagation` for all mounts of this new mount namespace, so that what is mounted in it
+/// does not appear in the one it was copied from, which shares its mounts where they are shared and
+/// belong to the same user namespace (fs/namespace.c, `copy_mnt_ns`).
 ///
-/// That can be said only of a mount's root (`do_change_type`), which the root directory in a chroot is not. But ".." leads out of a chroot
-/// for one whose root directory is below the working directory. `below` is any directory to make that true; nothing out there is
-/// touched, and the root and working directory are as before when this returns.
+/// That can be said only of a mount's root (`do_change_type`), which the root directory in a chroot
+/// is not. But ".." leads out of a chroot for one whose root directory is below the working
+/// directory. `below` is any directory to make that true; nothing out there is touched, and the
+/// root and working directory are as before when this returns.
 fn set_propagation(propagation: MsFlags, below: &Path) -> nix::Result<()> {
     const DEEPEST: usize = libc::PATH_MAX as usize / "../".len();
-    let set = |root: &str| mount(None::<&str>, root, None::<&str>, MsFlags::MS_REC | propagation, None::<&str>);
+    let set = |root: &str| {
+        mount(
+            None::<&str>,
+            root,
+            None::<&str>,
+            MsFlags::MS_REC | propagation,
+            None::<&str>,
+        )
+    };
     match set("/") {
         Err(Errno::EINVAL) => {}
         done => return done,
     }
-    let here = |dir| open(dir, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let here = |dir| {
+        open(
+            dir,
+            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+    };
     let (root, working) = (here("/")?, here(".")?);
     chdir("/")?;
     chroot(below)?;
     // The namespace's own root is its own parent, so more than enough does no harm.
     let done = chdir("../".repeat(DEEPEST).as_str()).and_then(|()| set("."));
     // Both were opened as directories of this process, so they can be entered again.
-    fchdir(root).and_then(|()| chroot(".")).and_then(|()| fchdir(working)).expect("way back into the root directory");
+    fchdir(root)
+        .and_then(|()| chroot("."))
+        .and_then(|()| fchdir(working))
+        .expect("way back into the root directory");
     done
 }

@@ -1,7 +1,9 @@
-//! Resolving a path inside an untrusted directory as if that directory were `/`: symbolic links, `..` and races never lead outside of it.
+//! Resolving a path inside an untrusted directory as if that directory were `/`: symbolic links,
+//! `..` and races never lead outside of it.
 //!
-//! What openat2(2) does with `RESOLVE_IN_ROOT`, on every kernel: component by component, each opened with `O_PATH | O_NOFOLLOW` from the
-//! descriptor of the one before, and `..` by going back to the descriptor that led here. FIFOs and devices are never opened for real.
+//! What openat2(2) does with `RESOLVE_IN_ROOT`, on every kernel: component by component, each
+//! opened with `O_PATH | O_NOFOLLOW` from the descriptor of the one before, and `..` by going back
+//! to the descriptor that led here. FIFOs and devices are never opened for real.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -34,8 +36,8 @@ pub enum Resolved {
 /// Resolves `path`, absolute or not, with `root` as both `/` and working directory.
 ///
 /// # Errors
-/// What the kernel says of a component, `ELOOP` for too many links or a magic link of a procfs inside the tree (which would lead out), `ENOENT` for
-/// `..` behind something that is missing.
+/// What the kernel says of a component, `ELOOP` for too many links or a magic link of a procfs
+/// inside the tree (which would lead out), `ENOENT` for `..` behind something that is missing.
 pub fn resolve(root: BorrowedFd, path: &Path) -> Result<Resolved, Errno> {
     let mut ahead: VecDeque<(OsString, bool)> = VecDeque::new();
     push_front(&mut ahead, path, false);
@@ -51,12 +53,18 @@ pub fn resolve(root: BorrowedFd, path: &Path) -> Result<Resolved, Errno> {
             Ok(next) => next,
             Err(Errno::ENOENT) => {
                 let through_link = from_link || ahead.iter().any(|(_, from_link)| *from_link);
-                let rest: Vec<OsString> = std::iter::once(name).chain(ahead.into_iter().map(|(name, _)| name)).collect();
+                let rest: Vec<OsString> = std::iter::once(name)
+                    .chain(ahead.into_iter().map(|(name, _)| name))
+                    .collect();
                 if rest.iter().any(|name| name == "..") {
                     return Err(Errno::ENOENT);
                 }
                 let parent = here.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-                return Ok(Resolved::Missing { parent, rest, through_link });
+                return Ok(Resolved::Missing {
+                    parent,
+                    rest,
+                    through_link,
+                });
             }
             Err(errno) => return Err(errno),
         };
@@ -87,7 +95,12 @@ pub fn kind(status: &FileStat) -> SFlag {
 }
 
 fn open_component(dir: BorrowedFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    openat(dir, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+    openat(
+        dir,
+        name,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 fn push_front(ahead: &mut VecDeque<(OsString, bool)>, path: &Path, from_link: bool) {

@@ -1,7 +1,9 @@
-//! A directory as the command's `/`: mount namespace, `/proc`, `/sys`, `/dev`, name resolution, binds, pivot_root.
+//! A directory as the command's `/`: mount namespace, `/proc`, `/sys`, `/dev`, name resolution,
+//! binds, pivot_root.
 //!
-//! The directory is untrusted. Every place inside it is found by [`resolve`] and mounted on by descriptor, so that no
-//! mount lands outside of it; and all of it happens in a mount namespace that nobody else sees.
+//! The directory is untrusted. Every place inside it is found by [`resolve`] and mounted on by
+//! descriptor, so that no mount lands outside of it; and all of it happens in a mount namespace
+//! that nobody else sees.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -75,21 +77,37 @@ impl Root {
     #[inline(never)]
     pub fn open(path: &Path, binds: &[Bind]) -> Result<Root, Failure> {
         let named = || format!("root directory {}", shown(path));
-        let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()).map_err(|errno| Failure::errno(named(), errno))?;
+        let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty())
+            .map_err(|errno| Failure::errno(named(), errno))?;
         if let Err(errno) = fstatat(&dir, "./.", AtFlags::empty()) {
             return Err(Failure::errno(named(), errno).hint("it cannot be searched: chmod u+x it"));
         }
-        if fstat(&dir).map(|status| status.st_ino) != stat(&by_descriptor(dir.as_fd())).map(|status| status.st_ino) {
-            return Err(Failure::new("--root needs /proc, which is not mounted here").hint("mount it"));
+        if fstat(&dir).map(|status| status.st_ino)
+            != stat(&by_descriptor(dir.as_fd())).map(|status| status.st_ino)
+        {
+            return Err(
+                Failure::new("--root needs /proc, which is not mounted here").hint("mount it"),
+            );
         }
         let present = is_present_root(&dir);
         let starting = if present { None } else { starting(dir.as_fd()) };
-        let mut root = Root { path: path.to_owned(), dir, present, _starting: starting, mounts: Vec::new(), copies: Vec::new() };
+        let mut root = Root {
+            path: path.to_owned(),
+            dir,
+            present,
+            _starting: starting,
+            mounts: Vec::new(),
+            copies: Vec::new(),
+        };
         for bind in binds {
             root.add_bind(bind)?;
         }
-        // `/` itself has all it needs; but what is made in it must be watched from a mount (see `watched`).
-        let makes = root.mounts.iter().any(|mount| matches!(mount.place, Resolved::Missing { .. }));
+        // `/` itself has all it needs; but what is made in it must be watched from a mount (see
+        // `watched`).
+        let makes = root
+            .mounts
+            .iter()
+            .any(|mount| matches!(mount.place, Resolved::Missing { .. }));
         let system: &[&str] = match (present, makes) {
             (false, _) => &["proc", "sys", "dev"],
             (true, true) => &["sys"], // not /proc, through whose descriptors all mounts go
@@ -111,44 +129,96 @@ impl Root {
         Ok(root)
     }
 
-    /// One of the host's own trees. A symbolic link in its place is refused: whatever it names would be covered.
+    /// One of the host's own trees. A symbolic link in its place is refused: whatever it names
+    /// would be covered.
     fn add_system(&mut self, name: &str) -> Result<(), Failure> {
         let target = Path::new("/").join(name);
-        let Ok(opened) = open(&target, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()) else { return Ok(()) };
-        let place = match openat(&self.dir, name, PATH_ONLY | OFlag::O_NOFOLLOW, Mode::empty()) {
-            Ok(place) if fstat(&place).is_ok_and(|status| kind(&status) == SFlag::S_IFDIR) => Resolved::Found(place),
+        let Ok(opened) = open(&target, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()) else {
+            return Ok(());
+        };
+        let place = match openat(
+            &self.dir,
+            name,
+            PATH_ONLY | OFlag::O_NOFOLLOW,
+            Mode::empty(),
+        ) {
+            Ok(place) if fstat(&place).is_ok_and(|status| kind(&status) == SFlag::S_IFDIR) => {
+                Resolved::Found(place)
+            }
             Ok(_) => {
                 let message = format!("{} is not a directory", shown(self.path.join(name)));
-                return Err(Failure::new(message).hint("the host's would be mounted there: remove it, or make it a directory"));
+                return Err(Failure::new(message)
+                    .hint("the host's would be mounted there: remove it, or make it a directory"));
             }
             Err(Errno::ENOENT) => {
-                let parent = self.dir.try_clone().map_err(|_| Failure::errno("cannot duplicate a descriptor", Errno::EMFILE))?;
-                Resolved::Missing { parent, rest: vec![name.into()], through_link: false }
+                let parent = self
+                    .dir
+                    .try_clone()
+                    .map_err(|_| Failure::errno("cannot duplicate a descriptor", Errno::EMFILE))?;
+                Resolved::Missing {
+                    parent,
+                    rest: vec![name.into()],
+                    through_link: false,
+                }
             }
             Err(errno) => return Err(Failure::errno(shown(self.path.join(name)), errno)),
         };
-        self.mounts.push(Mount { source: target.clone(), opened, target, place, is_dir: true, read_only: false, optional: true });
+        self.mounts.push(Mount {
+            source: target.clone(),
+            opened,
+            target,
+            place,
+            is_dir: true,
+            read_only: false,
+            optional: true,
+        });
         Ok(())
     }
 
     fn add_bind(&mut self, bind: &Bind) -> Result<(), Failure> {
-        let opened = open(&bind.source, PATH_ONLY, Mode::empty())
-            .map_err(|errno| Failure::errno(format!("bind source {}", shown(&bind.source)), errno))?;
+        let opened = open(&bind.source, PATH_ONLY, Mode::empty()).map_err(|errno| {
+            Failure::errno(format!("bind source {}", shown(&bind.source)), errno)
+        })?;
         let is_dir = fstat(&opened).is_ok_and(|status| kind(&status) == SFlag::S_IFDIR);
-        let named = || format!("bind target {} in {}", shown(&bind.target), shown(&self.path));
-        let place = resolve(self.dir.as_fd(), &bind.target).map_err(|errno| Failure::errno(named(), errno))?;
+        let named = || {
+            format!(
+                "bind target {} in {}",
+                shown(&bind.target),
+                shown(&self.path)
+            )
+        };
+        let place = resolve(self.dir.as_fd(), &bind.target)
+            .map_err(|errno| Failure::errno(named(), errno))?;
         match &place {
             // Inside, `/` would stay what is below the mount.
             Resolved::Found(place) if is_same(&self.dir, place) => {
-                return Err(Failure::new(format!("{}: it is the root directory itself", named())).hint("give the source to --root"));
+                return Err(
+                    Failure::new(format!("{}: it is the root directory itself", named()))
+                        .hint("give the source to --root"),
+                );
             }
-            Resolved::Missing { through_link: true, .. } => {
-                return Err(Failure::new(format!("{}: a symbolic link on the way leads to nothing inside", named()))
-                    .hint("name a target inside the root directory"));
+            Resolved::Missing {
+                through_link: true, ..
+            } => {
+                return Err(Failure::new(format!(
+                    "{}: a symbolic link on the way leads to nothing inside",
+                    named()
+                ))
+                .hint("name a target inside the root directory"));
             }
-            Resolved::Found(place) if fstat(place).is_ok_and(|status| (kind(&status) == SFlag::S_IFDIR) != is_dir) => {
-                let (from, to) = if is_dir { ("a directory", "a file") } else { ("a file", "a directory") };
-                return Err(Failure::new(format!("{}: the source is {from}, the target {to}", named())).hint("both must be of one kind"));
+            Resolved::Found(place)
+                if fstat(place).is_ok_and(|status| (kind(&status) == SFlag::S_IFDIR) != is_dir) =>
+            {
+                let (from, to) = if is_dir {
+                    ("a directory", "a file")
+                } else {
+                    ("a file", "a directory")
+                };
+                return Err(Failure::new(format!(
+                    "{}: the source is {from}, the target {to}",
+                    named()
+                ))
+                .hint("both must be of one kind"));
             }
             _ => {}
         }
@@ -164,20 +234,30 @@ impl Root {
         Ok(())
     }
 
-    /// stat(2) of `path` as the command will see it, as far as that can be told before anything is mounted.
+    /// stat(2) of `path` as the command will see it, as far as that can be told before anything is
+    /// mounted.
     ///
     /// # Errors
     /// stat(2)'s; `EAGAIN` if it cannot be told.
     pub fn stat(&self, path: &Path) -> Result<FileStat, Errno> {
         let path = Path::new("/").join(path);
         let below = |mount: &Mount| path.strip_prefix(&mount.target).ok().map(Path::to_owned);
-        if let Some((mount, rest)) = self.mounts.iter().rev().find_map(|mount| Some((mount, below(mount)?))) {
+        if let Some((mount, rest)) = self
+            .mounts
+            .iter()
+            .rev()
+            .find_map(|mount| Some((mount, below(mount)?)))
+        {
             if rest.as_os_str().is_empty() {
                 return fstat(&mount.opened);
             }
-            // A symbolic link there may lead out of what is mounted, and back into the root directory.
+            // A symbolic link there may lead out of what is mounted, and back into the root
+            // directory.
             let is_plain = |status: &FileStat| kind(status) != SFlag::S_IFLNK;
-            return fstatat(&mount.opened, &rest, AtFlags::AT_SYMLINK_NOFOLLOW).ok().filter(is_plain).ok_or(Errno::EAGAIN);
+            return fstatat(&mount.opened, &rest, AtFlags::AT_SYMLINK_NOFOLLOW)
+                .ok()
+                .filter(is_plain)
+                .ok_or(Errno::EAGAIN);
         }
         match found(self.dir.as_fd(), &path).and_then(fstat) {
             // A link may lead below a bind.
@@ -198,14 +278,20 @@ impl Root {
         }
     }
 
-    /// Makes the directories and files that are missing but wanted, and returns what was made. `say` hears of what was left out.
+    /// Makes the directories and files that are missing but wanted, and returns what was made.
+    /// `say` hears of what was left out.
     ///
     /// # Errors
     /// [`Failure`] if a bind's target cannot be made; nothing is left then.
     #[inline(never)]
     pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
-        let made = if self.present { Ok(Made::default()) } else { Made::inside(self.dir.as_fd()) };
-        let mut made = made.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
+        let made = if self.present {
+            Ok(Made::default())
+        } else {
+            Made::inside(self.dir.as_fd())
+        };
+        let mut made =
+            made.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
             if matches!(mount.place, Resolved::Missing { .. }) {
@@ -220,7 +306,12 @@ impl Root {
                         ));
                         continue;
                     }
-                    Err(errno) => return Err(Failure::errno(format!("cannot make the bind target {}", shown(&mount.target)), errno)),
+                    Err(errno) => {
+                        return Err(Failure::errno(
+                            format!("cannot make the bind target {}", shown(&mount.target)),
+                            errno,
+                        ));
+                    }
                 }
             }
             kept.push(mount);
@@ -228,18 +319,31 @@ impl Root {
         self.mounts = kept;
         // Without a directory to mount on there is nothing to watch them from (see `watched`).
         let watchable = self.mounts.iter().any(|mount| mount.is_dir);
-        for (name, contents) in std::mem::take(&mut self.copies).into_iter().filter(|_| watchable) {
-            // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only if there is none.
+        for (name, contents) in std::mem::take(&mut self.copies)
+            .into_iter()
+            .filter(|_| watchable)
+        {
+            // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only
+            // if there is none.
             let if_missing = name != "/etc/hosts";
-            if let Err(errno) = copy(&mut made, self.dir.as_fd(), Path::new(name), &contents, if_missing) {
-                say(format_args!("{name} stays as it is inside ({})", errno.desc()));
+            if let Err(errno) = copy(
+                &mut made,
+                self.dir.as_fd(),
+                Path::new(name),
+                &contents,
+                if_missing,
+            ) {
+                say(format_args!(
+                    "{name} stays as it is inside ({})",
+                    errno.desc()
+                ));
             }
         }
         Ok(made)
     }
 
-    /// Makes the directory `/`, in a mount namespace of the process's own. `guard` watches what was made, if anything was. Call it in the user
-    /// namespace. The working directory is then `/`.
+    /// Makes the directory `/`, in a mount namespace of the process's own. `guard` watches what was
+    /// made, if anything was. Call it in the user namespace. The working directory is then `/`.
     ///
     /// # Errors
     /// [`Failure`]; the process is good for nothing but saying so.
@@ -249,83 +353,147 @@ impl Root {
             let hint = "mounting needs CAP_SYS_ADMIN, which --userns=auto brings where user namespaces are allowed";
             Failure::errno("cannot make a mount namespace", errno).hint(hint)
         })?;
-        // In either direction. Any directory does for the second argument; without this one nothing can be mounted anyway.
-        set_propagation(MsFlags::MS_PRIVATE, Path::new("/proc")).map_err(|errno| Failure::errno("cannot make mounts private", errno))?;
+        // In either direction. Any directory does for the second argument; without this one nothing
+        // can be mounted anyway.
+        set_propagation(MsFlags::MS_PRIVATE, Path::new("/proc"))
+            .map_err(|errno| Failure::errno("cannot make mounts private", errno))?;
         let mut mounts = self.mounts;
         // All before the first is mounted: it may cover another's source.
-        for Mount { source, opened, target, .. } in &mut mounts {
-            *opened = reopen(source, opened).map_err(|errno| Failure::errno(format!("cannot mount {}", shown(target)), errno))?;
+        for Mount {
+            source,
+            opened,
+            target,
+            ..
+        } in &mut mounts
+        {
+            *opened = reopen(source, opened).map_err(|errno| {
+                Failure::errno(format!("cannot mount {}", shown(target)), errno)
+            })?;
         }
-        let new = if self.present { reopen(Path::new("/"), &self.dir) } else { bind_on_itself(&self.path, &self.dir) };
-        let new = new.map_err(|errno| Failure::errno(format!("root directory {}", shown(&self.path)), errno))?;
+        let new = if self.present {
+            reopen(Path::new("/"), &self.dir)
+        } else {
+            bind_on_itself(&self.path, &self.dir)
+        };
+        let new = new.map_err(|errno| {
+            Failure::errno(format!("root directory {}", shown(&self.path)), errno)
+        })?;
         let mut guard = guard;
-        for Mount { opened, target, read_only, is_dir, .. } in mounts {
+        for Mount {
+            opened,
+            target,
+            read_only,
+            is_dir,
+            ..
+        } in mounts
+        {
             let mounted = found(new.as_fd(), &target).and_then(|mut place| {
                 if let Some(guard) = guard.take_if(|_| is_dir) {
                     place = watched(new.as_fd(), &target, &place, guard)?;
                 }
                 bind(opened.as_fd(), place.as_fd())
             });
-            mounted.map_err(|errno| Failure::errno(format!("cannot mount {}", shown(&target)), errno))?;
+            mounted.map_err(|errno| {
+                Failure::errno(format!("cannot mount {}", shown(&target)), errno)
+            })?;
             if read_only {
-                make_read_only(new.as_fd(), &target)
-                    .map_err(|errno| Failure::errno(format!("cannot make {} read-only", shown(&target)), errno))?;
+                make_read_only(new.as_fd(), &target).map_err(|errno| {
+                    Failure::errno(format!("cannot make {} read-only", shown(&target)), errno)
+                })?;
             }
         }
         if guard.is_some() {
             let hint = "make the directories proc, sys and dev in it, or bind some directory";
-            return Err(Failure::new(format!("{} takes no mount but files", shown(&self.path))).hint(hint));
+            return Err(
+                Failure::new(format!("{} takes no mount but files", shown(&self.path))).hint(hint),
+            );
         }
         if self.present {
             return chdir("/").map_err(|errno| Failure::errno("cannot change to /", errno));
         }
-        fchdir(&new)
-            .and_then(|()| become_slash())
-            .map_err(|errno| Failure::errno(format!("cannot make {} the root directory", shown(&self.path)), errno))
+        fchdir(&new).and_then(|()| become_slash()).map_err(|errno| {
+            Failure::errno(
+                format!("cannot make {} the root directory", shown(&self.path)),
+                errno,
+            )
+        })
     }
 }
 
-/// Whether `dir` is the process's own root directory, not the same one mounted in another place, with other things mounted in it or read-only.
+/// Whether `dir` is the process's own root directory, not the same one mounted in another place,
+/// with other things mounted in it or read-only.
 fn is_present_root(dir: &OwnedFd) -> bool {
     let mount_id = |fd: &OwnedFd| {
         let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
-        info.lines().find_map(|line| line.strip_prefix("mnt_id:").map(|id| id.trim().to_owned()))
+        info.lines()
+            .find_map(|line| line.strip_prefix("mnt_id:").map(|id| id.trim().to_owned()))
     };
-    open("/", PATH_ONLY, Mode::empty()).is_ok_and(|slash| is_same(&slash, dir) && mount_id(&slash) == mount_id(dir))
+    open("/", PATH_ONLY, Mode::empty())
+        .is_ok_and(|slash| is_same(&slash, dir) && mount_id(&slash) == mount_id(dir))
 }
 
-/// Makes what is missing of `target` by now: another mount's target, or another zroot, may have brought a part of it.
-fn make_target(made: &mut Made, root: BorrowedFd, target: &Path, is_dir: bool) -> Result<OwnedFd, Errno> {
+/// Makes what is missing of `target` by now: another mount's target, or another zroot, may have
+/// brought a part of it.
+fn make_target(
+    made: &mut Made,
+    root: BorrowedFd,
+    target: &Path,
+    is_dir: bool,
+) -> Result<OwnedFd, Errno> {
     loop {
         match resolve(root, target)? {
             Resolved::Found(place) => return Ok(place),
-            Resolved::Missing { through_link: true, .. } => return Err(Errno::ELOOP), // there was none before
-            Resolved::Missing { parent, rest, .. } => match make(made, parent.as_fd(), &rest, is_dir) {
-                Err(Errno::EEXIST) => {}
-                result => return result,
-            },
+            Resolved::Missing {
+                through_link: true, ..
+            } => return Err(Errno::ELOOP), // there was none before
+            Resolved::Missing { parent, rest, .. } => {
+                match make(made, parent.as_fd(), &rest, is_dir) {
+                    Err(Errno::EEXIST) => {}
+                    result => return result,
+                }
+            }
         }
     }
 }
 
 /// Makes `rest` below `parent`: directories, the last one a file unless `is_dir`.
-fn make(made: &mut Made, parent: BorrowedFd, rest: &[OsString], is_dir: bool) -> Result<OwnedFd, Errno> {
+fn make(
+    made: &mut Made,
+    parent: BorrowedFd,
+    rest: &[OsString],
+    is_dir: bool,
+) -> Result<OwnedFd, Errno> {
     let mut here: Option<OwnedFd> = None;
     for (i, name) in rest.iter().enumerate() {
         let at = here.as_ref().map_or(parent, AsFd::as_fd);
-        here = Some(if is_dir || i + 1 < rest.len() { made.dir(at, name)? } else { made.file(at, name, b"")? });
+        here = Some(if is_dir || i + 1 < rest.len() {
+            made.dir(at, name)?
+        } else {
+            made.file(at, name, b"")?
+        });
     }
     here.ok_or(Errno::ENOENT)
 }
 
-/// Puts `contents` at `path` inside if there is nothing or an empty file. A file that says something is the tree's own and stays. Not a mount: scripts
-/// replace these files by rename, which a mount point refuses (fs/namei.c, `vfs_rename`: EBUSY).
-fn copy(made: &mut Made, root: BorrowedFd, path: &Path, contents: &[u8], if_missing: bool) -> Result<(), Errno> {
+/// Puts `contents` at `path` inside if there is nothing or an empty file. A file that says
+/// something is the tree's own and stays. Not a mount: scripts replace these files by rename, which
+/// a mount point refuses (fs/namei.c, `vfs_rename`: EBUSY).
+fn copy(
+    made: &mut Made,
+    root: BorrowedFd,
+    path: &Path,
+    contents: &[u8],
+    if_missing: bool,
+) -> Result<(), Errno> {
     match resolve(root, path)? {
         Resolved::Missing { .. } if !if_missing => Ok(()),
         Resolved::Missing { parent, rest, .. } => {
             let (name, dirs) = rest.split_last().ok_or(Errno::ENOENT)?;
-            let dir = if dirs.is_empty() { parent } else { make(made, parent.as_fd(), dirs, true)? };
+            let dir = if dirs.is_empty() {
+                parent
+            } else {
+                make(made, parent.as_fd(), dirs, true)?
+            };
             made.file(dir.as_fd(), name, contents).map(drop)
         }
         Resolved::Found(file) => {
@@ -334,8 +502,13 @@ fn copy(made: &mut Made, root: BorrowedFd, path: &Path, contents: &[u8], if_miss
                 return Ok(());
             }
             // Its own directory is the one whose entry has this inode.
-            let (dir, name) = (path.parent().unwrap_or(Path::new("/")), path.file_name().unwrap_or(OsStr::new("")));
-            let Resolved::Found(dir) = resolve(root, dir)? else { return Err(Errno::ENOENT) };
+            let (dir, name) = (
+                path.parent().unwrap_or(Path::new("/")),
+                path.file_name().unwrap_or(OsStr::new("")),
+            );
+            let Resolved::Found(dir) = resolve(root, dir)? else {
+                return Err(Errno::ENOENT);
+            };
             let entry = fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
             if (entry.st_dev, entry.st_ino) != (status.st_dev, status.st_ino) {
                 return Err(Errno::ELOOP); // an empty file behind a link: not worth following back
@@ -345,11 +518,16 @@ fn copy(made: &mut Made, root: BorrowedFd, path: &Path, contents: &[u8], if_miss
     }
 }
 
-/// `path` opened again, in the new mount namespace: descriptors from before name mounts of the old one, which the kernel does not bind
-/// (fs/namespace.c, `check_mnt`). `ESTALE` if it has become something else than `old`.
+/// `path` opened again, in the new mount namespace: descriptors from before name mounts of the old
+/// one, which the kernel does not bind (fs/namespace.c, `check_mnt`). `ESTALE` if it has become
+/// something else than `old`.
 fn reopen(path: &Path, old: &OwnedFd) -> Result<OwnedFd, Errno> {
     let new = open(path, PATH_ONLY, Mode::empty())?;
-    if is_same(old, &new) { Ok(new) } else { Err(Errno::ESTALE) }
+    if is_same(old, &new) {
+        Ok(new)
+    } else {
+        Err(Errno::ESTALE)
+    }
 }
 
 fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
@@ -361,9 +539,13 @@ fn is_same(one: &OwnedFd, other: &OwnedFd) -> bool {
 fn bind_on_itself(path: &Path, old: &OwnedFd) -> Result<OwnedFd, Errno> {
     let below = reopen(path, old)?;
     bind(below.as_fd(), below.as_fd())?;
-    // The working directory stays below what is mounted on it; its name leads there (fs/namei.c, handle_dots).
+    // The working directory stays below what is mounted on it; its name leads there (fs/namei.c,
+    // handle_dots).
     if path.components().all(|part| part == Component::CurDir) {
-        return reopen(&Path::new("..").join(getcwd()?.file_name().unwrap_or_default()), old);
+        return reopen(
+            &Path::new("..").join(getcwd()?.file_name().unwrap_or_default()),
+            old,
+        );
     }
     reopen(path, old)
 }
@@ -376,33 +558,66 @@ fn found(new: BorrowedFd, target: &Path) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// Mounts an empty tmpfs on `place`, has `guard` watch it, and returns its root, to be covered by the mount that is wanted there.
-fn watched(new: BorrowedFd, target: &Path, place: &OwnedFd, guard: &Guard) -> Result<OwnedFd, Errno> {
+/// Mounts an empty tmpfs on `place`, has `guard` watch it, and returns its root, to be covered by
+/// the mount that is wanted there.
+fn watched(
+    new: BorrowedFd,
+    target: &Path,
+    place: &OwnedFd,
+    guard: &Guard,
+) -> Result<OwnedFd, Errno> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("tmpfs"), &by_descriptor(place.as_fd()), Some("tmpfs"), flags, Some("size=4k,mode=755"))?;
+    mount(
+        Some("tmpfs"),
+        &by_descriptor(place.as_fd()),
+        Some("tmpfs"),
+        flags,
+        Some("size=4k,mode=755"),
+    )?;
     let tmpfs = found(new, target)?;
     guard.arm(tmpfs.as_fd())?;
     Ok(tmpfs)
 }
 
-/// Recursive: what is mounted below the source is locked to it in a user's mount namespace (fs/namespace.c, `has_locked_children`).
+/// Recursive: what is mounted below the source is locked to it in a user's mount namespace
+/// (fs/namespace.c, `has_locked_children`).
 fn bind(source: BorrowedFd, place: BorrowedFd) -> Result<(), Errno> {
-    mount(Some(&by_descriptor(source)), &by_descriptor(place), None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
+    mount(
+        Some(&by_descriptor(source)),
+        &by_descriptor(place),
+        None::<&str>,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        None::<&str>,
+    )
 }
 
 /// Makes the mount at `target`, and what is mounted below it, read-only.
 #[allow(unsafe_code)] // mount_setattr(2): no crate has a safe call
 fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
     let place = found(new, target)?;
-    let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attr = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_RDONLY,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
     let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-    // SAFETY: the path is an empty C string, and `attr` outlives the call, which reads its size of bytes from it.
+    // SAFETY: the path is an empty C string, and `attr` outlives the call, which reads its size of
+    // bytes from it.
     let ret = unsafe {
-        libc::syscall(libc::SYS_mount_setattr, place.as_raw_fd(), c"".as_ptr(), flags, &raw const attr, size_of::<libc::mount_attr>())
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            place.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            &raw const attr,
+            size_of::<libc::mount_attr>(),
+        )
     };
     match Errno::result(ret) {
-        // Before 5.12: this mount alone, with the flags that are locked to it (fs/namespace.c, can_change_locked_flags).
-        // MS_RELATIME is not among them: it is what a mount has unless told otherwise, and keeps if told nothing (path_mount).
+        // Before 5.12: this mount alone, with the flags that are locked to it (fs/namespace.c,
+        // can_change_locked_flags). MS_RELATIME is not among them: it is what a mount has unless
+        // told otherwise, and keeps if told nothing (path_mount).
         Err(Errno::ENOSYS) => {
             let present = fstatvfs(&place)?.flags();
             let locked = [
@@ -412,7 +627,10 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
                 (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
                 (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
             ];
-            let locked = locked.iter().filter(|(flag, _)| present.contains(*flag)).fold(MsFlags::empty(), |all, (_, flag)| all | *flag);
+            let locked = locked
+                .iter()
+                .filter(|(flag, _)| present.contains(*flag))
+                .fold(MsFlags::empty(), |all, (_, flag)| all | *flag);
             let path = by_descriptor(place.as_fd());
             // Others below it would stay writable, and that would be a lie.
             let here = readlink(&path)?;
@@ -425,7 +643,13 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
             {
                 return Err(Errno::ENOSYS);
             }
-            mount(None::<&str>, &path, None::<&str>, MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | locked, None::<&str>)
+            mount(
+                None::<&str>,
+                &path,
+                None::<&str>,
+                MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | locked,
+                None::<&str>,
+            )
         }
         result => result.map(drop),
     }
@@ -433,15 +657,25 @@ fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
 
 /// A path as mountinfo has it (fs/proc_namespace.c, `show_mountinfo`).
 fn escaped(path: &[u8]) -> Vec<u8> {
-    path.iter().flat_map(|byte| if b" \t\n\\".contains(byte) { format!("\\{byte:03o}").into_bytes() } else { vec![*byte] }).collect()
+    path.iter()
+        .flat_map(|byte| {
+            if b" \t\n\\".contains(byte) {
+                format!("\\{byte:03o}").into_bytes()
+            } else {
+                vec![*byte]
+            }
+        })
+        .collect()
 }
 
 /// Makes the working directory, the root of a mount, `/`, and lets the old one go.
 fn become_slash() -> Result<(), Errno> {
     match pivot_root(".", ".") {
-        // The old root is now mounted on top of the new one, where `.` leads to (pivot_root(2), NOTES).
+        // The old root is now mounted on top of the new one, where `.` leads to (pivot_root(2),
+        // NOTES).
         Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The old root is no mount (in a chroot), or the initial ramfs, which cannot be moved (fs/namespace.c, pivot_root).
+        // The old root is no mount (in a chroot), or the initial ramfs, which cannot be moved
+        // (fs/namespace.c, pivot_root).
         Err(Errno::EINVAL) => {
             mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
             chroot(".")?;

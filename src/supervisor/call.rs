@@ -12,7 +12,8 @@ pub struct Call {
     pub id: u64,
     /// The calling thread, in the supervisor's PID namespace.
     pub tid: i32,
-    /// Through which ABI the call was made. Not always that of the program: a 64-bit process can use `int 0x80`.
+    /// Through which ABI the call was made. Not always that of the program: a 64-bit process can
+    /// use `int 0x80`.
     pub abi: Abi,
     /// Which call.
     pub sysno: Sysno,
@@ -25,7 +26,13 @@ impl Call {
     pub fn decode(notif: &seccomp_notif) -> Option<Call> {
         let nr = u32::from_ne_bytes(notif.data.nr.to_ne_bytes());
         let abi = Abi::of(notif.data.arch, nr)?;
-        Some(Call { id: notif.id, tid: notif.pid.try_into().ok()?, abi, sysno: Sysno::of(abi, nr)?, args: notif.data.args })
+        Some(Call {
+            id: notif.id,
+            tid: notif.pid.try_into().ok()?,
+            abi,
+            sysno: Sysno::of(abi, nr)?,
+            args: notif.data.args,
+        })
     }
 
     /// Argument `i` as an `unsigned int`.
@@ -49,11 +56,15 @@ impl Call {
     /// Argument `i` as a `long`.
     #[must_use]
     pub const fn long(&self, i: usize) -> u64 {
-        if self.abi.long_is_64bit() { self.args[i] } else { self.word(i) as u64 }
+        if self.abi.long_is_64bit() {
+            self.args[i]
+        } else {
+            self.word(i) as u64
+        }
     }
 
-    /// Argument `i` as a uid or gid, where -1 says "leave alone". The old calls of some ABIs take 16 bits, and have a -1 of their own
-    /// (include/linux/highuid.h, `low2highuid`).
+    /// Argument `i` as a uid or gid, where -1 says "leave alone". The old calls of some ABIs take
+    /// 16 bits, and have a -1 of their own (include/linux/highuid.h, `low2highuid`).
     #[must_use]
     pub const fn owner(&self, i: usize) -> u32 {
         let id = self.word(i);
@@ -66,12 +77,14 @@ impl Call {
         }
     }
 
-    /// Whether this is one of the calls that take and give ids of 16 bits: on ABIs that have them, those with a twin whose name ends in 32.
+    /// Whether this is one of the calls that take and give ids of 16 bits: on ABIs that have them,
+    /// those with a twin whose name ends in 32.
     #[must_use]
     pub const fn has_16bit_ids(&self) -> bool {
         use Sysno::{
-            chown, fchown, getegid, geteuid, getgid, getgroups, getresgid, getresuid, getuid, lchown, setfsgid, setfsuid, setgid,
-            setgroups, setregid, setresgid, setresuid, setreuid, setuid,
+            chown, fchown, getegid, geteuid, getgid, getgroups, getresgid, getresuid, getuid,
+            lchown, setfsgid, setfsuid, setgid, setgroups, setregid, setresgid, setresuid,
+            setreuid, setuid,
         };
         self.abi.has_16bit_ids()
             && matches!(

@@ -1,14 +1,17 @@
-//! A task's credentials as the kernel has them, for a process that appears to be root where every id is mapped: credentials(7),
-//! capabilities(7). Pure: no system call is made. `tests/credentials.rs` compares every answer with the kernel's.
+//! A task's credentials as the kernel has them, for a process that appears to be root where every
+//! id is mapped: credentials(7), capabilities(7). Pure: no system call is made.
+//! `tests/credentials.rs` compares every answer with the kernel's.
 //!
-//! The rules are those of Linux 6.17 without security modules. Earlier kernels differ in three places, which are marked.
+//! The rules are those of Linux 6.17 without security modules. Earlier kernels differ in three
+//! places, which are marked.
 
 #![allow(clippy::missing_errors_doc)] // the manual pages have them
 
 use caps::Capability;
 use nix::errno::Errno;
 
-/// The highest capability there is, `CAP_LAST_CAP` in include/uapi/linux/capability.h (Linux 5.9 and later).
+/// The highest capability there is, `CAP_LAST_CAP` in include/uapi/linux/capability.h (Linux 5.9
+/// and later).
 pub const LAST_CAPABILITY: Capability = Capability::CAP_CHECKPOINT_RESTORE;
 
 /// The set of all capabilities.
@@ -65,7 +68,12 @@ impl Ids {
     /// All four the same.
     #[must_use]
     pub const fn all(id: u32) -> Ids {
-        Ids { real: id, effective: id, saved: id, filesystem: id }
+        Ids {
+            real: id,
+            effective: id,
+            saved: id,
+            filesystem: id,
+        }
     }
 
     /// setuid(2) or setgid(2): `__sys_setuid()`, `__sys_setgid()` in kernel/sys.c.
@@ -73,7 +81,11 @@ impl Ids {
         match id {
             NONE => Err(Errno::EINVAL),
             _ if privileged => Ok(Ids::all(id)),
-            _ if id == self.real || id == self.saved => Ok(Ids { effective: id, filesystem: id, ..self }),
+            _ if id == self.real || id == self.saved => Ok(Ids {
+                effective: id,
+                filesystem: id,
+                ..self
+            }),
             _ => Err(Errno::EPERM),
         }
     }
@@ -87,24 +99,56 @@ impl Ids {
         }
         let forget = real != NONE || ![NONE, self.real].contains(&effective);
         let (real, effective) = (or(real, self.real), or(effective, self.effective));
-        Ok(Ids { real, effective, saved: if forget { effective } else { self.saved }, filesystem: effective })
+        Ok(Ids {
+            real,
+            effective,
+            saved: if forget { effective } else { self.saved },
+            filesystem: effective,
+        })
     }
 
     /// setresuid(2) or setresgid(2): `__sys_setresuid()`, `__sys_setresgid()` in kernel/sys.c.
-    fn set_three(self, real: u32, effective: u32, saved: u32, privileged: bool) -> Result<Ids, Errno> {
+    fn set_three(
+        self,
+        real: u32,
+        effective: u32,
+        saved: u32,
+        privileged: bool,
+    ) -> Result<Ids, Errno> {
         let may_be = |id| [NONE, self.real, self.effective, self.saved].contains(&id);
         if !(privileged || [real, effective, saved].into_iter().all(may_be)) {
             return Err(Errno::EPERM);
         }
-        let new = Ids { real: or(real, self.real), effective: or(effective, self.effective), saved: or(saved, self.saved), ..self };
-        // Where there is nothing to do, the filesystem id stays what it is. Before Linux 6.3 (5.10.179) it became the effective id.
-        Ok(if new == self && effective == NONE { self } else { Ids { filesystem: new.effective, ..new } })
+        let new = Ids {
+            real: or(real, self.real),
+            effective: or(effective, self.effective),
+            saved: or(saved, self.saved),
+            ..self
+        };
+        // Where there is nothing to do, the filesystem id stays what it is. Before Linux 6.3
+        // (5.10.179) it became the effective id.
+        Ok(if new == self && effective == NONE {
+            self
+        } else {
+            Ids {
+                filesystem: new.effective,
+                ..new
+            }
+        })
     }
 
-    /// setfsuid(2) or setfsgid(2): `__sys_setfsuid()`, `__sys_setfsgid()` in kernel/sys.c. They tell nobody that they did nothing.
+    /// setfsuid(2) or setfsgid(2): `__sys_setfsuid()`, `__sys_setfsgid()` in kernel/sys.c. They
+    /// tell nobody that they did nothing.
     fn set_filesystem(self, id: u32, privileged: bool) -> Ids {
         let own = [self.real, self.effective, self.saved].contains(&id);
-        if id != NONE && (privileged || own) { Ids { filesystem: id, ..self } } else { self }
+        if id != NONE && (privileged || own) {
+            Ids {
+                filesystem: id,
+                ..self
+            }
+        } else {
+            self
+        }
     }
 
     /// Whether one of the three ids that count is root's.
@@ -118,8 +162,8 @@ fn or(id: u32, present: u32) -> u32 {
     if id == NONE { present } else { id }
 }
 
-/// Who a task is and what it may do: the part of `struct cred` in include/linux/cred.h that programs see. Sets of capabilities have bit N
-/// for capability N.
+/// Who a task is and what it may do: the part of `struct cred` in include/linux/cred.h that
+/// programs see. Sets of capabilities have bit N for capability N.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Credentials {
     /// The uids.
@@ -134,7 +178,8 @@ pub struct Credentials {
     pub effective: u64,
     /// The capabilities that a file may hand on over an execve.
     pub inheritable: u64,
-    /// The capabilities that survive execve without being root's; all of them are permitted and inheritable.
+    /// The capabilities that survive execve without being root's; all of them are permitted and
+    /// inheritable.
     pub ambient: u64,
     /// The capabilities that an execve may give.
     pub bounding: u64,
@@ -165,7 +210,8 @@ impl Credentials {
         self.effective & bit(capability) != 0
     }
 
-    /// Whether `gid` is one of the task's groups where files are concerned: `in_group_p()` in kernel/groups.c.
+    /// Whether `gid` is one of the task's groups where files are concerned: `in_group_p()` in
+    /// kernel/groups.c.
     #[must_use]
     pub fn is_in_group(&self, gid: u32) -> bool {
         gid == self.gid.filesystem || self.groups.binary_search(&gid).is_ok()
@@ -179,20 +225,30 @@ impl Credentials {
 
     /// setreuid(2); `u32::MAX` leaves an id alone.
     pub fn setreuid(&mut self, real: u32, effective: u32) -> Result<(), Errno> {
-        self.become_user(self.uid.set_two(real, effective, self.has(Capability::CAP_SETUID))?);
+        self.become_user(
+            self.uid
+                .set_two(real, effective, self.has(Capability::CAP_SETUID))?,
+        );
         Ok(())
     }
 
     /// setresuid(2); `u32::MAX` leaves an id alone.
     pub fn setresuid(&mut self, real: u32, effective: u32, saved: u32) -> Result<(), Errno> {
-        self.become_user(self.uid.set_three(real, effective, saved, self.has(Capability::CAP_SETUID))?);
+        self.become_user(self.uid.set_three(
+            real,
+            effective,
+            saved,
+            self.has(Capability::CAP_SETUID),
+        )?);
         Ok(())
     }
 
     /// setfsuid(2). Returns the id from before, whether or not it is another now.
     pub fn setfsuid(&mut self, uid: u32) -> u32 {
         let before = self.uid.filesystem;
-        self.uid = self.uid.set_filesystem(uid, self.has(Capability::CAP_SETUID));
+        self.uid = self
+            .uid
+            .set_filesystem(uid, self.has(Capability::CAP_SETUID));
         // cap_task_fix_setuid() in security/commoncap.c, LSM_SETID_FS.
         if !self.is_secure(securebits::NO_SETUID_FIXUP) {
             match (before, self.uid.filesystem) {
@@ -212,24 +268,31 @@ impl Credentials {
 
     /// setregid(2); `u32::MAX` leaves an id alone.
     pub fn setregid(&mut self, real: u32, effective: u32) -> Result<(), Errno> {
-        self.gid = self.gid.set_two(real, effective, self.has(Capability::CAP_SETGID))?;
+        self.gid = self
+            .gid
+            .set_two(real, effective, self.has(Capability::CAP_SETGID))?;
         Ok(())
     }
 
     /// setresgid(2); `u32::MAX` leaves an id alone.
     pub fn setresgid(&mut self, real: u32, effective: u32, saved: u32) -> Result<(), Errno> {
-        self.gid = self.gid.set_three(real, effective, saved, self.has(Capability::CAP_SETGID))?;
+        self.gid = self
+            .gid
+            .set_three(real, effective, saved, self.has(Capability::CAP_SETGID))?;
         Ok(())
     }
 
     /// setfsgid(2). Returns the id from before, whether or not it is another now.
     pub fn setfsgid(&mut self, gid: u32) -> u32 {
         let before = self.gid.filesystem;
-        self.gid = self.gid.set_filesystem(gid, self.has(Capability::CAP_SETGID));
+        self.gid = self
+            .gid
+            .set_filesystem(gid, self.has(Capability::CAP_SETGID));
         before
     }
 
-    /// setgroups(2): `setgroups()` in kernel/groups.c. The kernel refuses a caller without `CAP_SETGID` before it reads the list.
+    /// setgroups(2): `setgroups()` in kernel/groups.c. The kernel refuses a caller without
+    /// `CAP_SETGID` before it reads the list.
     pub fn setgroups(&mut self, mut groups: Vec<u32>) -> Result<(), Errno> {
         if !self.has(Capability::CAP_SETGID) {
             return Err(Errno::EPERM);
@@ -242,12 +305,19 @@ impl Credentials {
         Ok(())
     }
 
-    /// capset(2) on oneself: `mk_kernel_cap()` in kernel/capability.c, which ignores capabilities that do not exist, and `cap_capset()` in
-    /// security/commoncap.c.
-    pub fn capset(&mut self, effective: u64, permitted: u64, inheritable: u64) -> Result<(), Errno> {
-        let [effective, permitted, inheritable] = [effective, permitted, inheritable].map(|set| set & ALL_CAPABILITIES);
+    /// capset(2) on oneself: `mk_kernel_cap()` in kernel/capability.c, which ignores capabilities
+    /// that do not exist, and `cap_capset()` in security/commoncap.c.
+    pub fn capset(
+        &mut self,
+        effective: u64,
+        permitted: u64,
+        inheritable: u64,
+    ) -> Result<(), Errno> {
+        let [effective, permitted, inheritable] =
+            [effective, permitted, inheritable].map(|set| set & ALL_CAPABILITIES);
         let within = |set: u64, bounds: u64| set & !bounds == 0;
-        if !self.has(Capability::CAP_SETPCAP) && !within(inheritable, self.inheritable | self.permitted)
+        if !self.has(Capability::CAP_SETPCAP)
+            && !within(inheritable, self.inheritable | self.permitted)
             || !within(inheritable, self.inheritable | self.bounding)
             || !within(permitted, self.permitted)
             || !within(effective, permitted)
@@ -259,30 +329,38 @@ impl Credentials {
         Ok(())
     }
 
-    /// prctl(2) with `option` and its arguments as they are in the registers: `cap_task_prctl()` in security/commoncap.c. `None`: the option
-    /// is not about credentials.
+    /// prctl(2) with `option` and its arguments as they are in the registers: `cap_task_prctl()` in
+    /// security/commoncap.c. `None`: the option is not about credentials.
     pub fn prctl(&mut self, option: i32, args: [u64; 4]) -> Option<Result<u32, Errno>> {
         Some(match option {
             libc::PR_GET_KEEPCAPS => Ok(self.is_secure(securebits::KEEP_CAPS).into()),
             libc::PR_SET_KEEPCAPS => self.set_keep_caps(args[0]),
             libc::PR_GET_SECUREBITS => Ok(self.securebits),
             libc::PR_SET_SECUREBITS => self.set_securebits(args[0]),
-            libc::PR_CAPBSET_READ => capability_bit(args[0]).map(|bit| (self.bounding & bit != 0).into()),
+            libc::PR_CAPBSET_READ => {
+                capability_bit(args[0]).map(|bit| (self.bounding & bit != 0).into())
+            }
             libc::PR_CAPBSET_DROP => self.drop_from_bounding(args[0]),
             libc::PR_CAP_AMBIENT => self.ambient(args),
             _ => return None,
         })
     }
 
-    /// What execve(2) of a file without setuid bits and file capabilities does to them: `cap_bprm_creds_from_file()` in security/commoncap.c,
-    /// for a task that is not traced, shares its directories with nobody, and has not set `no_new_privs`.
+    /// What execve(2) of a file without setuid bits and file capabilities does to them:
+    /// `cap_bprm_creds_from_file()` in security/commoncap.c, for a task that is not traced, shares
+    /// its directories with nobody, and has not set `no_new_privs`.
     pub fn execve(&mut self) {
-        // handle_privileged_root(): a file without capabilities stands for one with all of them when root executes it.
+        // handle_privileged_root(): a file without capabilities stands for one with all of them
+        // when root executes it.
         let privileged = !self.is_secure(securebits::NOROOT);
         let root = privileged && self.uid.effective == 0;
-        let permitted = if root || privileged && self.uid.real == 0 { self.bounding | self.inheritable } else { 0 };
-        // An effective gid that is no group of the task's is taken for that of a setgid file. Before Linux 6.17 an effective id other than
-        // the real one was.
+        let permitted = if root || privileged && self.uid.real == 0 {
+            self.bounding | self.inheritable
+        } else {
+            0
+        };
+        // An effective gid that is no group of the task's is taken for that of a setgid file.
+        // Before Linux 6.17 an effective id other than the real one was.
         if !self.is_in_group(self.gid.effective) {
             self.ambient = 0;
         }
@@ -294,7 +372,8 @@ impl Credentials {
         }
     }
 
-    /// Sets the uids and has the capabilities follow: `cap_emulate_setxuid()` in security/commoncap.c.
+    /// Sets the uids and has the capabilities follow: `cap_emulate_setxuid()` in
+    /// security/commoncap.c.
     fn become_user(&mut self, new: Ids) {
         let old = std::mem::replace(&mut self.uid, new);
         if self.is_secure(securebits::NO_SETUID_FIXUP) {
@@ -336,8 +415,10 @@ impl Credentials {
         let (locks, changed) = (self.securebits & securebits::LOCKS, self.securebits ^ new);
         let is_locked = changed & (locks >> 1 | locks) != 0;
         let is_unknown = new & !(securebits::ALL | securebits::LOCKS) != 0;
-        // Before Linux 6.14 there were no unprivileged bits. To set what is set already needs the capability, too.
-        let is_free = changed != 0 && changed & !(securebits::UNPRIVILEGED | securebits::UNPRIVILEGED << 1) == 0;
+        // Before Linux 6.14 there were no unprivileged bits. To set what is set already needs the
+        // capability, too.
+        let is_free = changed != 0
+            && changed & !(securebits::UNPRIVILEGED | securebits::UNPRIVILEGED << 1) == 0;
         if is_locked || is_unknown || !is_free && !self.has(Capability::CAP_SETPCAP) {
             return Err(Errno::EPERM);
         }
@@ -367,7 +448,9 @@ impl Credentials {
             IS_SET => return Ok((self.ambient & capability_bit(number)? != 0).into()),
             RAISE => {
                 let bit = capability_bit(number)?;
-                if self.permitted & self.inheritable & bit == 0 || self.is_secure(securebits::NO_CAP_AMBIENT_RAISE) {
+                if self.permitted & self.inheritable & bit == 0
+                    || self.is_secure(securebits::NO_CAP_AMBIENT_RAISE)
+                {
                     return Err(Errno::EPERM);
                 }
                 self.ambient |= bit;
@@ -381,5 +464,9 @@ impl Credentials {
 
 /// The bit of the capability with this number, `cap_valid()` in include/uapi/linux/capability.h.
 fn capability_bit(number: u64) -> Result<u64, Errno> {
-    if number <= LAST_CAPABILITY as u64 { Ok(1 << number) } else { Err(Errno::EINVAL) }
+    if number <= LAST_CAPABILITY as u64 {
+        Ok(1 << number)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }

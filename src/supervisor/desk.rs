@@ -1,4 +1,5 @@
-//! The call in hand, where a supervisor's guard and its successor see it, so that the one can finish what the other began.
+//! The call in hand, where a supervisor's guard and its successor see it, so that the one can
+//! finish what the other began.
 
 #![allow(unsafe_code)] // mmap(2)
 
@@ -31,7 +32,8 @@ struct Page {
     is_retired: AtomicBool,
 }
 
-/// A value in memory that the processes forked from now on share. It is never given back: there are few in a process.
+/// A value in memory that the processes forked from now on share. It is never given back: there are
+/// few in a process.
 struct Shared<T>(NonNull<T>);
 
 impl<T> Clone for Shared<T> {
@@ -46,11 +48,20 @@ impl<T> Shared<T> {
     /// All zeroes.
     ///
     /// # Safety
-    /// They must be a value of `T`, and whatever forked processes may change at once must be atomic.
+    /// They must be a value of `T`, and whatever forked processes may change at once must be
+    /// atomic.
     unsafe fn zeroed() -> Result<Shared<T>, Errno> {
         let len = NonZeroUsize::new(size_of::<T>()).ok_or(Errno::EINVAL)?;
-        // SAFETY: a new mapping, which nothing else refers to. Its address is a multiple of any alignment.
-        let memory = unsafe { mmap_anonymous(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED)? };
+        // SAFETY: a new mapping, which nothing else refers to. Its address is a multiple of any
+        // alignment.
+        let memory = unsafe {
+            mmap_anonymous(
+                None,
+                len,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+            )?
+        };
         Ok(Shared(memory.cast()))
     }
 
@@ -78,8 +89,11 @@ impl Desk {
     /// # Errors
     /// mmap(2)'s.
     pub fn new() -> Result<Desk, Errno> {
-        // SAFETY: a page is integers. Those that are not atomic are the supervisor's while it lives.
-        Ok(Desk { page: unsafe { Shared::zeroed()? } })
+        // SAFETY: a page is integers. Those that are not atomic are the supervisor's while it
+        // lives.
+        Ok(Desk {
+            page: unsafe { Shared::zeroed()? },
+        })
     }
 
     fn page(&self) -> &Page {
@@ -92,7 +106,8 @@ impl Desk {
         page.is_answered.store(false, Ordering::Release);
         page.is_making.store(false, Ordering::Release);
         page.tries.store(0, Ordering::Release);
-        // SAFETY: only the supervisor, which holds the desk mutably, touches this field and the response while it lives.
+        // SAFETY: only the supervisor, which holds the desk mutably, touches this field and the
+        // response while it lives.
         unsafe { &mut self.page.get_mut().notification }
     }
 
@@ -128,7 +143,10 @@ impl Desk {
     /// What the call is to be answered with, if that is known.
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
-        self.page().is_answered.load(Ordering::Acquire).then(|| &self.page().response)
+        self.page()
+            .is_answered
+            .load(Ordering::Acquire)
+            .then(|| &self.page().response)
     }
 
     /// Says that the call is answered.
@@ -183,17 +201,27 @@ impl Seen {
     /// mmap(2)'s.
     pub fn new() -> Result<Seen, Errno> {
         // SAFETY: zero is a value, and it is atomic.
-        Ok(Seen { bits: unsafe { Shared::zeroed()? } })
+        Ok(Seen {
+            bits: unsafe { Shared::zeroed()? },
+        })
     }
 
     /// Adds a class.
     pub fn add(&self, class: Class) {
-        self.bits.get().fetch_or(ClassSet::EMPTY.with(class).bits().into(), Ordering::AcqRel);
+        self.bits
+            .get()
+            .fetch_or(ClassSet::EMPTY.with(class).bits().into(), Ordering::AcqRel);
     }
 
     /// What has been added.
     #[must_use]
     pub fn classes(&self) -> ClassSet {
-        ClassSet::from_bits(self.bits.get().load(Ordering::Acquire).try_into().unwrap_or_default())
+        ClassSet::from_bits(
+            self.bits
+                .get()
+                .load(Ordering::Acquire)
+                .try_into()
+                .unwrap_or_default(),
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! Ids, groups and capabilities as the target last set them: read its arguments, ask the model ([`credentials`](super::credentials)), remember.
+//! Ids, groups and capabilities as the target last set them: read its arguments, ask the model
+//! ([`credentials`](super::credentials)), remember.
 
 use caps::Capability;
 use nix::errno::Errno;
@@ -11,25 +12,38 @@ use crate::arch::Sysno;
 
 /// `NGROUPS_MAX`, include/uapi/linux/limits.h.
 const NGROUPS_MAX: i32 = 65536;
-/// `_LINUX_CAPABILITY_VERSION_1` to `_3`, include/uapi/linux/capability.h, and how many words of each set they have.
+/// `_LINUX_CAPABILITY_VERSION_1` to `_3`, include/uapi/linux/capability.h, and how many words of
+/// each set they have.
 const VERSIONS: [(u32, usize); 3] = [(0x1998_0330, 1), (0x2007_1026, 2), (0x2008_0522, 2)];
 
 /// Answers a call of the classes `identity`, `capability` and `getid`.
 pub fn answer(target: &Target, store: &mut Store) -> Answer {
     let call = target.call;
     match call.sysno {
-        Sysno::capget => capget(target, store).unwrap_or_else(|errno| unless_closed(target, errno, Answer::Real)),
+        Sysno::capget => {
+            capget(target, store).unwrap_or_else(|errno| unless_closed(target, errno, Answer::Real))
+        }
         Sysno::prctl => prctl(target, store),
         _ => match get(target, store) {
-            Some(result) => result.map_or_else(|errno| unless_closed(target, errno, Answer::Real), Answer::Value),
-            None => set(target, store).map_or_else(|errno| unless_closed(target, errno, Answer::Value(0)), Answer::Value),
+            Some(result) => result.map_or_else(
+                |errno| unless_closed(target, errno, Answer::Real),
+                Answer::Value,
+            ),
+            None => set(target, store).map_or_else(
+                |errno| unless_closed(target, errno, Answer::Value(0)),
+                Answer::Value,
+            ),
         },
     }
 }
 
 /// `errno`, or `instead` if the caller's memory is out of reach.
 fn unless_closed(target: &Target, errno: Errno, instead: Answer) -> Answer {
-    if target.is_closed.get() { instead } else { Answer::Error(errno) }
+    if target.is_closed.get() {
+        instead
+    } else {
+        Answer::Error(errno)
+    }
 }
 
 /// The calls that ask.
@@ -43,9 +57,16 @@ fn get(target: &Target, store: &Store) -> Option<Result<i64, Errno>> {
         Sysno::getegid | Sysno::getegid32 => value(call, now().gid.effective),
         Sysno::getresuid | Sysno::getresuid32 | Sysno::getresgid | Sysno::getresgid32 => {
             let now = now();
-            let ids = if matches!(call.sysno, Sysno::getresuid | Sysno::getresuid32) { &now.uid } else { &now.gid };
+            let ids = if matches!(call.sysno, Sysno::getresuid | Sysno::getresuid32) {
+                &now.uid
+            } else {
+                &now.gid
+            };
             let ids = [ids.real, ids.effective, ids.saved];
-            ids.into_iter().enumerate().try_for_each(|(i, id)| target.write(call.pointer(i), &bytes(call, &[id]))).map(|()| 0)
+            ids.into_iter()
+                .enumerate()
+                .try_for_each(|(i, id)| target.write(call.pointer(i), &bytes(call, &[id])))
+                .map(|()| 0)
         }
         Sysno::getgroups | Sysno::getgroups32 => {
             let groups = &now().groups;
@@ -56,7 +77,9 @@ fn get(target: &Target, store: &Store) -> Option<Result<i64, Errno>> {
             } else if room == 0 || groups.is_empty() {
                 Ok(count.into())
             } else {
-                target.write(call.pointer(1), &bytes(call, groups)).map(|()| count.into())
+                target
+                    .write(call.pointer(1), &bytes(call, groups))
+                    .map(|()| count.into())
             }
         }
         _ => return None,
@@ -124,13 +147,22 @@ fn header(target: &Target) -> Result<(usize, i32), Errno> {
         return Err(Errno::EINVAL);
     };
     target.read(address + 4, &mut header[4..])?;
-    Ok((words, i32::from_ne_bytes([header[4], header[5], header[6], header[7]])))
+    Ok((
+        words,
+        i32::from_ne_bytes([header[4], header[5], header[6], header[7]]),
+    ))
 }
 
 /// Whether `pid`, as the caller counts, is the caller.
 fn is_caller(target: &Target, pid: i32) -> bool {
     pid == 0
-        || target.status("NSpid").is_ok_and(|numbers| numbers.split_whitespace().last().and_then(|number| number.parse().ok()) == Some(pid))
+        || target.status("NSpid").is_ok_and(|numbers| {
+            numbers
+                .split_whitespace()
+                .last()
+                .and_then(|number| number.parse().ok())
+                == Some(pid)
+        })
 }
 
 fn capget(target: &Target, store: &Store) -> Result<Answer, Errno> {
@@ -140,8 +172,14 @@ fn capget(target: &Target, store: &Store) -> Result<Answer, Errno> {
         header => header?,
     };
     // Of others, and of one that has dropped nothing, the kernel knows.
-    let changed = if data != 0 && is_caller(target, pid) { store.changed(target) } else { None };
-    let Some(now) = changed else { return Ok(Answer::Real) };
+    let changed = if data != 0 && is_caller(target, pid) {
+        store.changed(target)
+    } else {
+        None
+    };
+    let Some(now) = changed else {
+        return Ok(Answer::Real);
+    };
     let sets = [now.effective, now.permitted, now.inheritable];
     let mut out = Vec::new();
     for word in 0..words {
@@ -164,7 +202,9 @@ fn capset(target: &Target, now: &mut Credentials) -> Result<(), Errno> {
     let set = |which: usize| {
         (0..words).fold(0, |set, word| {
             let at = 12 * word + 4 * which;
-            set | u64::from(u32::from_ne_bytes(data[at..at + 4].try_into().unwrap_or_default())) << (32 * word)
+            set | u64::from(u32::from_ne_bytes(
+                data[at..at + 4].try_into().unwrap_or_default(),
+            )) << (32 * word)
         }) & ALL_CAPABILITIES
     };
     now.capset(set(0), set(1), set(2))
@@ -174,14 +214,18 @@ fn prctl(target: &Target, store: &mut Store) -> Answer {
     let call = target.call;
     let mut now = Credentials::clone(&store.credentials(target));
     let before = now.clone();
-    let Some(result) = now.prctl(call.int(0), [1, 2, 3, 4].map(|i| call.long(i))) else { return Answer::Real };
+    let Some(result) = now.prctl(call.int(0), [1, 2, 3, 4].map(|i| call.long(i))) else {
+        return Answer::Real;
+    };
     let stored = if now == before {
         Ok(())
     } else {
         target.is_pretended.set(true);
         store.set(target, now)
     };
-    result.and_then(|value| stored.map(|()| value.into())).into()
+    result
+        .and_then(|value| stored.map(|()| value.into()))
+        .into()
 }
 
 fn low_word(set: u64) -> u32 {
@@ -191,13 +235,19 @@ fn low_word(set: u64) -> u32 {
 /// An id as the call returns it.
 #[allow(clippy::unnecessary_wraps)] // a call's result, beside others
 fn value(call: &Call, id: u32) -> Result<i64, Errno> {
-    Ok(if call.has_16bit_ids() { narrow(id).into() } else { id.into() })
+    Ok(if call.has_16bit_ids() {
+        narrow(id).into()
+    } else {
+        id.into()
+    })
 }
 
 /// Ids as the call writes them.
 fn bytes(call: &Call, ids: &[u32]) -> Vec<u8> {
     if call.has_16bit_ids() {
-        ids.iter().flat_map(|id| narrow(*id).to_ne_bytes()).collect()
+        ids.iter()
+            .flat_map(|id| narrow(*id).to_ne_bytes())
+            .collect()
     } else {
         ids.iter().flat_map(|id| id.to_ne_bytes()).collect()
     }

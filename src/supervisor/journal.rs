@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// The journal begins with where its records start and end, 8 bytes each; each record with its length, 4 bytes. A record counts once the end says so.
+/// The journal begins with where its records start and end, 8 bytes each; each record with its
+/// length, 4 bytes. A record counts once the end says so.
 const HEADER: u64 = 16;
 
 /// A list of records that grows at its end.
@@ -22,7 +23,9 @@ impl Journal {
     /// # Errors
     /// memfd_create(2)'s.
     pub fn new() -> Result<Journal, Errno> {
-        Ok(Journal { file: File::from(memfd_create(c"zroot-journal", MFdFlags::MFD_CLOEXEC)?) })
+        Ok(Journal {
+            file: File::from(memfd_create(c"zroot-journal", MFdFlags::MFD_CLOEXEC)?),
+        })
     }
 
     /// The descriptor that must stay open.
@@ -36,7 +39,9 @@ impl Journal {
     /// # Errors
     /// [`std::io::Error`] where there is no descriptor to be had.
     pub fn try_clone(&self) -> std::io::Result<Journal> {
-        Ok(Journal { file: self.file.try_clone()? })
+        Ok(Journal {
+            file: self.file.try_clone()?,
+        })
     }
 
     /// Every record, the oldest first.
@@ -50,7 +55,10 @@ impl Journal {
         let mut records = Vec::new();
         let mut rest = &bytes[..];
         while let Some((len, after)) = rest.split_first_chunk::<4>() {
-            let Some((record, after)) = after.split_at_checked(u32::from_ne_bytes(*len) as usize) else { break };
+            let Some((record, after)) = after.split_at_checked(u32::from_ne_bytes(*len) as usize)
+            else {
+                break;
+            };
             records.push(record.to_vec());
             rest = after;
         }
@@ -78,13 +86,20 @@ impl Journal {
         self.set_bounds(start, end);
         // Where they were there is a hole now, which takes no memory.
         if let (Ok(at), Ok(len)) = (old_start.try_into(), (start - old_start).try_into()) {
-            let _ = fallocate(&self.file, FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE, at, len);
+            let _ = fallocate(
+                &self.file,
+                FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
+                at,
+                len,
+            );
         }
     }
 
     fn write(&self, at: u64, record: &[u8]) -> Option<u64> {
         let len = u32::try_from(record.len()).ok()?;
-        self.file.write_all_at(&[&len.to_ne_bytes(), record].concat(), at).ok()?;
+        self.file
+            .write_all_at(&[&len.to_ne_bytes(), record].concat(), at)
+            .ok()?;
         Some(at + 4 + u64::from(len))
     }
 
@@ -95,10 +110,15 @@ impl Journal {
             return (HEADER, HEADER);
         }
         let (start, end) = header.split_at(8);
-        (u64::from_ne_bytes(start.try_into().unwrap_or_default()), u64::from_ne_bytes(end.try_into().unwrap_or_default()))
+        (
+            u64::from_ne_bytes(start.try_into().unwrap_or_default()),
+            u64::from_ne_bytes(end.try_into().unwrap_or_default()),
+        )
     }
 
     fn set_bounds(&self, start: u64, end: u64) {
-        let _ = self.file.write_all_at([start.to_ne_bytes(), end.to_ne_bytes()].as_flattened(), 0);
+        let _ = self
+            .file
+            .write_all_at([start.to_ne_bytes(), end.to_ne_bytes()].as_flattened(), 0);
     }
 }

@@ -1,4 +1,5 @@
-//! The listener: the descriptor over which the kernel hands notified calls to the supervisor and takes the answers (seccomp_unotify(2)).
+//! The listener: the descriptor over which the kernel hands notified calls to the supervisor and
+//! takes the answers (seccomp_unotify(2)).
 
 #![allow(unsafe_code)] // ioctl(2) on it: no crate has a safe call
 
@@ -42,7 +43,8 @@ pub enum Received {
     End,
 }
 
-/// From which wait on it is worth to look where another caller than the last is; that costs as much as a call.
+/// From which wait on it is worth to look where another caller than the last is; that costs as much
+/// as a call.
 const SHORT: Duration = Duration::from_micros(50);
 /// The same for the last caller, which may have been moved meanwhile but seldom is.
 const LONG: Duration = Duration::from_millis(1);
@@ -50,7 +52,8 @@ const LONG: Duration = Duration::from_millis(1);
 /// A listener. Its clones and a forked process's share the kernel's queue.
 pub struct Listener {
     fd: OwnedFd,
-    /// Whether RECV itself returns when the last process is gone: since 6.6 (kernel/seccomp.c, `recv_wait_event`), as is the flag that tells.
+    /// Whether RECV itself returns when the last process is gone: since 6.6 (kernel/seccomp.c,
+    /// `recv_wait_event`), as is the flag that tells.
     recv_ends: bool,
     /// Whether who is woken goes on where the waker was.
     is_synchronous: bool,
@@ -64,20 +67,36 @@ impl Listener {
     /// Takes over `fd`, which seccomp(2) returned.
     #[must_use]
     pub fn new(fd: OwnedFd) -> Listener {
-        let mut listener = Listener { fd, recv_ends: false, is_synchronous: false, last: 0, is_elsewhere: false };
+        let mut listener = Listener {
+            fd,
+            recv_ends: false,
+            is_synchronous: false,
+            last: 0,
+            is_elsewhere: false,
+        };
         listener.recv_ends = listener.wake_on_this_cpu(true);
         listener.is_synchronous = listener.recv_ends;
         listener
     }
 
-    /// Has both sides wake each other on the same processor, as a function call would go on there, or wherever the scheduler likes. Whether the
-    /// kernel can.
+    /// Has both sides wake each other on the same processor, as a function call would go on there,
+    /// or wherever the scheduler likes. Whether the kernel can.
     fn wake_on_this_cpu(&self, on: bool) -> bool {
         /// include/uapi/linux/seccomp.h.
         const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP: libc::c_ulong = 1;
-        let flags = if on { SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP } else { 0 };
+        let flags = if on {
+            SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+        } else {
+            0
+        };
         // SAFETY: this ioctl takes its argument by value.
-        unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _, flags) == 0 }
+        unsafe {
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS as _,
+                flags,
+            ) == 0
+        }
     }
 
     /// Has the next one that is woken, on either side, go on here or elsewhere.
@@ -88,12 +107,16 @@ impl Listener {
         }
     }
 
-    /// Chooses where `caller` goes on, which has been received after a wait that began on processor `before` at `since`.
+    /// Chooses where `caller` goes on, which has been received after a wait that began on processor
+    /// `before` at `since`.
     ///
-    /// One caller at a time is best answered where it waits, and where it has woken us: the other processors sleep, or have their work. Of many, the next
-    /// already waits while one is answered, and they are better off on other processors. But where we are is not always where the caller is: a sleeper
-    /// whose share is used up stays on its processor's queue for a while (kernel/sched/fair.c, `DELAY_DEQUEUE`), and is woken there. Had here, the
-    /// caller would stand behind whatever else runs here, and its own processor would be idle until the scheduler sees that, milliseconds later.
+    /// One caller at a time is best answered where it waits, and where it has woken us: the other
+    /// processors sleep, or have their work. Of many, the next already waits while one is answered,
+    /// and they are better off on other processors. But where we are is not always where the caller
+    /// is: a sleeper whose share is used up stays on its processor's queue for a while
+    /// (kernel/sched/fair.c, `DELAY_DEQUEUE`), and is woken there. Had here, the caller would stand
+    /// behind whatever else runs here, and its own processor would be idle until the scheduler sees
+    /// that, milliseconds later.
     fn choose_processor(&mut self, caller: u32, before: Option<usize>, since: Instant) {
         let here = sched_getcpu().ok();
         let is_last = caller == self.last;
@@ -105,7 +128,8 @@ impl Listener {
         } else if !is_last {
             self.is_elsewhere = false;
         }
-        let is_crowded = (!is_last || !self.is_synchronous) && self.poll(PollTimeout::ZERO).contains(PollFlags::POLLIN);
+        let is_crowded = (!is_last || !self.is_synchronous)
+            && self.poll(PollTimeout::ZERO).contains(PollFlags::POLLIN);
         self.set_synchronous(!self.is_elsewhere && !is_crowded);
         self.last = caller;
     }
@@ -128,7 +152,13 @@ impl Listener {
         // SAFETY: a notification is plain integers, for which zero is a value.
         unsafe { std::ptr::write_bytes(&raw mut *room, 0, 1) };
         // SAFETY: `room` is as large as the kernel's structure, or larger.
-        match Errno::result(unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV as _, &raw mut *room) }) {
+        match Errno::result(unsafe {
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_RECV as _,
+                &raw mut *room,
+            )
+        }) {
             Ok(_) => {
                 if self.recv_ends {
                     self.choose_processor(room.notif.pid, before, since);
@@ -136,13 +166,17 @@ impl Listener {
                 Ok(Received::Call)
             }
             Err(Errno::EINTR) => Ok(Received::Nothing),
-            Err(Errno::ENOENT) => Ok(if self.is_unused(PollTimeout::ZERO) { Received::End } else { Received::Nothing }),
+            Err(Errno::ENOENT) => Ok(if self.is_unused(PollTimeout::ZERO) {
+                Received::End
+            } else {
+                Received::Nothing
+            }),
             Err(errno) => Err(errno),
         }
     }
 
-    /// Waits for something to happen, at most `timeout`; whether that was the end of the last process under the filter
-    /// (since 5.9: kernel/seccomp.c, `seccomp_notify_poll`).
+    /// Waits for something to happen, at most `timeout`; whether that was the end of the last
+    /// process under the filter (since 5.9: kernel/seccomp.c, `seccomp_notify_poll`).
     fn is_unused(&self, timeout: PollTimeout) -> bool {
         let events = self.poll(timeout);
         events.contains(PollFlags::POLLHUP) && !events.contains(PollFlags::POLLIN)
@@ -154,21 +188,35 @@ impl Listener {
         fds[0].revents().unwrap_or(PollFlags::empty())
     }
 
-    /// Answers. An error says that nobody waits for it any more: the caller died, or a signal called it away.
+    /// Answers. An error says that nobody waits for it any more: the caller died, or a signal
+    /// called it away.
     ///
     /// # Errors
     /// `ENOENT`.
     pub fn send(&self, response: &Response) -> Result<(), Errno> {
         // SAFETY: the kernel reads and writes its structure, which is not larger than `Response`.
-        let result = unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND as _, (&raw const *response).cast_mut()) };
+        let result = unsafe {
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SEND as _,
+                (&raw const *response).cast_mut(),
+            )
+        };
         Errno::result(result).map(drop)
     }
 
-    /// Whether the caller of notification `id` still waits: what was read of it up to now was its own, not that of a later process with its number.
+    /// Whether the caller of notification `id` still waits: what was read of it up to now was its
+    /// own, not that of a later process with its number.
     #[must_use]
     pub fn is_valid(&self, id: u64) -> bool {
         // SAFETY: the kernel reads eight bytes.
-        unsafe { libc::ioctl(self.fd.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _, &raw const id) == 0 }
+        unsafe {
+            libc::ioctl(
+                self.fd.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _,
+                &raw const id,
+            ) == 0
+        }
     }
 }
 
@@ -187,6 +235,14 @@ impl Response {
             Answer::Error(errno) => (0, -(errno as i32), 0),
             Answer::Real => (0, 0, 1), // SECCOMP_USER_NOTIF_FLAG_CONTINUE
         };
-        Response { resp: seccomp_notif_resp { id, val, error, flags }, more: [0; 64 - size_of::<seccomp_notif_resp>()] }
+        Response {
+            resp: seccomp_notif_resp {
+                id,
+                val,
+                error,
+                flags,
+            },
+            more: [0; 64 - size_of::<seccomp_notif_resp>()],
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! The supervisor: a detached process that answers the calls which the filter hands on (`SECCOMP_RET_USER_NOTIF`), so that they are real where the kernel
-//! permits them and pretended only where it refuses.
+//! The supervisor: a detached process that answers the calls which the filter hands on
+//! (`SECCOMP_RET_USER_NOTIF`), so that they are real where the kernel permits them and pretended
+//! only where it refuses.
 //!
 //! ```text
 //! listener -> call (what was asked) -> one file per kind of answer -> answer -> listener
@@ -7,8 +8,9 @@
 //!                                      identity: through store, to credentials
 //! ```
 //!
-//! [`serve`] is the loop and its guard; [`target`] the only place that reads a target's memory and reaches its files; [`credentials`] a pure
-//! model of what credentials(7) and capabilities(7) say; [`store`] what has been set, kept in a [`journal`].
+//! [`serve`] is the loop and its guard; [`target`] the only place that reads a target's memory and
+//! reaches its files; [`credentials`] a pure model of what credentials(7) and capabilities(7) say;
+//! [`store`] what has been set, kept in a [`journal`].
 
 pub mod call;
 pub mod credentials;
@@ -33,7 +35,10 @@ use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::resource::{Resource, getrlimit};
-use nix::sys::socket::{AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
+    sendmsg, socketpair,
+};
 
 use crate::arch::Sysno;
 use crate::detach;
@@ -62,13 +67,15 @@ pub enum Unavailable {
     Outer,
     /// `/proc` is missing, or another PID namespace's.
     Proc(Errno),
-    /// The children of this process start in another PID namespace, where the numbers of its own are not known.
+    /// The children of this process start in another PID namespace, where the numbers of its own
+    /// are not known.
     Children,
     /// The hard limit RLIMIT_LOCKS leaves no room for a number.
     Limit,
     /// What it needs of memory, descriptors or processes is not to be had.
     Resources(Errno),
-    /// The kernel lets errors and 0 through, but 0 in place of any other value: Linux 7.2 on ppc64le does (tests/kernels).
+    /// The kernel lets errors and 0 through, but 0 in place of any other value: Linux 7.2 on
+    /// ppc64le does (tests/kernels).
     Values,
 }
 
@@ -77,13 +84,21 @@ impl fmt::Display for Unavailable {
         f.write_str("cannot start the supervisor: ")?;
         match self {
             Unavailable::Kernel => f.write_str("this kernel is older than 5.9"),
-            Unavailable::Outer => f.write_str("a filter around this process pretends already, and comes first"),
-            Unavailable::Children => f.write_str("children of this process belong to another PID namespace"),
-            Unavailable::Proc(Errno::ESRCH) => f.write_str("/proc is that of another PID namespace"),
+            Unavailable::Outer => {
+                f.write_str("a filter around this process pretends already, and comes first")
+            }
+            Unavailable::Children => {
+                f.write_str("children of this process belong to another PID namespace")
+            }
+            Unavailable::Proc(Errno::ESRCH) => {
+                f.write_str("/proc is that of another PID namespace")
+            }
             Unavailable::Proc(errno) => write!(f, "/proc: {}", errno.desc()),
             Unavailable::Limit => f.write_str("the hard limit on locks (ulimit -Hx) is set"),
             Unavailable::Resources(errno) => f.write_str(errno.desc()),
-            Unavailable::Values => f.write_str("this kernel loses the values that a supervisor returns"),
+            Unavailable::Values => {
+                f.write_str("this kernel loses the values that a supervisor returns")
+            }
         }
     }
 }
@@ -95,7 +110,8 @@ pub struct Waiting {
     socket: OwnedFd,
 }
 
-/// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files as this process does now.
+/// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files
+/// as this process does now.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
@@ -113,7 +129,8 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     if hard != libc::RLIM_INFINITY {
         return Err(Unavailable::Limit);
     }
-    // A difference is what unshare(CLONE_NEWPID) without a fork leaves; before 4.12 the second link was not there.
+    // A difference is what unshare(CLONE_NEWPID) without a fork leaves; before 4.12 the second link
+    // was not there.
     let namespace = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}"));
     if namespace("pid").ok() != namespace("pid_for_children").ok() {
         return Err(Unavailable::Children);
@@ -121,8 +138,13 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     let maps = IdMaps::read();
     let journal = Journal::new().map_err(Unavailable::Resources)?;
     let desk = Desk::new().map_err(Unavailable::Resources)?;
-    let (here, there) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).map_err(Unavailable::Resources)?;
+    let (here, there) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )
+    .map_err(Unavailable::Resources)?;
     let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
     keep.extend(home.descriptors());
     keep.extend(watchers.descriptors());
@@ -150,31 +172,44 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     Ok(Waiting { socket: here })
 }
 
-/// Starts a supervisor and installs the filter that hands calls on to it, and proves that both answer. Needs `no_new_privs` or
-/// `CAP_SYS_ADMIN` in the user namespace.
+/// Starts a supervisor and installs the filter that hands calls on to it, and proves that both
+/// answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
 ///
 /// # Errors
-/// [`Unavailable`] and [`InstallError::Refused`](crate::filter::install::InstallError): nothing is changed; others, and [`Unavailable::Values`],
-/// come once the filter is on.
+/// [`Unavailable`] and [`InstallError::Refused`](crate::filter::install::InstallError): nothing is
+/// changed; others, and [`Unavailable::Values`], come once the filter is on.
 pub fn attach(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
     let program = filter::program(policy).context("cannot build the filter")?;
     let supervisor = start(policy, watchers)?;
     let listener = install::install_with_listener(&program)?;
-    supervisor.serve(listener).map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
+    supervisor
+        .serve(listener)
+        .map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
     let values_arrive = install::probe_supervisor(policy)?;
     // At level zero all answers are 0.
-    if values_arrive || policy.level == Level::Zero { Ok(()) } else { Err(Unavailable::Values.into()) }
+    if values_arrive || policy.level == Level::Zero {
+        Ok(())
+    } else {
+        Err(Unavailable::Values.into())
+    }
 }
 
 impl Waiting {
-    /// Hands over the listener, which must be open nowhere else: calls fail only once its last descriptor is closed.
+    /// Hands over the listener, which must be open nowhere else: calls fail only once its last
+    /// descriptor is closed.
     ///
     /// # Errors
     /// sendmsg(2)'s: the supervisor is gone.
     pub fn serve(self, listener: OwnedFd) -> Result<(), Errno> {
         let fds = [listener.as_raw_fd()];
         let data = [IoSlice::new(b"listener")];
-        let sent = sendmsg::<()>(self.socket.as_raw_fd(), &data, &[ControlMessage::ScmRights(&fds)], MsgFlags::MSG_NOSIGNAL, None);
+        let sent = sendmsg::<()>(
+            self.socket.as_raw_fd(),
+            &data,
+            &[ControlMessage::ScmRights(&fds)],
+            MsgFlags::MSG_NOSIGNAL,
+            None,
+        );
         drop(listener);
         sent.map(drop)
     }
@@ -185,7 +220,13 @@ fn receive_listener(socket: RawFd) -> Option<OwnedFd> {
     let mut text = [0; 16];
     let mut data = [IoSliceMut::new(&mut text)];
     let mut space = nix::cmsg_space!([RawFd; 1]);
-    let message = recvmsg::<()>(socket, &mut data, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC).ok()?;
+    let message = recvmsg::<()>(
+        socket,
+        &mut data,
+        Some(&mut space),
+        MsgFlags::MSG_CMSG_CLOEXEC,
+    )
+    .ok()?;
     message.cmsgs().ok()?.find_map(|message| match message {
         ControlMessageOwned::ScmRights(fds) => {
             let fd = *fds.first()?;
@@ -227,9 +268,19 @@ impl IdMaps {
     /// Those of this process's user namespace.
     #[must_use]
     pub fn read() -> IdMaps {
-        let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-        let ranges = |path| std::fs::read_to_string(path).map_or_else(|_| Vec::new(), |map| host::id_ranges(&map).collect());
-        IdMaps { own, uids: ranges("/proc/self/uid_map"), gids: ranges("/proc/self/gid_map") }
+        let own = (
+            nix::unistd::geteuid().as_raw(),
+            nix::unistd::getegid().as_raw(),
+        );
+        let ranges = |path| {
+            std::fs::read_to_string(path)
+                .map_or_else(|_| Vec::new(), |map| host::id_ranges(&map).collect())
+        };
+        IdMaps {
+            own,
+            uids: ranges("/proc/self/uid_map"),
+            gids: ranges("/proc/self/gid_map"),
+        }
     }
 
     /// Whether the kernel knows `uid`, or it is -1.
@@ -246,10 +297,14 @@ impl IdMaps {
 }
 
 fn knows(ranges: &[(u64, u64)], id: u32) -> bool {
-    id == u32::MAX || ranges.iter().any(|(first, count)| (*first..first + count).contains(&id.into()))
+    id == u32::MAX
+        || ranges
+            .iter()
+            .any(|(first, count)| (*first..first + count).contains(&id.into()))
 }
 
-/// The file that a call with `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH` means by directory descriptor `dir` and the path at `address`.
+/// The file that a call with `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH` means by directory
+/// descriptor `dir` and the path at `address`.
 ///
 /// # Errors
 /// `EINVAL` for other flags; what reading the path brings; what `act` says.
@@ -272,7 +327,11 @@ fn with_flags<T>(
 /// `AT_SYMLINK_NOFOLLOW` and `AT_EMPTY_PATH`, if there are no others.
 fn known_flags(flags: i32) -> Result<AtFlags, Errno> {
     let flags = AtFlags::from_bits_retain(flags);
-    if (AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) { Ok(flags) } else { Err(Errno::EINVAL) }
+    if (AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH).contains(flags) {
+        Ok(flags)
+    } else {
+        Err(Errno::EINVAL)
+    }
 }
 
 /// Whether `call` is how a zroot asks for a supervisor.

@@ -1,4 +1,5 @@
-//! What was pretended: a line for each call as it happens (`--trace`), and what it all came to at the end (`--summary`).
+//! What was pretended: a line for each call as it happens (`--trace`), and what it all came to at
+//! the end (`--summary`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -16,10 +17,12 @@ use super::target::{File, Target};
 use crate::arch::Sysno;
 use crate::filter::policy::{Class, Level};
 
-/// The version of both JSON forms, in each object's `schema`. It grows when a member changes its meaning or goes.
+/// The version of both JSON forms, in each object's `schema`. It grows when a member changes its
+/// meaning or goes.
 pub const SCHEMA: u32 = 1;
 
-/// How many different programs, owners, paths of one owner, and placeholders are kept by name. The rest is only counted.
+/// How many different programs, owners, paths of one owner, and placeholders are kept by name. The
+/// rest is only counted.
 const MOST: usize = 1000;
 
 /// Where a report goes.
@@ -45,7 +48,10 @@ pub struct Watchers {
 impl Watchers {
     /// The descriptors that must stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        [&self.trace, &self.summary].into_iter().flatten().map(|sink| sink.output.as_raw_fd())
+        [&self.trace, &self.summary]
+            .into_iter()
+            .flatten()
+            .map(|sink| sink.output.as_raw_fd())
     }
 
     /// Whether there is one.
@@ -100,7 +106,8 @@ impl Report {
         self.watchers.are_there()
     }
 
-    /// Takes note of a call of `class` that is about to be answered. `is_pretended` says whether the answer is not the kernel's.
+    /// Takes note of a call of `class` that is about to be answered. `is_pretended` says whether
+    /// the answer is not the kernel's.
     pub fn note(&mut self, target: &Target, class: Class, answer: Answer, is_pretended: bool) {
         let call = target.call;
         if class == Class::Probe || !is_pretended && class != Class::Getid {
@@ -128,7 +135,14 @@ impl Report {
         let path = path(target);
         if let Some(trace) = &mut self.watchers.trace {
             let line = if trace.is_json {
-                json_line(call, class, &program, path.as_deref(), &arguments(target), answer)
+                json_line(
+                    call,
+                    class,
+                    &program,
+                    path.as_deref(),
+                    &arguments(target),
+                    answer,
+                )
             } else {
                 text_line(call, &program, path.as_deref(), &arguments(target), answer)
             };
@@ -141,11 +155,22 @@ impl Report {
     }
 
     fn count(&mut self, call: &Call, class: Class, program: String, path: Option<String>) {
-        let program = if self.counts.len() < MOST { program } else { "(others)".into() };
-        *self.counts.entry((class, call.sysno.name(), program)).or_default() += 1;
+        let program = if self.counts.len() < MOST {
+            program
+        } else {
+            "(others)".into()
+        };
+        *self
+            .counts
+            .entry((class, call.sysno.name(), program))
+            .or_default() += 1;
         let path = path.unwrap_or_else(|| "?".into());
         if let Some(owner) = owner(call).filter(|owner| *owner != (0, 0)) {
-            let owner = if self.owners.len() < MOST { owner } else { (u32::MAX, u32::MAX) };
+            let owner = if self.owners.len() < MOST {
+                owner
+            } else {
+                (u32::MAX, u32::MAX)
+            };
             let paths = self.owners.entry(owner).or_default();
             let path = final_name(path);
             if paths.named.len() < MOST || paths.named.contains(&path) {
@@ -164,15 +189,22 @@ impl Report {
 
     /// Writes the summary, if one is wanted.
     pub fn finish(&mut self) {
-        let Some(mut summary) = self.watchers.summary.take() else { return };
-        let text = if summary.is_json { self.json() } else { self.text() };
+        let Some(mut summary) = self.watchers.summary.take() else {
+            return;
+        };
+        let text = if summary.is_json {
+            self.json()
+        } else {
+            self.text()
+        };
         let _ = summary.output.write_all(text.as_bytes());
     }
 
     /// The number of pretended calls of `class`, and who made how many.
     fn of_class(&self, class: Class) -> (u64, BTreeMap<&str, u64>, BTreeMap<&str, u64>) {
         let (mut total, mut calls, mut programs) = (0, BTreeMap::new(), BTreeMap::new());
-        for ((_, call, program), count) in self.counts.iter().filter(|((one, ..), _)| *one == class) {
+        for ((_, call, program), count) in self.counts.iter().filter(|((one, ..), _)| *one == class)
+        {
             total += count;
             *calls.entry(*call).or_default() += count;
             *programs.entry(program.as_str()).or_default() += count;
@@ -182,37 +214,74 @@ impl Report {
 
     fn text(&self) -> String {
         let mut out = String::new();
-        let missing = if self.is_partial { ", as far as the last supervisor knows: one before it was killed" } else { "" };
+        let missing = if self.is_partial {
+            ", as far as the last supervisor knows: one before it was killed"
+        } else {
+            ""
+        };
         if self.counts.is_empty() {
-            return format!("zroot: nothing was pretended (level {}){missing}\n", self.level);
+            return format!(
+                "zroot: nothing was pretended (level {}){missing}\n",
+                self.level
+            );
         }
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "zroot: pretended calls (level {}){missing}:", self.level);
+        let _ = writeln!(
+            out,
+            "zroot: pretended calls (level {}){missing}:",
+            self.level
+        );
         let list = |counts: &BTreeMap<&str, u64>| {
             let mut counts: Vec<_> = counts.iter().collect();
             counts.sort_by_key(|(name, count)| (std::cmp::Reverse(**count), **name));
-            counts.iter().map(|(name, count)| format!("{} {count}", printable(name))).collect::<Vec<_>>().join(", ")
+            counts
+                .iter()
+                .map(|(name, count)| format!("{} {count}", printable(name)))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         for class in Class::ALL {
             let (total, calls, programs) = self.of_class(class);
             if total > 0 {
-                let _ = writeln!(out, "  {:<12}{total:>8}  by {} ({})", class.name(), list(&programs), list(&calls));
+                let _ = writeln!(
+                    out,
+                    "  {:<12}{total:>8}  by {} ({})",
+                    class.name(),
+                    list(&programs),
+                    list(&calls)
+                );
             }
         }
         if !self.owners.is_empty() {
             let (users, groups) = (Names::read("/etc/passwd"), Names::read("/etc/group"));
-            let _ = writeln!(out, "zroot: owners that the files do not have, and an archive of them will lack:");
+            let _ = writeln!(
+                out,
+                "zroot: owners that the files do not have, and an archive of them will lack:"
+            );
             for ((uid, gid), paths) in &self.owners {
                 let count = paths.named.len() as u64 + paths.more;
-                let some: Vec<String> = paths.named.iter().take(10).map(|path| printable(path)).collect();
+                let some: Vec<String> = paths
+                    .named
+                    .iter()
+                    .take(10)
+                    .map(|path| printable(path))
+                    .collect();
                 let rest = count - some.len() as u64;
-                let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+                let rest = if rest > 0 {
+                    format!(" and {rest} more")
+                } else {
+                    String::new()
+                };
                 let owner = format!("{}:{}", users.name(*uid), groups.name(*gid));
                 let _ = writeln!(out, "  {owner:<20} {}{rest}", some.join(" "));
             }
         }
         if !self.devices.is_empty() {
-            let what = if self.level == Level::Zero { "are not there" } else { "are only placeholders" };
+            let what = if self.level == Level::Zero {
+                "are not there"
+            } else {
+                "are only placeholders"
+            };
             let _ = writeln!(out, "zroot: devices that {what}:");
             for (path, device) in &self.devices {
                 let _ = writeln!(out, "  {} ({device})", printable(path));
@@ -223,15 +292,25 @@ impl Report {
         }
         if !self.checked.is_empty() {
             let programs: Vec<String> = self.checked.iter().map(|name| printable(name)).collect();
-            let _ = writeln!(out, "zroot: programs that asked for their ids after they had changed them: {}", programs.join(", "));
+            let _ = writeln!(
+                out,
+                "zroot: programs that asked for their ids after they had changed them: {}",
+                programs.join(", ")
+            );
         }
         out
     }
 
     fn json(&self) -> String {
-        let mut out = format!("{{\"schema\":{SCHEMA},\"level\":\"{}\",\"partial\":{},\"classes\":{{", self.level, self.is_partial);
+        let mut out = format!(
+            "{{\"schema\":{SCHEMA},\"level\":\"{}\",\"partial\":{},\"classes\":{{",
+            self.level, self.is_partial
+        );
         let object = |counts: &BTreeMap<&str, u64>| {
-            let members: Vec<String> = counts.iter().map(|(name, count)| format!("{}:{count}", quoted(name))).collect();
+            let members: Vec<String> = counts
+                .iter()
+                .map(|(name, count)| format!("{}:{count}", quoted(name)))
+                .collect();
             format!("{{{}}}", members.join(","))
         };
         let classes: Vec<String> = Class::ALL
@@ -239,7 +318,12 @@ impl Report {
             .filter_map(|class| {
                 let (total, calls, programs) = self.of_class(class);
                 let (calls, programs) = (object(&calls), object(&programs));
-                (total > 0).then(|| format!("{}:{{\"total\":{total},\"calls\":{calls},\"programs\":{programs}}}", quoted(class.name())))
+                (total > 0).then(|| {
+                    format!(
+                        "{}:{{\"total\":{total},\"calls\":{calls},\"programs\":{programs}}}",
+                        quoted(class.name())
+                    )
+                })
             })
             .collect();
         let (users, groups) = (Names::read("/etc/passwd"), Names::read("/etc/group"));
@@ -254,8 +338,17 @@ impl Report {
                 format!("{{\"uid\":{uid},\"gid\":{gid},\"user\":{user},\"group\":{group},\"files\":{files},\"paths\":{named}}}")
             })
             .collect();
-        let devices: Vec<String> =
-            self.devices.iter().map(|(path, device)| format!("{{\"path\":{},\"device\":{}}}", quoted(path), quoted(device))).collect();
+        let devices: Vec<String> = self
+            .devices
+            .iter()
+            .map(|(path, device)| {
+                format!(
+                    "{{\"path\":{},\"device\":{}}}",
+                    quoted(path),
+                    quoted(device)
+                )
+            })
+            .collect();
         let checked = list_of(self.checked.iter());
         let _ = writeln!(
             out,
@@ -280,7 +373,12 @@ impl Names {
             let name = printable(fields.next()?);
             Some((fields.nth(1)?.parse().ok()?, name))
         };
-        Names(text.split(|byte| *byte == b'\n').take(100_000).filter_map(entry).collect())
+        Names(
+            text.split(|byte| *byte == b'\n')
+                .take(100_000)
+                .filter_map(entry)
+                .collect(),
+        )
     }
 
     fn name(&self, id: u32) -> String {
@@ -293,11 +391,18 @@ impl Names {
 
 /// Under which name a file will be found: dpkg and rpm unpack it under another, and rename it.
 fn final_name(path: String) -> String {
-    if let Some(name) = path.strip_suffix(".dpkg-new").or_else(|| path.strip_suffix(".dpkg-tmp")) {
+    if let Some(name) = path
+        .strip_suffix(".dpkg-new")
+        .or_else(|| path.strip_suffix(".dpkg-tmp"))
+    {
         return name.into();
     }
     match path.rsplit_once(';') {
-        Some((name, number)) if number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit()) => name.into(),
+        Some((name, number))
+            if number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
+        {
+            name.into()
+        }
         _ => path,
     }
 }
@@ -309,7 +414,8 @@ fn program(target: &Target) -> String {
     String::from_utf8_lossy(name[..len].trim_ascii_end()).into_owned()
 }
 
-/// Which file a call is about: a descriptor, or directory, path and whether a link at its end is followed.
+/// Which file a call is about: a descriptor, or directory, path and whether a link at its end is
+/// followed.
 enum Named {
     Open(i32),
     At(i32, u64, bool),
@@ -321,33 +427,59 @@ fn named(call: &Call) -> Option<Named> {
     let here = AT_FDCWD.as_raw_fd();
     let follows = |flags: i32| flags & NOFOLLOW == 0;
     Some(match call.sysno {
-        S::fchown | S::fchown32 | S::fchmod | S::fsetxattr | S::fremovexattr | S::fsync | S::fdatasync | S::syncfs | S::ioctl => {
-            Named::Open(call.int(0))
+        S::fchown
+        | S::fchown32
+        | S::fchmod
+        | S::fsetxattr
+        | S::fremovexattr
+        | S::fsync
+        | S::fdatasync
+        | S::syncfs
+        | S::ioctl => Named::Open(call.int(0)),
+        S::chown
+        | S::chown32
+        | S::chmod
+        | S::utime
+        | S::utimes
+        | S::setxattr
+        | S::removexattr
+        | S::umount => Named::At(here, call.pointer(0), true),
+        S::lchown | S::lchown32 | S::lsetxattr | S::lremovexattr | S::mknod => {
+            Named::At(here, call.pointer(0), false)
         }
-        S::chown | S::chown32 | S::chmod | S::utime | S::utimes | S::setxattr | S::removexattr | S::umount => {
-            Named::At(here, call.pointer(0), true)
-        }
-        S::lchown | S::lchown32 | S::lsetxattr | S::lremovexattr | S::mknod => Named::At(here, call.pointer(0), false),
         S::mknodat => Named::At(call.int(0), call.pointer(1), false),
         S::fchownat => Named::At(call.int(0), call.pointer(1), follows(call.int(4))),
         S::fchmodat | S::futimesat => Named::At(call.int(0), call.pointer(1), true),
-        S::fchmodat2 | S::utimensat | S::utimensat_time64 => Named::At(call.int(0), call.pointer(1), follows(call.int(3))),
-        S::setxattrat | S::removexattrat => Named::At(call.int(0), call.pointer(1), follows(call.int(2))),
+        S::fchmodat2 | S::utimensat | S::utimensat_time64 => {
+            Named::At(call.int(0), call.pointer(1), follows(call.int(3)))
+        }
+        S::setxattrat | S::removexattrat => {
+            Named::At(call.int(0), call.pointer(1), follows(call.int(2)))
+        }
         S::mount => Named::At(here, call.pointer(1), true),
         _ => return None,
     })
 }
 
-/// The path of the file that a call is about, as the caller sees it, or as it named it where there is none.
+/// The path of the file that a call is about, as the caller sees it, or as it named it where there
+/// is none.
 fn path(target: &Target) -> Option<String> {
     let resolved = |file, follow| target.reach(file, |path| target.home.name_of(path, follow));
     let shown = |path: &[u8]| OsStr::from_bytes(path).to_string_lossy().into_owned();
     match named(target.call)? {
-        Named::Open(fd) => resolved(File::Named(fd), true).ok().map(|path| shown(&path)),
+        Named::Open(fd) => resolved(File::Named(fd), true)
+            .ok()
+            .map(|path| shown(&path)),
         Named::At(dir, address, follow) => {
-            let given = if address == 0 { c"".into() } else { target.path(address).ok()? };
+            let given = if address == 0 {
+                c"".into()
+            } else {
+                target.path(address).ok()?
+            };
             if given.is_empty() {
-                return resolved(File::Named(dir), true).ok().map(|path| shown(&path));
+                return resolved(File::Named(dir), true)
+                    .ok()
+                    .map(|path| shown(&path));
             }
             if let Ok(path) = resolved(File::At(dir, &given), follow) {
                 return Some(shown(&path));
@@ -355,10 +487,14 @@ fn path(target: &Target) -> Option<String> {
             // What is not there has at least a directory.
             let bytes = given.to_bytes();
             let split = bytes.iter().rposition(|byte| *byte == b'/');
-            let (parent, name) = split.map_or((&b"."[..], bytes), |at| (&bytes[..=at], &bytes[at + 1..]));
+            let (parent, name) =
+                split.map_or((&b"."[..], bytes), |at| (&bytes[..=at], &bytes[at + 1..]));
             let parent = std::ffi::CString::new(parent).ok()?;
-            let parent = resolved(File::At(dir, &parent), true).unwrap_or_else(|_| parent.into_bytes());
-            Some(shown(&[parent.strip_suffix(b"/").unwrap_or(&parent), b"/", name].concat()))
+            let parent =
+                resolved(File::At(dir, &parent), true).unwrap_or_else(|_| parent.into_bytes());
+            Some(shown(
+                &[parent.strip_suffix(b"/").unwrap_or(&parent), b"/", name].concat(),
+            ))
         }
     }
 }
@@ -381,10 +517,18 @@ fn device(call: &Call) -> Option<String> {
         Sysno::mknodat => 2,
         _ => return None,
     };
-    let kind = if call.word(at) & 0o170_000 == 0o060_000 { 'b' } else { 'c' };
+    let kind = if call.word(at) & 0o170_000 == 0o060_000 {
+        'b'
+    } else {
+        'c'
+    };
     let dev = call.word(at + 1);
     // include/linux/kdev_t.h, new_decode_dev.
-    Some(format!("{kind} {}:{}", dev >> 8 & 0xfff, dev & 0xff | dev >> 12 & 0xf_ff00))
+    Some(format!(
+        "{kind} {}:{}",
+        dev >> 8 & 0xfff,
+        dev & 0xff | dev >> 12 & 0xf_ff00
+    ))
 }
 
 /// A call's other arguments, by name.
@@ -398,7 +542,13 @@ fn arguments(target: &Target) -> Vec<(&'static str, String)> {
         let mode = call.word(if call.sysno == S::mknod { 1 } else { 2 }) & 0o7777;
         return vec![("mode", format!("{mode:04o}")), ("device", device)];
     }
-    let ids = |names: &[&'static str]| names.iter().enumerate().map(|(i, name)| (*name, signed(call.owner(i)))).collect();
+    let ids = |names: &[&'static str]| {
+        names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (*name, signed(call.owner(i))))
+            .collect()
+    };
     match call.sysno {
         S::chmod | S::fchmod => vec![("mode", format!("{:04o}", call.word(1) & 0o7777))],
         S::fchmodat | S::fchmodat2 => vec![("mode", format!("{:04o}", call.word(2) & 0o7777))],
@@ -409,20 +559,33 @@ fn arguments(target: &Target) -> Vec<(&'static str, String)> {
         S::setresuid | S::setresuid32 => ids(&["ruid", "euid", "suid"]),
         S::setresgid | S::setresgid32 => ids(&["rgid", "egid", "sgid"]),
         S::setgroups | S::setgroups32 => vec![("count", call.int(0).to_string())],
-        S::setxattr | S::lsetxattr | S::fsetxattr | S::removexattr | S::lremovexattr | S::fremovexattr => name(target, 1),
+        S::setxattr
+        | S::lsetxattr
+        | S::fsetxattr
+        | S::removexattr
+        | S::lremovexattr
+        | S::fremovexattr => name(target, 1),
         S::setxattrat | S::removexattrat => name(target, 3),
         _ => Vec::new(),
     }
 }
 
 fn name(target: &Target, argument: usize) -> Vec<(&'static str, String)> {
-    let name = target.string(target.call.pointer(argument), 256).ok().flatten();
-    name.map(|name| vec![("name", name.to_string_lossy().into_owned())]).unwrap_or_default()
+    let name = target
+        .string(target.call.pointer(argument), 256)
+        .ok()
+        .flatten();
+    name.map(|name| vec![("name", name.to_string_lossy().into_owned())])
+        .unwrap_or_default()
 }
 
 /// An id, -1 as such.
 fn signed(id: u32) -> String {
-    if id == u32::MAX { "-1".into() } else { id.to_string() }
+    if id == u32::MAX {
+        "-1".into()
+    } else {
+        id.to_string()
+    }
 }
 
 fn result(answer: Answer) -> String {
@@ -434,16 +597,41 @@ fn result(answer: Answer) -> String {
 }
 
 /// `PID PROGRAM CALL(ARGUMENTS) = RESULT`.
-fn text_line(call: &Call, program: &str, path: Option<&str>, arguments: &[(&str, String)], answer: Answer) -> String {
+fn text_line(
+    call: &Call,
+    program: &str,
+    path: Option<&str>,
+    arguments: &[(&str, String)],
+    answer: Answer,
+) -> String {
     let path = path.map(|path| format!("\"{}\"", printable(path)));
-    let arguments = arguments.iter().map(|(name, value)| format!("{name}={}", printable(value)));
+    let arguments = arguments
+        .iter()
+        .map(|(name, value)| format!("{name}={}", printable(value)));
     let all: Vec<String> = path.into_iter().chain(arguments).collect();
-    format!("{} {} {}({}) = {}\n", call.tid, printable(program), call.sysno.name(), all.join(", "), result(answer))
+    format!(
+        "{} {} {}({}) = {}\n",
+        call.tid,
+        printable(program),
+        call.sysno.name(),
+        all.join(", "),
+        result(answer)
+    )
 }
 
-fn json_line(call: &Call, class: Class, program: &str, path: Option<&str>, arguments: &[(&str, String)], answer: Answer) -> String {
+fn json_line(
+    call: &Call,
+    class: Class,
+    program: &str,
+    path: Option<&str>,
+    arguments: &[(&str, String)],
+    answer: Answer,
+) -> String {
     let path = path.map_or_else(|| "null".into(), quoted);
-    let all: Vec<String> = arguments.iter().map(|(name, value)| format!("{}:{}", quoted(name), quoted(value))).collect();
+    let all: Vec<String> = arguments
+        .iter()
+        .map(|(name, value)| format!("{}:{}", quoted(name), quoted(value)))
+        .collect();
     format!(
         "{{\"schema\":{SCHEMA},\"pid\":{},\"program\":{},\"class\":\"{class}\",\"call\":\"{}\",\"abi\":\"{}\",\"path\":{path},\"arguments\":{{{}}},\"result\":{}}}\n",
         call.tid,
@@ -458,7 +646,11 @@ fn json_line(call: &Call, class: Class, program: &str, path: Option<&str>, argum
 /// `text` on one line, at most 1024 characters of it.
 fn printable(text: &str) -> String {
     const LONGEST: usize = 1024;
-    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    let mut out: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
     if text.chars().nth(LONGEST).is_some() {
         out.push_str("...");
     }
@@ -482,5 +674,11 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn list_of<'a>(strings: impl Iterator<Item = &'a String>) -> String {
-    format!("[{}]", strings.map(|text| quoted(text)).collect::<Vec<_>>().join(","))
+    format!(
+        "[{}]",
+        strings
+            .map(|text| quoted(text))
+            .collect::<Vec<_>>()
+            .join(",")
+    )
 }

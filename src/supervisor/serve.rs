@@ -1,9 +1,11 @@
 //! The loop: take a call, answer it, take the next, until nobody is left under the filter.
 //!
-//! The loop runs in a child of a guard, a process that only waits for its end. Killed, it is replaced: its successor has the journal and the desk and so neither
-//! forgets what was set nor leaves the caller waiting whose call was in hand. A supervisor that hangs in one call (a path that leads into a
-//! file system which a target serves, for one) is left to it after a second, and a successor goes on with the others. If it is the guard that is
-//! killed, the supervisor becomes one.
+//! The loop runs in a child of a guard, a process that only waits for its end. Killed, it is
+//! replaced: its successor has the journal and the desk and so neither forgets what was set nor
+//! leaves the caller waiting whose call was in hand. A supervisor that hangs in one call (a path
+//! that leads into a file system which a target serves, for one) is left to it after a second, and
+//! a successor goes on with the others. If it is the guard that is killed, the supervisor becomes
+//! one.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
@@ -72,7 +74,11 @@ enum Fate {
 impl Supervisor {
     /// Serves until the last process under the filter is gone. Does not return.
     pub fn run(mut self) -> ! {
-        let action = SigAction::new(SigHandler::Handler(guard_is_gone), SaFlags::empty(), SigSet::empty());
+        let action = SigAction::new(
+            SigHandler::Handler(guard_is_gone),
+            SaFlags::empty(),
+            SigSet::empty(),
+        );
         // SAFETY: the handler stores to an atomic.
         #[allow(unsafe_code)]
         let _ = unsafe { sigaction(Signal::SIGUSR1, &action) };
@@ -81,7 +87,8 @@ impl Supervisor {
         // SAFETY: no handler is set.
         #[allow(unsafe_code)]
         let _ = unsafe { sigaction(Signal::SIGCHLD, &action) };
-        // It ends when its work is done, whoever tells it to end before, or to stay within a limit of the caller's.
+        // It ends when its work is done, whoever tells it to end before, or to stay within a limit
+        // of the caller's.
         let mut blocked = SigSet::all();
         blocked.remove(Signal::SIGUSR1);
         let _ = blocked.thread_set_mask();
@@ -100,7 +107,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a call and answers it. One is there already where the last supervisor died of it. Ends with the last process under the filter.
+    /// Waits for a call and answers it. One is there already where the last supervisor died of it.
+    /// Ends with the last process under the filter.
     fn take_call(&mut self) {
         if self.desk.notification().notif.id == 0 {
             match self.listener.receive(self.desk.clear()) {
@@ -140,11 +148,19 @@ impl Supervisor {
 
     /// Works out the answer, which may mean to do what is asked.
     fn answer(&mut self, call: &Call, made: Option<Made>, unanswered: &mut Option<Made>) -> Answer {
-        let Some((class, action)) = self.treatments[call.sysno as usize] else { return Answer::Real };
+        let Some((class, action)) = self.treatments[call.sysno as usize] else {
+            return Answer::Real;
+        };
         let is_hello = super::is_hello(call);
         let class = if is_hello { Class::Probe } else { class };
         let (listener, home) = (&self.listener, &self.home);
-        let target = Target { call, listener, home, is_closed: Cell::new(false), is_pretended: Cell::new(false) };
+        let target = Target {
+            call,
+            listener,
+            home,
+            is_closed: Cell::new(false),
+            is_pretended: Cell::new(false),
+        };
         let answer = match action {
             _ if is_hello => Answer::Value(install::to_hello(self.answers)),
             _ if class == Class::Probe => Answer::Value(0),
@@ -170,13 +186,14 @@ impl Supervisor {
             answer => answer,
         };
         if self.report.is_wanted() {
-            self.report.note(&target, class, answer, target.is_pretended.get());
+            self.report
+                .note(&target, class, answer, target.is_pretended.get());
         }
         answer
     }
 
-    /// Becomes the guard of a child and of its successors. Comes back in each of them, to serve; and here, to serve without a guard, where no process
-    /// is to be had.
+    /// Becomes the guard of a child and of its successors. Comes back in each of them, to serve;
+    /// and here, to serve without a guard, where no process is to be had.
     fn guard(&mut self) {
         let _ = set_name(c"zroot-guard");
         let own = Pid::this();
@@ -184,8 +201,11 @@ impl Supervisor {
         let mut is_successor = false;
         loop {
             self.life = None;
-            let Ok((wait, life)) = pipe2(OFlag::O_CLOEXEC) else { break };
-            // SAFETY: a supervisor has one thread, so that the child may do whatever the parent may.
+            let Ok((wait, life)) = pipe2(OFlag::O_CLOEXEC) else {
+                break;
+            };
+            // SAFETY: a supervisor has one thread, so that the child may do whatever the parent
+            // may.
             #[allow(unsafe_code)]
             let child = match unsafe { fork() } {
                 Ok(ForkResult::Parent { child }) => child,
@@ -224,14 +244,20 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the end of `child`, which holds the other end of `wait`, or for it to hang. Meanwhile, sees those off that hung and have come back.
+    /// Waits for the end of `child`, which holds the other end of `wait`, or for it to hang.
+    /// Meanwhile, sees those off that hung and have come back.
     fn fate_of(&self, child: Pid, wait: &OwnedFd, hung: &mut Vec<Pid>) -> Fate {
         let mut in_hand = None;
         loop {
             let mut fds = [PollFd::new(wait.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, PollTimeout::from(PATIENCE)) {
                 Ok(0) => {
-                    hung.retain(|process| matches!(waitpid(*process, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)));
+                    hung.retain(|process| {
+                        matches!(
+                            waitpid(*process, Some(WaitPidFlag::WNOHANG)),
+                            Ok(WaitStatus::StillAlive)
+                        )
+                    });
                     let now = self.desk.in_hand();
                     if now.is_some() && now == in_hand {
                         return Fate::Hangs;

@@ -1,8 +1,10 @@
-//! What the supervisor remembers: which credentials each process has set. It survives the supervisor, through its journal.
+//! What the supervisor remembers: which credentials each process has set. It survives the
+//! supervisor, through its journal.
 //!
-//! A process carries the number of its credentials in its soft limit RLIMIT_LOCKS, which fork(2) hands on, so that children, daemons and recycled
-//! PIDs need no tracking. The entry also knows the program that set them, by the random bytes that execve(2) puts on its stack: in
-//! another program the process is root again.
+//! A process carries the number of its credentials in its soft limit RLIMIT_LOCKS, which fork(2)
+//! hands on, so that children, daemons and recycled PIDs need no tracking. The entry also knows the
+//! program that set them, by the random bytes that execve(2) puts on its stack: in another program
+//! the process is root again.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -14,17 +16,24 @@ use super::credentials::{Credentials, Ids};
 use super::journal::Journal;
 use super::target::{Target, locks_limit};
 
-/// Soft limits from here on are numbers of entries. No use of the limit had ones as large. A 32-bit kernel, on which this may run if it has 32
-/// bits itself, keeps 32 bits of a limit (`unsigned long`, kernel/sys.c, `rlim64_to_rlim`).
-const FIRST: u64 = if cfg!(target_pointer_width = "32") { 1 << 30 } else { 1 << 40 };
+/// Soft limits from here on are numbers of entries. No use of the limit had ones as large. A 32-bit
+/// kernel, on which this may run if it has 32 bits itself, keeps 32 bits of a limit (`unsigned
+/// long`, kernel/sys.c, `rlim64_to_rlim`).
+const FIRST: u64 = if cfg!(target_pointer_width = "32") {
+    1 << 30
+} else {
+    1 << 40
+};
 /// No entry: root.
 const ROOT: u64 = u64::MAX;
-/// How much there may be before what no process has is thrown away: entries, of which one with many groups counts for as many as it takes the memory of.
+/// How much there may be before what no process has is thrown away: entries, of which one with many
+/// groups counts for as many as it takes the memory of.
 const ENOUGH: usize = 1024;
 /// `AT_RANDOM`, include/uapi/linux/auxvec.h: the address of 16 random bytes.
 const AT_RANDOM: u64 = 25;
 
-/// A running program, as opposed to the process that runs it: where its AT_RANDOM bytes are, and what they are. fork(2) keeps them.
+/// A running program, as opposed to the process that runs it: where its AT_RANDOM bytes are, and
+/// what they are. fork(2) keeps them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Program {
     address: u64,
@@ -99,7 +108,10 @@ impl Store {
     pub fn changed(&self, target: &Target) -> Option<Rc<Credentials>> {
         let entry = self.entries.get(&self.number(target.call.tid))?;
         let mut random = [0; 16];
-        let Program { address, random: then } = entry.program;
+        let Program {
+            address,
+            random: then,
+        } = entry.program;
         let is_same = address == 0 || target.read(address, &mut random).is_ok() && random == then;
         is_same.then(|| Rc::clone(&entry.credentials))
     }
@@ -107,13 +119,18 @@ impl Store {
     /// The caller's credentials.
     #[must_use]
     pub fn credentials(&self, target: &Target) -> Rc<Credentials> {
-        self.changed(target).unwrap_or_else(|| Rc::clone(&self.root))
+        self.changed(target)
+            .unwrap_or_else(|| Rc::clone(&self.root))
     }
 
     /// The number of thread `tid`'s entry, [`ROOT`] or another that there is none of.
     fn number(&self, tid: i32) -> u64 {
         if !self.threads.is_empty() {
-            if let Some(thread) = self.threads.get(&tid).filter(|thread| start_time(tid) == Some(thread.start)) {
+            if let Some(thread) = self
+                .threads
+                .get(&tid)
+                .filter(|thread| start_time(tid) == Some(thread.start))
+            {
                 return thread.number;
             }
         }
@@ -134,13 +151,17 @@ impl Store {
             if target.is_closed.get() {
                 return Ok(()); // it could not be told from the next program, which would have to be root
             }
-            self.number_of(Entry { credentials: credentials.into(), program })
+            self.number_of(Entry {
+                credentials: credentials.into(),
+                program,
+            })
         };
         let process: i32 = target.status("Tgid")?.parse().map_err(|_| Errno::ESRCH)?;
         let is_threaded = target.status("Threads")? != "1";
         target.still_waits()?;
         if tid == process || !is_threaded {
-            // The kernel's credentials are each thread's own; libc has all threads make the call, and they come to the same in the end.
+            // The kernel's credentials are each thread's own; libc has all threads make the call,
+            // and they come to the same in the end.
             if is_threaded {
                 self.keep_others(process, before);
             }
@@ -159,11 +180,29 @@ impl Store {
 
     /// Has the other threads of `process` stay as they are when its first one changes.
     fn keep_others(&mut self, process: i32, before: u64) {
-        let tasks = fs::read_dir(format!("{process}/task")).into_iter().flatten().flatten();
-        for tid in tasks.filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok()).filter(|tid| *tid != process) {
-            let Some(start) = start_time(tid) else { continue };
-            if self.threads.get(&tid).is_none_or(|thread| thread.start != start) {
-                self.remember(tid, Thread { start, number: before });
+        let tasks = fs::read_dir(format!("{process}/task"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for tid in tasks
+            .filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok())
+            .filter(|tid| *tid != process)
+        {
+            let Some(start) = start_time(tid) else {
+                continue;
+            };
+            if self
+                .threads
+                .get(&tid)
+                .is_none_or(|thread| thread.start != start)
+            {
+                self.remember(
+                    tid,
+                    Thread {
+                        start,
+                        number: before,
+                    },
+                );
             }
         }
     }
@@ -173,7 +212,8 @@ impl Store {
             return *number;
         }
         let number = self.next;
-        self.journal.append(&Record::Entry(number, &entry).to_bytes());
+        self.journal
+            .append(&Record::Entry(number, &entry).to_bytes());
         self.insert(number, entry);
         number
     }
@@ -199,18 +239,29 @@ impl Store {
 
     /// Throws away what no living process has.
     fn throw_away(&mut self) {
-        self.threads.retain(|tid, thread| start_time(*tid) == Some(thread.start));
+        self.threads
+            .retain(|tid, thread| start_time(*tid) == Some(thread.start));
         let processes = fs::read_dir(".").into_iter().flatten().flatten();
-        let processes = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        // One that is started meanwhile by one that ends meanwhile may be missed. It would be root again: numbers are not used twice.
-        let mut used: HashSet<u64> = processes.filter_map(|pid| locks_limit(pid, None).ok()).collect();
+        let processes =
+            processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        // One that is started meanwhile by one that ends meanwhile may be missed. It would be root
+        // again: numbers are not used twice.
+        let mut used: HashSet<u64> = processes
+            .filter_map(|pid| locks_limit(pid, None).ok())
+            .collect();
         used.extend(self.threads.values().map(|thread| thread.number));
         self.entries.retain(|number, _| used.contains(number));
         self.numbers.retain(|_, number| used.contains(number));
         self.weight = self.entries.values().map(|entry| entry.weight()).sum();
         self.enough = ENOUGH.max(2 * (self.weight + self.threads.len()));
-        let entries = self.entries.iter().map(|(number, entry)| Record::Entry(*number, entry).to_bytes());
-        let threads = self.threads.iter().map(|(tid, thread)| Record::Thread(*tid, *thread).to_bytes());
+        let entries = self
+            .entries
+            .iter()
+            .map(|(number, entry)| Record::Entry(*number, entry).to_bytes());
+        let threads = self
+            .threads
+            .iter()
+            .map(|(tid, thread)| Record::Thread(*tid, *thread).to_bytes());
         self.journal.rewrite(entries.chain(threads));
     }
 
@@ -224,32 +275,52 @@ impl Store {
     }
 }
 
-/// When thread `tid` started, in clock ticks since boot: the 22nd field of `/proc/TID/stat`, the second of which may have any bytes in its parentheses.
+/// When thread `tid` started, in clock ticks since boot: the 22nd field of `/proc/TID/stat`, the
+/// second of which may have any bytes in its parentheses.
 fn start_time(tid: i32) -> Option<u64> {
     let stat = fs::read(format!("{tid}/stat")).ok()?;
     let after_name = stat.iter().rposition(|byte| *byte == b')')?;
-    std::str::from_utf8(&stat[after_name + 1..]).ok()?.split_whitespace().nth(19)?.parse().ok()
+    std::str::from_utf8(&stat[after_name + 1..])
+        .ok()?
+        .split_whitespace()
+        .nth(19)?
+        .parse()
+        .ok()
 }
 
 /// The program that the caller runs, or one at address 0 if that cannot be found out.
 fn program(target: &Target) -> Program {
-    let address = target.file("auxv").ok().and_then(|auxv| at_random(&auxv)).unwrap_or(0);
+    let address = target
+        .file("auxv")
+        .ok()
+        .and_then(|auxv| at_random(&auxv))
+        .unwrap_or(0);
     let mut random = [0; 16];
     let is_known = target.read(address, &mut random).is_ok();
-    Program { address: if is_known { address } else { 0 }, random }
+    Program {
+        address: if is_known { address } else { 0 },
+        random,
+    }
 }
 
-/// AT_RANDOM's value in an auxiliary vector of either word size: types are small numbers, so that with the wrong size one of them is not.
+/// AT_RANDOM's value in an auxiliary vector of either word size: types are small numbers, so that
+/// with the wrong size one of them is not.
 fn at_random(auxv: &[u8]) -> Option<u64> {
     let pairs = |width: usize| -> Vec<(u64, u64)> {
         let word = |bytes: &[u8]| match *bytes {
             [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).into(),
             _ => u64::from_ne_bytes(bytes.try_into().unwrap_or_default()),
         };
-        auxv.chunks_exact(2 * width).map(|pair| (word(&pair[..width]), word(&pair[width..]))).collect()
+        auxv.chunks_exact(2 * width)
+            .map(|pair| (word(&pair[..width]), word(&pair[width..])))
+            .collect()
     };
-    let vector = [pairs(8), pairs(4)].into_iter().find(|vector| vector.iter().all(|(kind, _)| *kind < 1000))?;
-    vector.into_iter().find_map(|(kind, value)| (kind == AT_RANDOM).then_some(value))
+    let vector = [pairs(8), pairs(4)]
+        .into_iter()
+        .find(|vector| vector.iter().all(|(kind, _)| *kind < 1000))?;
+    vector
+        .into_iter()
+        .find_map(|(kind, value)| (kind == AT_RANDOM).then_some(value))
 }
 
 /// One change, as the journal has it.
@@ -270,24 +341,58 @@ impl Record<'_> {
     fn to_bytes(&self) -> Vec<u8> {
         let mut words: Vec<u64> = Vec::new();
         match *self {
-            Record::Entry(number, Entry { credentials, program }) => {
-                let Credentials { uid, gid, groups, permitted, effective, inheritable, ambient, bounding, securebits } = &**credentials;
+            Record::Entry(
+                number,
+                Entry {
+                    credentials,
+                    program,
+                },
+            ) => {
+                let Credentials {
+                    uid,
+                    gid,
+                    groups,
+                    permitted,
+                    effective,
+                    inheritable,
+                    ambient,
+                    bounding,
+                    securebits,
+                } = &**credentials;
                 words.extend([0, number, program.address]);
-                words.extend(program.random.chunks_exact(8).map(|half| u64::from_ne_bytes(half.try_into().unwrap_or_default())));
+                words.extend(
+                    program
+                        .random
+                        .chunks_exact(8)
+                        .map(|half| u64::from_ne_bytes(half.try_into().unwrap_or_default())),
+                );
                 for ids in [uid, gid] {
-                    words.extend([ids.real, ids.effective, ids.saved, ids.filesystem].map(u64::from));
+                    words.extend(
+                        [ids.real, ids.effective, ids.saved, ids.filesystem].map(u64::from),
+                    );
                 }
-                words.extend([*permitted, *effective, *inheritable, *ambient, *bounding, u64::from(*securebits)]);
+                words.extend([
+                    *permitted,
+                    *effective,
+                    *inheritable,
+                    *ambient,
+                    *bounding,
+                    u64::from(*securebits),
+                ]);
                 words.extend(groups.iter().map(|group| u64::from(*group)));
             }
-            Record::Thread(tid, thread) => words.extend([1, tid.unsigned_abs().into(), thread.start, thread.number]),
+            Record::Thread(tid, thread) => {
+                words.extend([1, tid.unsigned_abs().into(), thread.start, thread.number])
+            }
             Record::Gone(tid) => words.extend([2, tid.unsigned_abs().into()]),
         }
         words.into_iter().flat_map(u64::to_ne_bytes).collect()
     }
 
     fn parse(bytes: &[u8]) -> Option<Parsed> {
-        let mut words = bytes.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+        let mut words = bytes
+            .chunks_exact(8)
+            .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
         let mut word = || words.next();
         Some(match word()? {
             0 => {
@@ -298,16 +403,46 @@ impl Record<'_> {
                 }
                 let mut ids = || -> Option<Ids> {
                     let mut id = || u32::try_from(word()?).ok();
-                    Some(Ids { real: id()?, effective: id()?, saved: id()?, filesystem: id()? })
+                    Some(Ids {
+                        real: id()?,
+                        effective: id()?,
+                        saved: id()?,
+                        filesystem: id()?,
+                    })
                 };
                 let (uid, gid) = (ids()?, ids()?);
-                let (permitted, effective, inheritable, ambient, bounding) = (word()?, word()?, word()?, word()?, word()?);
+                let (permitted, effective, inheritable, ambient, bounding) =
+                    (word()?, word()?, word()?, word()?, word()?);
                 let securebits = u32::try_from(word()?).ok()?;
-                let groups = words.map(|group| u32::try_from(group).ok()).collect::<Option<_>>()?;
-                let credentials = Credentials { uid, gid, groups, permitted, effective, inheritable, ambient, bounding, securebits };
-                Parsed::Entry(number, Entry { credentials: credentials.into(), program: Program { address, random } })
+                let groups = words
+                    .map(|group| u32::try_from(group).ok())
+                    .collect::<Option<_>>()?;
+                let credentials = Credentials {
+                    uid,
+                    gid,
+                    groups,
+                    permitted,
+                    effective,
+                    inheritable,
+                    ambient,
+                    bounding,
+                    securebits,
+                };
+                Parsed::Entry(
+                    number,
+                    Entry {
+                        credentials: credentials.into(),
+                        program: Program { address, random },
+                    },
+                )
             }
-            1 => Parsed::Thread(i32::try_from(word()?).ok()?, Thread { start: word()?, number: word()? }),
+            1 => Parsed::Thread(
+                i32::try_from(word()?).ok()?,
+                Thread {
+                    start: word()?,
+                    number: word()?,
+                },
+            ),
             2 => Parsed::Gone(i32::try_from(word()?).ok()?),
             _ => return None,
         })

@@ -1,7 +1,9 @@
-//! Reading and writing a target's memory, and reaching its files as it would: the one place where either is done.
+//! Reading and writing a target's memory, and reaching its files as it would: the one place where
+//! either is done.
 //!
-//! The supervisor stands in `/proc` when it is idle. To reach a path of a target's it goes into that target's root and working directory (the links
-//! `/proc/TID/root` and `cwd` lead there, whatever the mount namespace), makes the call that was asked for, and goes back before it
+//! The supervisor stands in `/proc` when it is idle. To reach a path of a target's it goes into
+//! that target's root and working directory (the links `/proc/TID/root` and `cwd` lead there,
+//! whatever the mount namespace), makes the call that was asked for, and goes back before it
 //! answers, so that it keeps no file system busy.
 
 #![allow(unsafe_code)] // statx(2), prlimit(2) of another process and process_vm_writev(2): no crate has a safe call for them here
@@ -28,7 +30,8 @@ use super::listener::Listener;
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;
 
-/// A directory, told apart from all others: device, inode, and the mount through which it is seen (0 where the kernel does not say, before 5.8).
+/// A directory, told apart from all others: device, inode, and the mount through which it is seen
+/// (0 where the kernel does not say, before 5.8).
 type Place = (u32, u32, u64, u64);
 
 /// Where the supervisor stands.
@@ -48,10 +51,18 @@ impl Home {
         let proc_dir = open("/proc", flags, Mode::empty())?;
         let root = open("/", flags, Mode::empty())?;
         let own = std::process::id().to_string();
-        if readlinkat(&proc_dir, "self").map_err(|_| Errno::ENOENT)?.as_bytes() != own.as_bytes() {
+        if readlinkat(&proc_dir, "self")
+            .map_err(|_| Errno::ENOENT)?
+            .as_bytes()
+            != own.as_bytes()
+        {
             return Err(Errno::ESRCH);
         }
-        Ok(Home { proc_dir, root, root_place: place(c"/")? })
+        Ok(Home {
+            proc_dir,
+            root,
+            root_place: place(c"/")?,
+        })
     }
 
     /// The descriptors that must stay open.
@@ -65,7 +76,13 @@ impl Home {
     /// # Errors
     /// open(2)'s, readlink(2)'s.
     pub fn name_of(&self, path: &CStr, follow: bool) -> Result<Vec<u8>, Errno> {
-        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC | if follow { OFlag::empty() } else { OFlag::O_NOFOLLOW };
+        let flags = OFlag::O_PATH
+            | OFlag::O_CLOEXEC
+            | if follow {
+                OFlag::empty()
+            } else {
+                OFlag::O_NOFOLLOW
+            };
         let file = open(path, flags, Mode::empty())?;
         let link = format!("self/fd/{}", file.as_raw_fd());
         readlinkat(&self.proc_dir, link.as_str()).map(OsString::into_encoded_bytes)
@@ -88,8 +105,8 @@ pub struct Target<'a> {
     pub listener: &'a Listener,
     /// Where the supervisor stands.
     pub home: &'a Home,
-    /// Whether the kernel has kept us from looking into the process: one that runs an executable which only others may read belongs to
-    /// an outer namespace (fs/exec.c, `would_dump`).
+    /// Whether the kernel has kept us from looking into the process: one that runs an executable
+    /// which only others may read belongs to an outer namespace (fs/exec.c, `would_dump`).
     pub is_closed: Cell<bool>,
     /// Whether the answer is another than the kernel's.
     pub is_pretended: Cell<bool>,
@@ -100,7 +117,8 @@ pub struct Target<'a> {
 pub enum File<'a> {
     /// The one that is open for reading or writing at a descriptor, as fchown(2) has it.
     Open(i32),
-    /// The one that a descriptor, which may be opened with `O_PATH`, or `AT_FDCWD` refers to, as `AT_EMPTY_PATH` has it.
+    /// The one that a descriptor, which may be opened with `O_PATH`, or `AT_FDCWD` refers to, as
+    /// `AT_EMPTY_PATH` has it.
     Named(i32),
     /// The one at a path, from a directory descriptor or `AT_FDCWD`.
     At(i32, &'a CStr),
@@ -125,12 +143,17 @@ impl Target<'_> {
         }
     }
 
-    /// Whether the caller still waits. To be asked after the last look at it and before anything is done for it.
+    /// Whether the caller still waits. To be asked after the last look at it and before anything is
+    /// done for it.
     ///
     /// # Errors
     /// `ESRCH`, which nobody will see.
     pub fn still_waits(&self) -> Result<(), Errno> {
-        if self.listener.is_valid(self.call.id) { Ok(()) } else { Err(Errno::ESRCH) }
+        if self.listener.is_valid(self.call.id) {
+            Ok(())
+        } else {
+            Err(Errno::ESRCH)
+        }
     }
 
     /// Fills `buffer` from the caller's memory.
@@ -139,14 +162,21 @@ impl Target<'_> {
     /// `EFAULT` if not all of it is there.
     pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
         let len = buffer.len();
-        if len == 0 || self.read_some(address, buffer)? == len { Ok(()) } else { Err(Errno::EFAULT) }
+        if len == 0 || self.read_some(address, buffer)? == len {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// Reads from the caller's memory up to the first page that is not there.
     fn read_some(&self, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
         // Beyond the reach of a supervisor with smaller addresses than its target's.
-        let Ok(base) = usize::try_from(address) else { return self.read_by_file(address, buffer) };
-        // A transfer that fails in the middle is told only by the pieces, so that there is one per page.
+        let Ok(base) = usize::try_from(address) else {
+            return self.read_by_file(address, buffer);
+        };
+        // A transfer that fails in the middle is told only by the pieces, so that there is one per
+        // page.
         let mut pieces = [RemoteIoVec { base: 0, len: 0 }; 20];
         let mut done = 0;
         while done < buffer.len() {
@@ -162,9 +192,15 @@ impl Target<'_> {
                 asked += len;
                 used += 1;
             }
-            let got = match process_vm_readv(self.pid(), &mut [IoSliceMut::new(&mut buffer[done..asked])], &pieces[..used]) {
+            let got = match process_vm_readv(
+                self.pid(),
+                &mut [IoSliceMut::new(&mut buffer[done..asked])],
+                &pieces[..used],
+            ) {
                 // A kernel without CONFIG_CROSS_MEMORY_ATTACH.
-                Err(Errno::ENOSYS) => self.read_by_file(address + done as u64, &mut buffer[done..asked])?,
+                Err(Errno::ENOSYS) => {
+                    self.read_by_file(address + done as u64, &mut buffer[done..asked])?
+                }
                 Err(_) if done > 0 => 0,
                 got => self.looked(got)?,
             };
@@ -177,11 +213,16 @@ impl Target<'_> {
     }
 
     fn read_by_file(&self, at: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
-        self.memory(false)?.read_at(buffer, at).map_err(|_| Errno::EFAULT)
+        self.memory(false)?
+            .read_at(buffer, at)
+            .map_err(|_| Errno::EFAULT)
     }
 
     fn memory(&self, write: bool) -> Result<fs::File, Errno> {
-        let file = fs::OpenOptions::new().read(!write).write(write).open(self.entry("mem").as_path());
+        let file = fs::OpenOptions::new()
+            .read(!write)
+            .write(write)
+            .open(self.entry("mem").as_path());
         self.looked(file.map_err(|error| errno(&error)))
     }
 
@@ -191,14 +232,28 @@ impl Target<'_> {
     /// `EFAULT`.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
         let written = match usize::try_from(address) {
-            Ok(base) => process_vm_writev(self.pid(), &[IoSlice::new(bytes)], &[RemoteIoVec { base, len: bytes.len() }]),
+            Ok(base) => process_vm_writev(
+                self.pid(),
+                &[IoSlice::new(bytes)],
+                &[RemoteIoVec {
+                    base,
+                    len: bytes.len(),
+                }],
+            ),
             Err(_) => Err(Errno::ENOSYS),
         };
         let done = match written {
-            Err(Errno::ENOSYS) => self.memory(true)?.write_at(bytes, address).map_err(|_| Errno::EFAULT)?,
+            Err(Errno::ENOSYS) => self
+                .memory(true)?
+                .write_at(bytes, address)
+                .map_err(|_| Errno::EFAULT)?,
             done => self.looked(done)?,
         };
-        if done == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
+        if done == bytes.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT)
+        }
     }
 
     /// Reads a path.
@@ -232,11 +287,16 @@ impl Target<'_> {
         Ok(None)
     }
 
-    /// Has `act` do the real thing to `file`: it is called with a path that means for the supervisor what `file` means for the caller.
+    /// Has `act` do the real thing to `file`: it is called with a path that means for the
+    /// supervisor what `file` means for the caller.
     ///
     /// # Errors
     /// What keeps the caller from the file, `EBADF` for one; what `act` says.
-    pub fn reach<T>(&self, file: File, act: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
+    pub fn reach<T>(
+        &self,
+        file: File,
+        act: impl FnOnce(&CStr) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         let (dir, path) = match file {
             File::Open(fd) | File::Named(fd) => return self.reach_descriptor(file, fd, act),
             File::At(_, path) if path.is_empty() => return Err(Errno::ENOENT),
@@ -260,9 +320,12 @@ impl Target<'_> {
             self.still_waits()?;
             act(path)
         })();
-        // Not to be back would mean to take all later paths for what they are not. Another supervisor does better.
+        // Not to be back would mean to take all later paths for what they are not. Another
+        // supervisor does better.
         if is_elsewhere {
-            fchdir(&self.home.root).and_then(|()| chroot(".")).expect("back in the own root directory");
+            fchdir(&self.home.root)
+                .and_then(|()| chroot("."))
+                .expect("back in the own root directory");
         }
         if is_elsewhere || is_relative {
             self.home.stand().expect("back in /proc");
@@ -270,10 +333,20 @@ impl Target<'_> {
         result
     }
 
-    fn reach_descriptor<T>(&self, file: File, fd: i32, act: impl FnOnce(&CStr) -> Result<T, Errno>) -> Result<T, Errno> {
+    fn reach_descriptor<T>(
+        &self,
+        file: File,
+        fd: i32,
+        act: impl FnOnce(&CStr) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         let is_named = matches!(file, File::Named(_));
-        let path = if is_named && fd == AT_FDCWD.as_raw_fd() { self.entry("cwd") } else { self.descriptor(fd)? };
-        // The link's permissions say what the descriptor is open for (fs/proc/fd.c, tid_fd_update_inode): nothing with O_PATH.
+        let path = if is_named && fd == AT_FDCWD.as_raw_fd() {
+            self.entry("cwd")
+        } else {
+            self.descriptor(fd)?
+        };
+        // The link's permissions say what the descriptor is open for (fs/proc/fd.c,
+        // tid_fd_update_inode): nothing with O_PATH.
         if !is_named && lstat(path.as_c_str()).map_err(not_open)?.st_mode & libc::S_IRWXU == 0 {
             return Err(Errno::EBADF);
         }
@@ -287,18 +360,33 @@ impl Target<'_> {
         })
     }
 
-    /// For a path by which a process names its own files, the same from `/proc`: `/proc/self` would be the supervisor.
+    /// For a path by which a process names its own files, the same from `/proc`: `/proc/self` would
+    /// be the supervisor.
     fn own_path(&self, path: &CStr) -> Option<CString> {
         let bytes = path.to_bytes().strip_prefix(b"/")?;
         let (link, entry, rest) = if let Some(rest) = behind(bytes, "proc") {
-            ("/proc/self", "", behind(rest, "self").or_else(|| behind(rest, "thread-self")).filter(|rest| !rest.is_empty())?)
+            (
+                "/proc/self",
+                "",
+                behind(rest, "self")
+                    .or_else(|| behind(rest, "thread-self"))
+                    .filter(|rest| !rest.is_empty())?,
+            )
         } else {
             let dev = behind(bytes, "dev")?;
             let streams = [("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
-            let stream = || streams.into_iter().find_map(|(name, entry)| Some(("/dev/fd", entry, behind(dev, name)?)));
-            behind(dev, "fd").filter(|rest| !rest.is_empty()).map(|rest| ("/dev/fd", "fd", rest)).or_else(stream)?
+            let stream = || {
+                streams
+                    .into_iter()
+                    .find_map(|(name, entry)| Some(("/dev/fd", entry, behind(dev, name)?)))
+            };
+            behind(dev, "fd")
+                .filter(|rest| !rest.is_empty())
+                .map(|rest| ("/dev/fd", "fd", rest))
+                .or_else(stream)?
         };
-        // In a root directory without /proc or /dev there is nothing at that path. And one that leads back out is not the process's own.
+        // In a root directory without /proc or /dev there is nothing at that path. And one that
+        // leads back out is not the process's own.
         fs::symlink_metadata(link).ok()?;
         if leads_out(rest) {
             return None;
@@ -314,7 +402,11 @@ impl Target<'_> {
     }
 
     fn descriptor(&self, fd: i32) -> Result<CString, Errno> {
-        if fd < 0 { Err(Errno::EBADF) } else { Ok(self.entry(&format!("fd/{fd}"))) }
+        if fd < 0 {
+            Err(Errno::EBADF)
+        } else {
+            Ok(self.entry(&format!("fd/{fd}")))
+        }
     }
 
     /// Passes on what came of a look into the process.
@@ -336,8 +428,12 @@ impl Target<'_> {
     pub fn status(&self, field: &str) -> Result<String, Errno> {
         let status = self.file("status")?;
         let text = String::from_utf8_lossy(&status);
-        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        value.map(|value| value.trim().to_owned()).ok_or(Errno::ESRCH)
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        value
+            .map(|value| value.trim().to_owned())
+            .ok_or(Errno::ESRCH)
     }
 
     /// Fills `buffer` from `/proc/TID/NAME`; how much of it.
@@ -345,7 +441,11 @@ impl Target<'_> {
     /// # Errors
     /// open(2)'s, read(2)'s.
     pub fn start_of(&self, name: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let file = open(self.entry(name).as_c_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let file = open(
+            self.entry(name).as_c_str(),
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
         nix::unistd::read(&file, buffer)
     }
 
@@ -355,7 +455,8 @@ impl Target<'_> {
     /// open(2)'s; `ESRCH`.
     pub fn file(&self, name: &str) -> Result<Vec<u8>, Errno> {
         let mut contents = Vec::new();
-        let mut file = self.looked(fs::File::open(self.entry(name).as_path()).map_err(|error| errno(&error)))?;
+        let mut file =
+            self.looked(fs::File::open(self.entry(name).as_path()).map_err(|error| errno(&error)))?;
         file.read_to_end(&mut contents).map_err(|_| Errno::ESRCH)?;
         Ok(contents)
     }
@@ -372,15 +473,18 @@ impl AsPath for CString {
     }
 }
 
-/// What follows the component `name` at the beginning of `path`: nothing, or a slash and more. Slashes and single dots before it do not count.
+/// What follows the component `name` at the beginning of `path`: nothing, or a slash and more.
+/// Slashes and single dots before it do not count.
 fn behind<'a>(mut path: &'a [u8], name: &str) -> Option<&'a [u8]> {
     while let Some(rest) = path.strip_prefix(b"/").or_else(|| path.strip_prefix(b"./")) {
         path = rest;
     }
-    path.strip_prefix(name.as_bytes()).filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    path.strip_prefix(name.as_bytes())
+        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
-/// Whether a path from a process's directory in `/proc` leaves that by `..`, and not by a link to another place.
+/// Whether a path from a process's directory in `/proc` leaves that by `..`, and not by a link to
+/// another place.
 fn leads_out(path: &[u8]) -> bool {
     let mut depth = 0;
     for component in path.split(|byte| *byte == b'/') {
@@ -398,7 +502,11 @@ fn leads_out(path: &[u8]) -> bool {
 
 /// There is no `/proc/TID/fd/N` if N is not open.
 fn not_open(errno: Errno) -> Errno {
-    if errno == Errno::ENOENT { Errno::EBADF } else { errno }
+    if errno == Errno::ENOENT {
+        Errno::EBADF
+    } else {
+        errno
+    }
 }
 
 fn errno(error: &std::io::Error) -> Errno {
@@ -411,21 +519,41 @@ fn place(path: &CStr) -> Result<Place, Errno> {
     const STATX_MNT_ID: libc::c_uint = 0x1000;
     let mut status = MaybeUninit::<libc::statx>::zeroed();
     let (flags, mask) = (libc::AT_NO_AUTOMOUNT, libc::STATX_INO | STATX_MNT_ID);
-    // libc's own would be a null pointer: the standard library refers to it weakly, so that a static executable goes without.
-    // SAFETY: the kernel reads a path that ends in a null byte and writes a struct statx.
-    let result = unsafe { libc::syscall(libc::SYS_statx, AT_FDCWD.as_raw_fd(), path.as_ptr(), flags, mask, status.as_mut_ptr()) };
+    // libc's own would be a null pointer: the standard library refers to it weakly, so that a
+    // static executable goes without. SAFETY: the kernel reads a path that ends in a null byte and
+    // writes a struct statx.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_statx,
+            AT_FDCWD.as_raw_fd(),
+            path.as_ptr(),
+            flags,
+            mask,
+            status.as_mut_ptr(),
+        )
+    };
     Errno::result(result)?;
     // SAFETY: of plain integers, for which the zeroes that were there are values.
     let status = unsafe { status.assume_init() };
-    Ok((status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id))
+    Ok((
+        status.stx_dev_major,
+        status.stx_dev_minor,
+        status.stx_ino,
+        status.stx_mnt_id,
+    ))
 }
 
-/// The processor that thread `tid` ran on last: field 39 of `/proc/TID/stat`, proc_pid_stat(5), read from `/proc`, where the supervisor stands.
-/// `None` if that is not to be read.
+/// The processor that thread `tid` ran on last: field 39 of `/proc/TID/stat`, proc_pid_stat(5),
+/// read from `/proc`, where the supervisor stands. `None` if that is not to be read.
 #[must_use]
 pub fn processor_of(tid: i32) -> Option<usize> {
     let mut buffer = [0; 1024];
-    let file = open(format!("{tid}/stat").as_str(), OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+    let file = open(
+        format!("{tid}/stat").as_str(),
+        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .ok()?;
     let len = nix::unistd::read(&file, &mut buffer).ok()?;
     // The second field is a name in brackets, which may have blanks and brackets of its own.
     let behind_name = buffer[..len].rsplit(|byte| *byte == b')').next()?;
@@ -433,8 +561,9 @@ pub fn processor_of(tid: i32) -> Option<usize> {
     std::str::from_utf8(processor).ok()?.parse().ok()
 }
 
-/// The soft limit RLIMIT_LOCKS of the process that thread `tid` is in, set to `new` if that is given; the value before. It limits nothing
-/// since Linux 2.4.25, fork(2) copies it and execve(2) keeps it: a place for a number that follows a process and its children.
+/// The soft limit RLIMIT_LOCKS of the process that thread `tid` is in, set to `new` if that is
+/// given; the value before. It limits nothing since Linux 2.4.25, fork(2) copies it and execve(2)
+/// keeps it: a place for a number that follows a process and its children.
 ///
 /// # Errors
 /// prlimit(2)'s.
@@ -444,7 +573,15 @@ pub fn locks_limit(tid: i32, new: Option<u64>) -> Result<u64, Errno> {
     let limits = new.map(|soft| [soft, libc::RLIM64_INFINITY]);
     let pointer = limits.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the kernel reads one struct rlimit64, or nothing, and writes one.
-    let result = unsafe { libc::syscall(libc::SYS_prlimit64, tid, libc::RLIMIT_LOCKS, pointer, &raw mut old) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            tid,
+            libc::RLIMIT_LOCKS,
+            pointer,
+            &raw mut old,
+        )
+    };
     Errno::result(result)?;
     Ok(old[0])
 }

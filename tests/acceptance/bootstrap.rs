@@ -1,4 +1,5 @@
-//! Debian trees from nothing, for this machine's release, for a newer one and for another processor.
+//! Debian trees from nothing, for this machine's release, for a newer one and for another
+//! processor.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -35,7 +36,8 @@ const WAYS: &[Way] = &[
 const SAMPLE: &str = "mmdebstrap-trixie";
 
 pub fn cases(suite: &Suite) {
-    let wanted = |(name, ..): &&Way| suite.wants("bootstrap", name) && (suite.full || *name == SAMPLE);
+    let wanted =
+        |(name, ..): &&Way| suite.wants("bootstrap", name) && (suite.full || *name == SAMPLE);
     two_at_a_time(WAYS.iter().filter(wanted).collect(), |way| case(suite, way));
 }
 
@@ -43,10 +45,24 @@ fn case(suite: &Suite, way: &Way) {
     let (name, _, _, architecture) = *way;
     let real = OnceCell::new();
     let compared = is_root() && suite.full && architecture.is_none();
-    let real =
-        || if compared { real.get_or_init(|| make(way, Column::RealRoot)).as_ref().map(Some).map_err(String::clone) } else { Ok(None) };
-    for column in [Column::RealRoot, Column::Without, Column::Zero, Column::Selective] {
-        if (column == Column::RealRoot && !compared) || (column == Column::Selective && !suite.full) {
+    let real = || {
+        if compared {
+            real.get_or_init(|| make(way, Column::RealRoot))
+                .as_ref()
+                .map(Some)
+                .map_err(String::clone)
+        } else {
+            Ok(None)
+        }
+    };
+    for column in [
+        Column::RealRoot,
+        Column::Without,
+        Column::Zero,
+        Column::Selective,
+    ] {
+        if (column == Column::RealRoot && !compared) || (column == Column::Selective && !suite.full)
+        {
             continue;
         }
         let short = Short::of(SHORT, name, column);
@@ -69,11 +85,21 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
     if tool == Tool::Systemd {
         let base = debian::Tree::find(&BULLSEYE).map_err(|reason| skip(&reason))?;
         let tree = Tree::copy(&base.path, column);
-        let sandbox = if column == Column::Without { "-o APT::Sandbox::User=root" } else { "" };
-        let install = format!("exec apt-get install -y --no-download --no-install-recommends {sandbox} systemd");
+        let sandbox = if column == Column::Without {
+            "-o APT::Sandbox::User=root"
+        } else {
+            ""
+        };
+        let install = format!(
+            "exec apt-get install -y --no-download --no-install-recommends {sandbox} systemd"
+        );
         return Ok(tree.outcome(tree.inside(&install)));
     }
-    let name = if tool == Tool::Debootstrap { "debootstrap" } else { "mmdebstrap" };
+    let name = if tool == Tool::Debootstrap {
+        "debootstrap"
+    } else {
+        "mmdebstrap"
+    };
     if program(name).is_none() {
         return Err(skip(&format!("there is no {name}")));
     }
@@ -93,8 +119,20 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
             }
             command.arg(format!("--cache-dir={}", cache.display()));
         }
-        command.args([if release.is_empty() { mirror.release.as_str() } else { release }, &tree.root(), &mirror.uri]);
-        if let Some(proxy) = mirror.settings.iter().find_map(|setting| setting.strip_prefix("Acquire::http::Proxy ")) {
+        command.args([
+            if release.is_empty() {
+                mirror.release.as_str()
+            } else {
+                release
+            },
+            &tree.root(),
+            &mirror.uri,
+        ]);
+        if let Some(proxy) = mirror
+            .settings
+            .iter()
+            .find_map(|setting| setting.strip_prefix("Acquire::http::Proxy "))
+        {
             command.env("http_proxy", proxy.trim_matches('"'));
         }
     } else {
@@ -102,8 +140,17 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
         if column != Column::RealRoot {
             command.arg("--skip=chroot/mount");
         }
-        command.args(architecture.map(|it| format!("--architectures={it}"))).args(architecture.map(|_| "--skip=check/qemu"));
-        command.args(mirror.settings.iter().map(|setting| format!("--aptopt={setting}"))).args(["", &tree.root()]);
+        command
+            .args(architecture.map(|it| format!("--architectures={it}")))
+            .args(architecture.map(|_| "--skip=check/qemu"));
+        command
+            .args(
+                mirror
+                    .settings
+                    .iter()
+                    .map(|setting| format!("--aptopt={setting}")),
+            )
+            .args(["", &tree.root()]);
         if release.is_empty() {
             command.args(&mirror.lines);
         } else {
@@ -111,11 +158,16 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
         }
     }
     let mut outcome = tree.outcome(command);
-    let log = fs::read_to_string(Path::new(&tree.root()).join("debootstrap/debootstrap.log")).unwrap_or_default();
+    let log = fs::read_to_string(Path::new(&tree.root()).join("debootstrap/debootstrap.log"))
+        .unwrap_or_default();
     outcome.said += &log;
     if outcome.status == 0 {
-        let (status, said) = tree.run(tree.inside("apt-get check >/dev/null && dpkg --print-architecture"));
-        let right = architecture.map_or_else(|| run(user("dpkg").arg("--print-architecture")).stdout, |it| format!("{it}\n"));
+        let (status, said) =
+            tree.run(tree.inside("apt-get check >/dev/null && dpkg --print-architecture"));
+        let right = architecture.map_or_else(
+            || run(user("dpkg").arg("--print-architecture")).stdout,
+            |it| format!("{it}\n"),
+        );
         if status != 0 || said != right {
             return Err(format!("apt-get check in the tree: {status}, {said}"));
         }
@@ -126,10 +178,19 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
 /// Whether qemu is there and the kernel can be told so.
 fn runs_foreign_programs(tree: &Tree, architecture: &str) -> Result<(), String> {
     if !Path::new(QEMU).exists() {
-        return Err(skip(&format!("there is no qemu-user-static for {architecture}")));
+        return Err(skip(&format!(
+            "there is no qemu-user-static for {architecture}"
+        )));
     }
     let (status, said) = tree.run(user("true"));
-    if status == 0 { Ok(()) } else { Err(skip(&format!("nobody may tell this kernel of qemu: {}", said.trim()))) }
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(skip(&format!(
+            "nobody may tell this kernel of qemu: {}",
+            said.trim()
+        )))
+    }
 }
 
 const DEBOOTSTRAP: &[&str] = &["debootstrap", "debootstrap-trixie", "debootstrap-arm64"];
@@ -152,7 +213,12 @@ const SHORT: &[Short] = &[
         ends_well: false,
     },
     Short {
-        cases: &["mmdebstrap", "mmdebstrap-trixie", "mmdebstrap-sid", "mmdebstrap-arm64"],
+        cases: &[
+            "mmdebstrap",
+            "mmdebstrap-trixie",
+            "mmdebstrap-sid",
+            "mmdebstrap-arm64",
+        ],
         columns: &[Column::Without],
         says: "Cannot change ownership to uid 0",
         others: &[],

@@ -1,4 +1,5 @@
-//! Builders of images, and other programs that make a root directory or go into one: zroot in their steps, and around them.
+//! Builders of images, and other programs that make a root directory or go into one: zroot in their
+//! steps, and around them.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -14,14 +15,21 @@ use crate::suite::{Column, Expect, Suite, skip};
 
 const PART: &str = "builders";
 
-/// A script, in an empty directory, and another that looks at what came of it and prints `says`. Both find in their environment
+/// A script, in an empty directory, and another that looks at what came of it and prints `says`.
+/// Both find in their environment
 ///
-/// - `IN`, `JSON`: the launcher inside of an image, as words and as the `SHELL` of a Containerfile; without zroot nothing and a shell;
-/// - `OUT`, `ROOT`: the launcher outside, and the one that takes a root directory; without zroot `unshare -r`, and that with chroot;
-/// - `OWNERS`, `ACCOUNTS`, `PACKAGES`, and as `STEPS` all three: what an image's steps do; `PROOF`: what shows it, inside;
-/// - `BUILD`, and the function `built`: buildah's build, and what runs a command in the image `localhost/built`;
-/// - `TREE`: a Debian tree; `BASE`: the same as an archive, which is `localhost/base` in buildah's storage;
-/// - `ZROOT`: its path; `MIRROR`, `RELEASE`, `SOURCES`, `SETTINGS`: the mirror's address, release, sources.list and apt.conf.
+/// - `IN`, `JSON`: the launcher inside of an image, as words and as the `SHELL` of a Containerfile;
+///   without zroot nothing and a shell;
+/// - `OUT`, `ROOT`: the launcher outside, and the one that takes a root directory; without zroot
+///   `unshare -r`, and that with chroot;
+/// - `OWNERS`, `ACCOUNTS`, `PACKAGES`, and as `STEPS` all three: what an image's steps do; `PROOF`:
+///   what shows it, inside;
+/// - `BUILD`, and the function `built`: buildah's build, and what runs a command in the image
+///   `localhost/built`;
+/// - `TREE`: a Debian tree; `BASE`: the same as an archive, which is `localhost/base` in buildah's
+///   storage;
+/// - `ZROOT`: its path; `MIRROR`, `RELEASE`, `SOURCES`, `SETTINGS`: the mirror's address, release,
+///   sources.list and apt.conf.
 struct Case {
     name: &'static str,
     /// Runs without --full as well.
@@ -44,7 +52,8 @@ const OWNERS: &str = "install -d -o daemon -g mail -m 2750 /srv/queue && touch /
 const ACCOUNTS: &str = "useradd -m -u 1234 alice && su alice -c true";
 const PACKAGES: &str = "apt-get install -y --no-install-recommends at";
 
-const PROOF: &str = "dpkg --audit; stat -c '%a %U:%G %n' /srv/queue /srv/tool /home/alice /usr/bin/at";
+const PROOF: &str =
+    "dpkg --audit; stat -c '%a %U:%G %n' /srv/queue /srv/tool /home/alice /usr/bin/at";
 const SAYS: &str = "2750 root:root /srv/queue\n4711 root:root /srv/tool\n755 root:root /home/alice\n6755 root:root /usr/bin/at";
 /// For real root, who needs no emulation.
 const REALLY: &str = "2750 daemon:mail /srv/queue\n4711 daemon:mail /srv/tool\n755 alice:alice /home/alice\n6755 daemon:daemon /usr/bin/at";
@@ -75,7 +84,12 @@ const IN_TREE: &str = r#"unshare -r chroot "$TREE" sh -ec "$PROOF""#;
 /// Looks into an image of buildah's storage.
 const IN_IMAGE: &str = r#"built sh -ec "$PROOF""#;
 
-const BUILDAH: Case = Case { columns: &Column::ALL, needs: &["buildah", "crun"], look: IN_IMAGE, ..PLAIN };
+const BUILDAH: Case = Case {
+    columns: &Column::ALL,
+    needs: &["buildah", "crun"],
+    look: IN_IMAGE,
+    ..PLAIN
+};
 
 const CASES: &[Case] = &[
     Case {
@@ -146,7 +160,10 @@ const CASES: &[Case] = &[
             $OUT unshare -m $BUILD --isolation chroot -t localhost/built ."#,
         columns: USERS,
         refused: Some(GROUPS),
-        zero: Some(("Could not switch group", "buildah empties the environment of a step, so that apt is without zroot's configuration")),
+        zero: Some((
+            "Could not switch group",
+            "buildah empties the environment of a step, so that apt is without zroot's configuration",
+        )),
         selective: None,
         ..BUILDAH
     },
@@ -214,9 +231,26 @@ const CASES: &[Case] = &[
         selective: None,
         ..BUILDAH
     },
-    Case { name: "ch-image, SHELL", script: CH_SHELL, look: CH_LOOK, needs: CH_NEEDS, ..PLAIN },
-    Case { name: "ch-image, RUN zroot", script: CH_RUN, look: CH_LOOK, needs: CH_NEEDS, ..PLAIN },
-    Case { name: "ch-run", needs: &["ch-run"], script: r#"ch-run -w --no-passwd -u 0 -g 0 "$TREE" -- $IN sh -ec "$STEPS""#, ..PLAIN },
+    Case {
+        name: "ch-image, SHELL",
+        script: CH_SHELL,
+        look: CH_LOOK,
+        needs: CH_NEEDS,
+        ..PLAIN
+    },
+    Case {
+        name: "ch-image, RUN zroot",
+        script: CH_RUN,
+        look: CH_LOOK,
+        needs: CH_NEEDS,
+        ..PLAIN
+    },
+    Case {
+        name: "ch-run",
+        needs: &["ch-run"],
+        script: r#"ch-run -w --no-passwd -u 0 -g 0 "$TREE" -- $IN sh -ec "$STEPS""#,
+        ..PLAIN
+    },
     Case {
         name: "bwrap",
         sample: true,
@@ -278,11 +312,24 @@ const CASES: &[Case] = &[
         name: "zroot in proot",
         needs: &["proot"],
         script: r#"proot -r "$TREE" -b /proc -b /dev -w / $IN sh -ec "$STEPS""#, // PRoot's root is known to PRoot only.
-        selective: Some(("/srv/queue/job': No such file", "the supervisor is told of a call before PRoot has translated its path")),
+        selective: Some((
+            "/srv/queue/job': No such file",
+            "the supervisor is told of a call before PRoot has translated its path",
+        )),
         ..PLAIN
     },
-    Case { name: "proot in zroot", needs: &["proot"], script: r#"$OUT proot -r "$TREE" -b /proc -b /dev -w / sh -ec "$STEPS""#, ..PLAIN },
-    Case { name: "fakechroot in zroot", needs: &["fakechroot"], script: r#"$OUT fakechroot chroot "$TREE" sh -ec "$STEPS""#, ..PLAIN },
+    Case {
+        name: "proot in zroot",
+        needs: &["proot"],
+        script: r#"$OUT proot -r "$TREE" -b /proc -b /dev -w / sh -ec "$STEPS""#,
+        ..PLAIN
+    },
+    Case {
+        name: "fakechroot in zroot",
+        needs: &["fakechroot"],
+        script: r#"$OUT fakechroot chroot "$TREE" sh -ec "$STEPS""#,
+        ..PLAIN
+    },
     Case {
         name: "zroot in fakeroot",
         needs: &["fakeroot"],
@@ -326,7 +373,10 @@ const CASES: &[Case] = &[
             mkdir -p tree/etc/apt/trusted.gpg.d; cp /usr/share/keyrings/debian-archive-keyring.gpg tree/etc/apt/trusted.gpg.d
             $OUT multistrap -f conf -d tree"#,
         refused: Some("setgroups"),
-        zero: Some(("Could not switch group", "it gives apt an APT_CONFIG of its own")),
+        zero: Some((
+            "Could not switch group",
+            "it gives apt an APT_CONFIG of its own",
+        )),
         ..MMDEBSTRAP
     },
     Case {
@@ -334,12 +384,18 @@ const CASES: &[Case] = &[
         needs: &["cdebootstrap-static"],
         script: r#"$OUT unshare -mpf cdebootstrap-static --flavour=minimal --allow-unauthenticated "$RELEASE" tree "${MIRROR%/}" ||
             { tail -n 30 tree/var/log/bootstrap.log; exit 1; }"#,
-        zero: Some(("Could not switch group", "apt's configuration lies behind the /proc of another pid namespace")),
+        zero: Some((
+            "Could not switch group",
+            "apt's configuration lies behind the /proc of another pid namespace",
+        )),
         ..MMDEBSTRAP
     },
 ];
 
-const DEVPTS: (&str, &str) = ("mount /dev/pts failed", "it mounts a devpts for gid 5, which has no mapping");
+const DEVPTS: (&str, &str) = (
+    "mount /dev/pts failed",
+    "it mounts a devpts for gid 5, which has no mapping",
+);
 
 const MMDEBSTRAP: Case = Case {
     needs: &["mmdebstrap"],
@@ -349,7 +405,8 @@ const MMDEBSTRAP: Case = Case {
     ..PLAIN
 };
 
-/// Charliecloud's builder comes in a package that wants a Docker daemon, so that it is not installed but unpacked, beside what it needs.
+/// Charliecloud's builder comes in a package that wants a Docker daemon, so that it is not
+/// installed but unpacked, beside what it needs.
 const CH_NEEDS: &[&str] = &["ch-run", "apt-get"];
 macro_rules! ch_image {
     ($run:expr) => {
@@ -365,7 +422,8 @@ macro_rules! ch_image {
         )
     };
 }
-const CH_SHELL: &str = ch_image!(r#""SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES""#);
+const CH_SHELL: &str =
+    ch_image!(r#""SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES""#);
 const CH_RUN: &str = ch_image!(r#""RUN $IN sh -ec '$STEPS'""#);
 const CH_LOOK: &str = r#"ch-run --no-passwd -u 0 -g 0 built -- sh -ec "$PROOF""#;
 
@@ -374,12 +432,18 @@ pub fn run_all(suite: &Suite) {
     for column in Column::ALL {
         // A storage of the column's own.
         let studio = OnceCell::new();
-        for case in CASES.iter().filter(|case| (suite.full || case.sample) && case.columns.contains(&column)) {
+        for case in CASES
+            .iter()
+            .filter(|case| (suite.full || case.sample) && case.columns.contains(&column))
+        {
             suite.case(PART, case.name, column, case.expected(column), || {
                 if let Some(missing) = case.needs.iter().find(|name| program(name).is_none()) {
                     return Err(skip(&format!("there is no {missing}")));
                 }
-                let base = base.get_or_init(Base::new).as_ref().ok_or_else(|| skip("there is no Debian tree"))?;
+                let base = base
+                    .get_or_init(Base::new)
+                    .as_ref()
+                    .ok_or_else(|| skip("there is no Debian tree"))?;
                 studio.get_or_init(|| Studio::new(column)).build(case, base)
             });
         }
@@ -390,11 +454,16 @@ impl Case {
     fn expected(&self, column: Column) -> Expect {
         let short = match column {
             Column::RealRoot => None,
-            Column::Without => self.refused.map(|saying| (saying, "the kernel knows no id but the user's there")),
+            Column::Without => self
+                .refused
+                .map(|saying| (saying, "the kernel knows no id but the user's there")),
             Column::Zero => self.zero,
             Column::Selective => self.selective,
         };
-        short.map_or(Expect::Pass, |(saying, cause)| Expect::Fail { saying, cause })
+        short.map_or(Expect::Pass, |(saying, cause)| Expect::Fail {
+            saying,
+            cause,
+        })
     }
 }
 
@@ -409,14 +478,25 @@ impl Base {
     fn new() -> Option<Base> {
         let (tree, place) = (Root::copy(PART)?, dir());
         let mirror = Mirror::find().ok()?;
-        fs::write(place.path().join("sources.list"), mirror.lines.join("\n") + "\n").expect("sources.list");
-        fs::write(place.path().join("apt.conf"), mirror.settings.join(";\n") + ";\n").expect("apt.conf");
+        fs::write(
+            place.path().join("sources.list"),
+            mirror.lines.join("\n") + "\n",
+        )
+        .expect("sources.list");
+        fs::write(
+            place.path().join("apt.conf"),
+            mirror.settings.join(";\n") + ";\n",
+        )
+        .expect("apt.conf");
         // As in images: no daemon is started.
         tree.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
         tree.inside("find /var/cache/apt/archives -name '*.deb' ! -name 'at_*' -delete; cd /usr/share; rm -rf doc info locale man");
         let archive = place.path().join("base.tar");
-        run(control(["tar", "--exclude=./var/lib/apt/lists/*", "-C"]).arg(tree.path()).arg("-cf").args([&archive, Path::new(".")]))
-            .succeeds();
+        run(control(["tar", "--exclude=./var/lib/apt/lists/*", "-C"])
+            .arg(tree.path())
+            .arg("-cf")
+            .args([&archive, Path::new(".")]))
+        .succeeds();
         Some(Base { tree, place })
     }
 
@@ -433,15 +513,23 @@ struct Studio {
     imported: OnceCell<()>,
 }
 
-/// Without an entry in /etc/passwd, which the tests' user has not, a rootless builder does not start. crun refuses hosts with both kinds of
-/// control groups, so that it sees none.
+/// Without an entry in /etc/passwd, which the tests' user has not, a rootless builder does not
+/// start. crun refuses hosts with both kinds of control groups, so that it sees none.
 const ROOTLESS: &str = r#"mount -t tmpfs none /sys/fs/cgroup && mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group &&
     exec setpriv --reuid "$1" --regid "$1" --clear-groups --inh-caps=-all sh -ec "$2""#;
 
 impl Studio {
     fn new(column: Column) -> Studio {
-        let place = if column == Column::RealRoot { root_dir() } else { dir() };
-        let studio = Studio { place, column, imported: OnceCell::new() };
+        let place = if column == Column::RealRoot {
+            root_dir()
+        } else {
+            dir()
+        };
+        let studio = Studio {
+            place,
+            column,
+            imported: OnceCell::new(),
+        };
         let at = |name: &str| studio.place.path().join(name);
         for name in ["home", "run", "tmp"] {
             studio.own_dir(name);
@@ -454,8 +542,18 @@ impl Studio {
         fs::write(at("storage.conf"), storage).expect("storage.conf");
         let containers = "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\n[containers]\nlog_driver = \"k8s-file\"\n";
         fs::write(at("containers.conf"), containers).expect("containers.conf");
-        for (name, entry) in [("passwd", format!("builder:x:{id}:{id}::{here}/home:/bin/sh\n")), ("group", format!("builder:x:{id}:\n"))] {
-            fs::write(at(name), fs::read_to_string(Path::new("/etc").join(name)).expect("accounts") + &entry).expect("accounts");
+        for (name, entry) in [
+            (
+                "passwd",
+                format!("builder:x:{id}:{id}::{here}/home:/bin/sh\n"),
+            ),
+            ("group", format!("builder:x:{id}:\n")),
+        ] {
+            fs::write(
+                at(name),
+                fs::read_to_string(Path::new("/etc").join(name)).expect("accounts") + &entry,
+            )
+            .expect("accounts");
         }
         studio
     }
@@ -472,7 +570,11 @@ impl Studio {
     /// `sh -ec SCRIPT`, as the builder.
     fn shell(&self, script: &str) -> Command {
         let at = |name: &str| self.place.path().join(name);
-        let mut command = if is_root() { Command::new("unshare") } else { user("sh") };
+        let mut command = if is_root() {
+            Command::new("unshare")
+        } else {
+            user("sh")
+        };
         if self.column == Column::RealRoot {
             command.args(["-mpf", "--kill-child", "--mount-proc", "sh", "-ec", script]);
         } else if is_root() {
@@ -484,12 +586,34 @@ impl Studio {
         } else {
             command.args(["-ec", script]);
         }
-        command.env_clear().stdin(Stdio::null()).envs([("PATH", PATH), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
-        command.envs([("HOME", at("home")), ("XDG_RUNTIME_DIR", at("run")), ("TMPDIR", at("tmp"))]);
-        command.envs([("CONTAINERS_STORAGE_CONF", at("storage.conf")), ("CONTAINERS_CONF", at("containers.conf"))]);
-        command.envs([("USER", "builder"), ("BUILDAH_RUNTIME", "crun"), ("BUILDAH_LAYERS", "false")]);
+        command.env_clear().stdin(Stdio::null()).envs([
+            ("PATH", PATH),
+            ("LC_ALL", "C"),
+            ("DEBIAN_FRONTEND", "noninteractive"),
+        ]);
+        command.envs([
+            ("HOME", at("home")),
+            ("XDG_RUNTIME_DIR", at("run")),
+            ("TMPDIR", at("tmp")),
+        ]);
+        command.envs([
+            ("CONTAINERS_STORAGE_CONF", at("storage.conf")),
+            ("CONTAINERS_CONF", at("containers.conf")),
+        ]);
+        command.envs([
+            ("USER", "builder"),
+            ("BUILDAH_RUNTIME", "crun"),
+            ("BUILDAH_LAYERS", "false"),
+        ]);
         // crun wants to manage control groups, which is not what is asked here.
-        command.env("BUILDAH_ISOLATION", if self.column == Column::RealRoot { "chroot" } else { "rootless" });
+        command.env(
+            "BUILDAH_ISOLATION",
+            if self.column == Column::RealRoot {
+                "chroot"
+            } else {
+                "rootless"
+            },
+        );
         command
     }
 
@@ -499,17 +623,33 @@ impl Studio {
         let text = [case.script, case.look].concat();
         let tree = text.contains("$TREE").then(|| base.tree.again());
         // The trees have the lists, the images have not.
-        let packages =
-            if tree.is_some() { PACKAGES.into() } else { format!("apt-get update && {PACKAGES} && rm -rf /var/lib/apt/lists/*") };
+        let packages = if tree.is_some() {
+            PACKAGES.into()
+        } else {
+            format!("apt-get update && {PACKAGES} && rm -rf /var/lib/apt/lists/*")
+        };
         let steps = [OWNERS, ACCOUNTS, &packages].join(" && ");
         let path = zroot().display().to_string();
         let (inside, outside) = match self.column.options() {
-            None if self.column == Column::RealRoot => ("/zroot --if-needed --".into(), "env".into()),
+            None if self.column == Column::RealRoot => {
+                ("/zroot --if-needed --".into(), "env".into())
+            }
             None => (String::new(), "unshare -r --".into()),
-            Some(options) => (format!("/zroot {} --", options.join(" ")), format!("{path} {} --", options.join(" "))),
+            Some(options) => (
+                format!("/zroot {} --", options.join(" ")),
+                format!("{path} {} --", options.join(" ")),
+            ),
         };
-        let root = if outside.starts_with(&path) { outside.replace(" --", " --root") } else { format!("{outside} chroot") };
-        let json: Vec<String> = inside.split_whitespace().chain(["/bin/sh", "-ec"]).map(|word| format!("\"{word}\"")).collect();
+        let root = if outside.starts_with(&path) {
+            outside.replace(" --", " --root")
+        } else {
+            format!("{outside} chroot")
+        };
+        let json: Vec<String> = inside
+            .split_whitespace()
+            .chain(["/bin/sh", "-ec"])
+            .map(|word| format!("\"{word}\""))
+            .collect();
         let here = self.own_dir(&case.name.replace(|c: char| !c.is_alphanumeric(), "_"));
         let in_place = |script: &str| {
             let mut command = self.shell(script);
@@ -520,7 +660,13 @@ impl Studio {
                 ("JSON", &json.join(", ")),
                 ("STEPS", &steps),
             ]);
-            command.envs([("OWNERS", OWNERS), ("ACCOUNTS", ACCOUNTS), ("PACKAGES", &packages), ("PROOF", PROOF), ("ZROOT", &path)]);
+            command.envs([
+                ("OWNERS", OWNERS),
+                ("ACCOUNTS", ACCOUNTS),
+                ("PACKAGES", &packages),
+                ("PROOF", PROOF),
+                ("ZROOT", &path),
+            ]);
             command.env("BUILD", "buildah build --format docker --network host");
             command
                 .env("BASE", base.file("base.tar"))
@@ -534,14 +680,28 @@ impl Studio {
             run(&mut command)
         };
         if text.contains("localhost/base") {
-            self.imported.get_or_init(|| drop(in_place(IMPORT).succeeds()));
+            self.imported
+                .get_or_init(|| drop(in_place(IMPORT).succeeds()));
         }
-        let ran = in_place(&format!("{BUILT}\n{{ {}\n}} >&2\n{}", case.script, case.look));
+        let ran = in_place(&format!(
+            "{BUILT}\n{{ {}\n}} >&2\n{}",
+            case.script, case.look
+        ));
         if ran.stderr.contains("cgroups in hybrid mode not supported") {
-            return Err(skip("crun does not run where there are both kinds of control groups, and only root can hide them"));
+            return Err(skip(
+                "crun does not run where there are both kinds of control groups, and only root can hide them",
+            ));
         }
-        let says = if self.column == Column::RealRoot && case.says == SAYS { REALLY } else { case.says };
-        if ran.status == 0 && ran.stdout.trim_end() == says { Ok(()) } else { Err(format!("{ran:#?}")) }
+        let says = if self.column == Column::RealRoot && case.says == SAYS {
+            REALLY
+        } else {
+            case.says
+        };
+        if ran.status == 0 && ran.stdout.trim_end() == says {
+            Ok(())
+        } else {
+            Err(format!("{ran:#?}"))
+        }
     }
 }
 
@@ -549,14 +709,19 @@ impl Drop for Studio {
     fn drop(&mut self) {
         // Directories that their owner may not enter.
         if self.column != Column::RealRoot {
-            run(user("unshare").args(["-r", "sh", "-c", "rm -rf \"$0\"/*"]).arg(self.place.path()));
+            run(user("unshare")
+                .args(["-r", "sh", "-c", "rm -rf \"$0\"/*"])
+                .arg(self.place.path()));
         }
     }
 }
 
 /// A directory of real root's.
 fn root_dir() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+    let dir = tempfile::Builder::new()
+        .prefix("zroot-test-")
+        .tempdir_in("/tmp")
+        .expect("a temporary directory");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
     dir
 }

@@ -1,4 +1,5 @@
-//! Debian's packages whose unpacking or scripts do privileged things, each into a tree of its own with plain `apt-get install`.
+//! Debian's packages whose unpacking or scripts do privileged things, each into a tree of its own
+//! with plain `apt-get install`.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -14,11 +15,21 @@ use crate::suite::{Column, Suite, skip};
 const PACKAGES: &str = include_str!("debian-packages");
 
 /// What CI installs.
-const SAMPLE: &[&str] = &["bcron", "iputils-ping", "makedev", "man-db", "munge", "openssh-server"];
+const SAMPLE: &[&str] = &[
+    "bcron",
+    "iputils-ping",
+    "makedev",
+    "man-db",
+    "munge",
+    "openssh-server",
+];
 
 /// Answers for debconf.
 const ANSWERS: &[(&str, &str)] = &[
-    ("wireshark-common", "wireshark-common wireshark-common/install-setuid boolean true"),
+    (
+        "wireshark-common",
+        "wireshark-common wireshark-common/install-setuid boolean true",
+    ),
     (
         "gitolite3",
         concat!(
@@ -144,7 +155,11 @@ const SHORT: &[Short] = &[
     },
 ];
 
-const CLUSTER: &[&str] = &["Error: initdb failed", "could not create default cluster", "/postgresql"];
+const CLUSTER: &[&str] = &[
+    "Error: initdb failed",
+    "could not create default cluster",
+    "/postgresql",
+];
 
 /// With what these depend on or recommend comes systemd.
 const PULL_SYSTEMD: &[&str] = &[
@@ -178,9 +193,22 @@ fn case(suite: &Suite, base: &Result<Base, String>, package: &'static str) {
         Ok(base) => base.install(package, column),
         Err(reason) => Err(skip(reason)),
     };
-    let real =
-        || if is_root() { real.get_or_init(|| install(Column::RealRoot)).as_ref().map(Some).map_err(String::clone) } else { Ok(None) };
-    for column in [Column::RealRoot, Column::Without, Column::Zero, Column::Selective] {
+    let real = || {
+        if is_root() {
+            real.get_or_init(|| install(Column::RealRoot))
+                .as_ref()
+                .map(Some)
+                .map_err(String::clone)
+        } else {
+            Ok(None)
+        }
+    };
+    for column in [
+        Column::RealRoot,
+        Column::Without,
+        Column::Zero,
+        Column::Selective,
+    ] {
         let short = match column {
             Column::Without => Short::of(WITHOUT, package, column).or(Some(&OWNERS)),
             _ => Short::of(SHORT, package, column),
@@ -212,23 +240,45 @@ impl Base {
         let (debs, mut missing) = (keep().join("bare-debs"), BTreeMap::new());
         // In the tree, since another tree needs other versions.
         let done = tree.path.join("debs");
-        run(user("mkdir").args(["-p"]).args([&done, &debs.join("partial")])).succeeds();
+        run(user("mkdir")
+            .args(["-p"])
+            .args([&done, &debs.join("partial")]))
+        .succeeds();
         for package in packages {
             if done.join(package).exists() {
                 continue;
             }
-            let apt = ["apt-get", "install", "-y", "--download-only", "-o", "Dir::Cache::Archives=/debs"];
+            let apt = [
+                "apt-get",
+                "install",
+                "-y",
+                "--download-only",
+                "-o",
+                "Dir::Cache::Archives=/debs",
+            ];
             let bind = format!("{}:/debs", debs.display());
             let mut command = zroot_with(["--bind", &bind, "--root"]);
-            let ran = run(command.arg(&tree.path).arg("--").args(apt).args(again(package)).arg(package));
+            let ran = run(command
+                .arg(&tree.path)
+                .arg("--")
+                .args(apt)
+                .args(again(package))
+                .arg(package));
             if ran.status == 0 {
                 fs::write(done.join(package), "").expect("a file");
                 give(&done.join(package));
             } else {
-                missing.insert(*package, format!("{} is not to be had: {}", package, ran.stderr.trim()));
+                missing.insert(
+                    *package,
+                    format!("{} is not to be had: {}", package, ran.stderr.trim()),
+                );
             }
         }
-        Ok(Base { tree, debs, missing })
+        Ok(Base {
+            tree,
+            debs,
+            missing,
+        })
     }
 
     fn install(&self, package: &str, column: Column) -> Result<Outcome, String> {
@@ -246,11 +296,19 @@ impl Base {
         let answer = ANSWERS
             .iter()
             .find(|(name, _)| *name == package)
-            .map_or_else(String::new, |(_, answer)| format!("echo '{answer}' | debconf-set-selections && "));
+            .map_or_else(String::new, |(_, answer)| {
+                format!("echo '{answer}' | debconf-set-selections && ")
+            });
         // Its own sandbox would be all that fails without zroot.
-        let sandbox = if column == Column::Without { "-o APT::Sandbox::User=root" } else { "" };
+        let sandbox = if column == Column::Without {
+            "-o APT::Sandbox::User=root"
+        } else {
+            ""
+        };
         let again = again(package).unwrap_or_default();
-        Ok(tree.outcome(tree.inside(&format!("{answer}exec apt-get install -y --no-download {sandbox} {again} {package}"))))
+        Ok(tree.outcome(tree.inside(&format!(
+            "{answer}exec apt-get install -y --no-download {sandbox} {again} {package}"
+        ))))
     }
 }
 

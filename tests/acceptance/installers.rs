@@ -1,5 +1,5 @@
-//! What people run as root to install things: build systems, languages' package managers, the programs that keep accounts and files of
-//! others, and those that become another user.
+//! What people run as root to install things: build systems, languages' package managers, the
+//! programs that keep accounts and files of others, and those that become another user.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -9,7 +9,9 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::common::{PATH, Ran, control, dir, executable, give, program, run, user, zroot, zroot_with};
+use crate::common::{
+    PATH, Ran, control, dir, executable, give, program, run, user, zroot, zroot_with,
+};
 use crate::debian::Root;
 use crate::suite::{Column, Expect, Suite, skip};
 
@@ -62,7 +64,8 @@ const PLAIN: Case = Case {
 
 /// What the tree has for the sample; and for all.
 const PACKAGES: &str = "cron logrotate sudo";
-const ALL_PACKAGES: &str = "cron logrotate sudo ca-certificates initramfs-tools-core locales make ruby";
+const ALL_PACKAGES: &str =
+    "cron logrotate sudo ca-certificates initramfs-tools-core locales make ruby";
 
 const INVALID: &str = "Invalid argument";
 const NOT_OWNED: &str = "/home/gone not owned by gone, not removing";
@@ -502,17 +505,24 @@ const PROG_RS: &str = r#"fn main() {
 "#;
 
 pub fn run_all(suite: &Suite) {
-    let cases: Vec<&Case> = CASES.iter().filter(|case| (suite.full || case.sample) && suite.wants(PART, case.name)).collect();
+    let cases: Vec<&Case> = CASES
+        .iter()
+        .filter(|case| (suite.full || case.sample) && suite.wants(PART, case.name))
+        .collect();
     // The tree with its packages, and each column's copy, are made when the first case wants them.
     let base = OnceCell::new();
     for column in Column::ALL {
         let copy = OnceCell::new();
         let tree = || {
-            let base = base.get_or_init(|| prepared(if suite.full { ALL_PACKAGES } else { PACKAGES })).as_ref()?;
+            let base = base
+                .get_or_init(|| prepared(if suite.full { ALL_PACKAGES } else { PACKAGES }))
+                .as_ref()?;
             Some(copy.get_or_init(|| Tree::new(base, column)).path())
         };
         for case in &cases {
-            suite.case(PART, case.name, column, case.expected(column), || case.run(column, &tree));
+            suite.case(PART, case.name, column, case.expected(column), || {
+                case.run(column, &tree)
+            });
         }
     }
 }
@@ -521,23 +531,38 @@ impl Case {
     fn expected(&self, column: Column) -> Expect {
         let short = match column {
             Column::RealRoot => None,
-            Column::Without => self.refused.map(|saying| (saying, "the kernel knows no id but the user's there")),
+            Column::Without => self
+                .refused
+                .map(|saying| (saying, "the kernel knows no id but the user's there")),
             Column::Zero => self.zero,
             Column::Selective => self.selective,
         };
-        short.map_or(Expect::Pass, |(saying, cause)| Expect::Fail { saying, cause })
+        short.map_or(Expect::Pass, |(saying, cause)| Expect::Fail {
+            saying,
+            cause,
+        })
     }
 
     fn run<'a>(&self, column: Column, tree: &dyn Fn() -> Option<&'a Path>) -> Result<(), String> {
         if let Some(missing) = self.needs.iter().find(|name| program(name).is_none()) {
             return Err(skip(&format!("there is no {missing}")));
         }
-        let place = if column == Column::RealRoot { root_dir() } else { dir() };
+        let place = if column == Column::RealRoot {
+            root_dir()
+        } else {
+            dir()
+        };
         let tree = match self.place {
             Place::Dir | Place::Shebang => place.path(),
-            Place::Inside | Place::Outside => tree().ok_or_else(|| skip("there is no Debian tree"))?,
+            Place::Inside | Place::Outside => {
+                tree().ok_or_else(|| skip("there is no Debian tree"))?
+            }
         };
-        let files = if self.place == Place::Inside { tree.join("root") } else { place.path().to_owned() };
+        let files = if self.place == Place::Inside {
+            tree.join("root")
+        } else {
+            place.path().to_owned()
+        };
         for (name, contents) in self.files {
             let path = files.join(name);
             fs::write(&path, contents).expect("a file");
@@ -547,28 +572,55 @@ impl Case {
         }
         let mut command = match (self.place, column) {
             (Place::Shebang, _) => shebang(column, place.path(), self.script),
-            (Place::Inside, Column::RealRoot) => root("unshare", &["-mpf", "--kill-child", "--mount-proc", "sh", "-c", ENTER]),
+            (Place::Inside, Column::RealRoot) => root(
+                "unshare",
+                &["-mpf", "--kill-child", "--mount-proc", "sh", "-c", ENTER],
+            ),
             (Place::Inside, Column::Without) => with(user("unshare"), &["-rm", "sh", "-c", ENTER]),
             (Place::Inside, _) => with(launcher(column), &["--root"]),
-            (Place::Outside, Column::RealRoot) => root("unshare", &["-mpf", "--kill-child", "--mount-proc"]),
+            (Place::Outside, Column::RealRoot) => {
+                root("unshare", &["-mpf", "--kill-child", "--mount-proc"])
+            }
             _ => launcher(column),
         };
         match self.place {
-            Place::Inside if column.options().is_some() => command.arg(tree).args(["-C", "/root", "--", "sh", "-ec", self.script]),
+            Place::Inside if column.options().is_some() => {
+                command
+                    .arg(tree)
+                    .args(["-C", "/root", "--", "sh", "-ec", self.script])
+            }
             Place::Inside => command.arg(tree).arg(self.script),
             Place::Outside | Place::Dir => command.args(["sh", "-ec", self.script]).arg(tree),
             Place::Shebang => &mut command,
         };
         if self.place != Place::Shebang {
-            command.env("HOME", if self.place == Place::Inside { Path::new("/root") } else { place.path() });
+            command.env(
+                "HOME",
+                if self.place == Place::Inside {
+                    Path::new("/root")
+                } else {
+                    place.path()
+                },
+            );
         }
         if let (Some(cargo), true) = (std::env::var_os("CARGO"), self.script.contains("$CARGO")) {
-            if !user(&cargo).arg("--version").output().is_ok_and(|output| output.status.success()) {
+            if !user(&cargo)
+                .arg("--version")
+                .output()
+                .is_ok_and(|output| output.status.success())
+            {
                 return Err(skip("an unprivileged user cannot run cargo where it is"));
             }
             // The compiler lies beside it.
-            let bin = Path::new(&cargo).parent().expect("a directory").display().to_string();
-            command.env("PATH", format!("{bin}:{PATH}")).env("CARGO", &cargo).env("CARGO_HOME", place.path().join("home"));
+            let bin = Path::new(&cargo)
+                .parent()
+                .expect("a directory")
+                .display()
+                .to_string();
+            command
+                .env("PATH", format!("{bin}:{PATH}"))
+                .env("CARGO", &cargo)
+                .env("CARGO_HOME", place.path().join("home"));
         }
         printed(&run(command.current_dir(place.path())), self.says)
     }
@@ -576,7 +628,11 @@ impl Case {
 
 /// Whether it succeeded and printed that.
 fn printed(ran: &Ran, says: &str) -> Result<(), String> {
-    if ran.status == 0 && ran.stdout.trim_end() == says.trim_end() { Ok(()) } else { Err(format!("{ran:#?}")) }
+    if ran.status == 0 && ran.stdout.trim_end() == says.trim_end() {
+        Ok(())
+    } else {
+        Err(format!("{ran:#?}"))
+    }
 }
 
 /// Enters the tree `$0` and runs the script `$1` in it.
@@ -594,9 +650,15 @@ fn launcher(column: Column) -> Command {
 /// A script's file, to be executed with next to nothing around it.
 fn shebang(column: Column, place: &Path, script: &str) -> Command {
     let first = match column.options() {
-        None if column == Column::RealRoot => format!("{} -S --if-needed -- /bin/sh -e", zroot().display()),
+        None if column == Column::RealRoot => {
+            format!("{} -S --if-needed -- /bin/sh -e", zroot().display())
+        }
         None => "/bin/sh -e".into(),
-        Some(options) => format!("{} -S {} -- /bin/sh -e", zroot().display(), options.join(" ")),
+        Some(options) => format!(
+            "{} -S {} -- /bin/sh -e",
+            zroot().display(),
+            options.join(" ")
+        ),
     };
     let path = place.join("job");
     executable(&path, format!("#!{first}\n{script}\n"));
@@ -617,14 +679,21 @@ fn with(mut command: Command, args: &[&str]) -> Command {
 /// A command of real root's, with the environment of [`user`].
 fn root(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs([("PATH", PATH), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
+    command.env_clear().envs([
+        ("PATH", PATH),
+        ("LC_ALL", "C"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+    ]);
     command.stdin(Stdio::null()).args(args);
     command
 }
 
 /// A directory of real root's.
 fn root_dir() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+    let dir = tempfile::Builder::new()
+        .prefix("zroot-test-")
+        .tempdir_in("/tmp")
+        .expect("a temporary directory");
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
     dir
 }
@@ -632,8 +701,13 @@ fn root_dir() -> TempDir {
 /// The tree with `packages` in it.
 fn prepared(packages: &str) -> Option<Root> {
     let root = Root::copy(PART)?;
-    let script = format!("apt-get install -y --no-install-recommends {packages} && rm -rf /var/cache/apt/archives /var/lib/apt/lists");
-    run(zroot_with(["--root"]).arg(root.path()).args(["--", "sh", "-ec", &script])).succeeds();
+    let script = format!(
+        "apt-get install -y --no-install-recommends {packages} && rm -rf /var/cache/apt/archives /var/lib/apt/lists"
+    );
+    run(zroot_with(["--root"])
+        .arg(root.path())
+        .args(["--", "sh", "-ec", &script]))
+    .succeeds();
     Some(root)
 }
 
@@ -649,7 +723,12 @@ impl Tree {
             return Tree::User(base.again());
         }
         let copy = root_dir();
-        run(root("cp", &["-dR", "--preserve=mode,timestamps,links", "-T"]).arg(base.path()).arg(copy.path())).succeeds();
+        run(
+            root("cp", &["-dR", "--preserve=mode,timestamps,links", "-T"])
+                .arg(base.path())
+                .arg(copy.path()),
+        )
+        .succeeds();
         Tree::Real(copy)
     }
 

@@ -1,9 +1,11 @@
-//! Real packages, package managers, builders and languages, at each level, beside real root and beside a namespace without zroot:
+//! Real packages, package managers, builders and languages, at each level, beside real root and
+//! beside a namespace without zroot:
 //!
 //!     cargo test --release --test acceptance [-- [--full] [--write FILE] [--level LEVEL]... [PART[/CASE]...]]
 //!
-//! Without --full a sample that fits into CI. Everything but the column "real root" runs as an unprivileged user. Exits 1 if anything was not
-//! as expected. --write puts the table into a file: docs/acceptance.md is that of a full run.
+//! Without --full a sample that fits into CI. Everything but the column "real root" runs as an
+//! unprivileged user. Exits 1 if anything was not as expected. --write puts the table into a file:
+//! docs/acceptance.md is that of a full run.
 
 mod bootstrap;
 mod builders;
@@ -78,14 +80,32 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let is_part = |name: &String| PARTS.iter().any(|(part, _)| name.split('/').next() == Some(part));
+    let is_part = |name: &String| {
+        PARTS
+            .iter()
+            .any(|(part, _)| name.split('/').next() == Some(part))
+    };
     let is_level = |name: &String| Column::ALL.iter().any(|column| column.name() == name);
-    if let Some(unknown) = options.chosen.iter().find(|name| !is_part(name)).or(options.level.iter().find(|name| !is_level(name))) {
-        eprintln!("no part or level {unknown}; the parts are {}", PARTS.iter().map(|(part, _)| *part).collect::<Vec<_>>().join(" "));
+    if let Some(unknown) = options
+        .chosen
+        .iter()
+        .find(|name| !is_part(name))
+        .or(options.level.iter().find(|name| !is_level(name)))
+    {
+        eprintln!(
+            "no part or level {unknown}; the parts are {}",
+            PARTS
+                .iter()
+                .map(|(part, _)| *part)
+                .collect::<Vec<_>>()
+                .join(" ")
+        );
         return ExitCode::from(2);
     }
     let mut columns = Column::ALL.to_vec();
-    columns.retain(|column| options.level.is_empty() || options.level.iter().any(|name| name == column.name()));
+    columns.retain(|column| {
+        options.level.is_empty() || options.level.iter().any(|name| name == column.name())
+    });
     if !common::is_root() {
         columns.retain(|column| *column != Column::RealRoot);
         eprintln!("NOTE real root is left out: it is compared when root runs the suite");
@@ -99,7 +119,8 @@ fn main() -> ExitCode {
     let report = suite.report();
     println!("\n{report}");
     if let Some(path) = options.write {
-        std::fs::write(&path, [HEAD, &report].concat()).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        std::fs::write(&path, [HEAD, &report].concat())
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
     let (right, wrong, skipped) = suite.counts();
     println!("acceptance: {right} passed, {wrong} failed, {skipped} skipped");

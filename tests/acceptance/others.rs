@@ -1,4 +1,5 @@
-//! Whatever else restores owners, set-id bits and devices, or packs them: archivers, image tools, other package managers.
+//! Whatever else restores owners, set-id bits and devices, or packs them: archivers, image tools,
+//! other package managers.
 
 use crate::scripts::{CASE, Case, Inputs, fails, prepare, refused, run_all};
 use crate::suite::{Expect, Suite};
@@ -7,13 +8,17 @@ const INPUTS: &[(&str, &str)] = &[("inputs.sh", include_str!("fixtures/others/in
 
 const PROLOGUE: &str = r#"is() { [ "$(stat -c %a "root/$1")" = "$2" ]; }"#;
 
-const BLIND: &str = "at zero mknod of a device leaves no file for what follows; selective leaves a placeholder";
+const BLIND: &str =
+    "at zero mknod of a device leaves no file for what follows; selective leaves a placeholder";
 const OWNERS_LOST: &str = "owners are not remembered before level full";
 
 // fs/inode.c, setattr_should_drop_suidgid, asks capable(), which means the initial user namespace.
 const WRITTEN: &str = "it calls chmod and then writes, and to keep the set-uid bit then takes a CAP_FSETID that no user namespace gives";
 
-const DEVICES: Case = Case { without: refused("Operation not permitted"), ..CASE };
+const DEVICES: Case = Case {
+    without: refused("Operation not permitted"),
+    ..CASE
+};
 
 const CASES: &[Case] = &[
     Case { name: "tar: owners", sample: true, script: "tar --same-owner -xpf $IN/owners.tar -C root", without: refused("Cannot change ownership"), ..CASE },
@@ -205,6 +210,9 @@ const DPKG: &str = "-path './var/lib/dpkg/*' -o -path './var/log/*'";
 
 pub fn run(suite: &Suite) {
     let inputs = prepare("sh inputs.sh", INPUTS);
-    let inputs = inputs.as_ref().map(|dir| Inputs::Dir(dir.path())).map_err(String::as_str);
+    let inputs = inputs
+        .as_ref()
+        .map(|dir| Inputs::Dir(dir.path()))
+        .map_err(String::as_str);
     run_all(suite, "others", CASES, PROLOGUE, inputs);
 }

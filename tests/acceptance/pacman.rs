@@ -11,7 +11,8 @@ pub const FILES: &[(&str, &str)] = &[
 
 pub const BUILD: &str = "sh packages.sh";
 
-/// A root directory with the package base, and pacman for it. What it warns of does not change its exit status, so that it counts here.
+/// A root directory with the package base, and pacman for it. What it warns of does not change its
+/// exit status, so that it counts here.
 pub const PROLOGUE: &str = r#"
     mkdir -p root/var/lib/pacman cache
     pacman() {
@@ -32,11 +33,22 @@ pub const PROLOGUE: &str = r#"
     }"#;
 
 const IGNORED: &str = "-path './var/lib/pacman/*'";
-const PACMAN: Case = Case { needs: &["pacman", "bsdtar"], ignored: IGNORED, without: refused("warning given when extracting"), ..CASE };
-const MAKEPKG: Case =
-    Case { needs: &["makepkg", "pacman", "bsdtar"], plain: true, real: None, without: refused("cannot change owner"), ..PACMAN };
+const PACMAN: Case = Case {
+    needs: &["pacman", "bsdtar"],
+    ignored: IGNORED,
+    without: refused("warning given when extracting"),
+    ..CASE
+};
+const MAKEPKG: Case = Case {
+    needs: &["makepkg", "pacman", "bsdtar"],
+    plain: true,
+    real: None,
+    without: refused("cannot change owner"),
+    ..PACMAN
+};
 
-const OWNERS_LOST: &str = "bsdtar looks at the files' owners, which are not remembered before level full";
+const OWNERS_LOST: &str =
+    "bsdtar looks at the files' owners, which are not remembered before level full";
 
 const CASES: &[Case] = &[
     Case { name: "only root's", script: "u base-1", without: Expect::Pass, ..PACMAN },
@@ -74,6 +86,9 @@ const CASES: &[Case] = &[
 
 pub fn run(suite: &Suite) {
     let inputs = prepare(BUILD, FILES);
-    let inputs = inputs.as_ref().map(|dir| Inputs::Dir(dir.path())).map_err(String::as_str);
+    let inputs = inputs
+        .as_ref()
+        .map(|dir| Inputs::Dir(dir.path()))
+        .map_err(String::as_str);
     run_all(suite, "pacman", CASES, PROLOGUE, inputs);
 }

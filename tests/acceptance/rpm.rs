@@ -20,7 +20,8 @@ pub const BUILD: &str = r#"
     build features.spec; build --define 'v 1' upgrade.spec; build --define 'v 2' upgrade.spec
     rm -rf top; createrepo_c -q rpms"#;
 
-/// A root directory, and the three programs for it. Each says its warnings, which do not change its exit status, so that they count.
+/// A root directory, and the three programs for it. Each says its warnings, which do not change its
+/// exit status, so that they count.
 pub const PROLOGUE: &str = r#"
     # Debian's is in the home directory.
     echo '%_dbpath /var/lib/rpm' >$HOME/.rpmmacros
@@ -46,12 +47,25 @@ const IGNORED: &str =
     "-path './var/lib/rpm/*' -o -path './var/lib/dnf*' -o -path './var/cache*' -o -path './var/log/dnf*' -o -path './var/log/hawkey*'
     -o -path './etc/zypp*' -o -path './var/lib/zypp*' -o -path './var/log/zypp*'";
 
-const RPM: Case = Case { needs: &["rpm", "rpmbuild", "createrepo_c"], ignored: IGNORED, without: refused("cpio: chown failed"), ..CASE };
-const DNF: Case = Case { needs: &["rpm", "rpmbuild", "createrepo_c", "dnf"], without: refused("Error unpacking rpm package"), ..RPM };
-const ZYPPER: Case = Case { needs: &["rpm", "rpmbuild", "createrepo_c", "zypper"], ..RPM };
+const RPM: Case = Case {
+    needs: &["rpm", "rpmbuild", "createrepo_c"],
+    ignored: IGNORED,
+    without: refused("cpio: chown failed"),
+    ..CASE
+};
+const DNF: Case = Case {
+    needs: &["rpm", "rpmbuild", "createrepo_c", "dnf"],
+    without: refused("Error unpacking rpm package"),
+    ..RPM
+};
+const ZYPPER: Case = Case {
+    needs: &["rpm", "rpmbuild", "createrepo_c", "zypper"],
+    ..RPM
+};
 
 const BLIND_DEVICE: &str = "at zero mknod of a device leaves no file, and rpm's chmod of it fails; selective leaves a placeholder";
-const BLIND_MKNOD: &str = "at zero mknod of a device leaves no file for what follows; selective leaves a placeholder";
+const BLIND_MKNOD: &str =
+    "at zero mknod of a device leaves no file for what follows; selective leaves a placeholder";
 const ACL: &str = "an ACL that names ids which the kernel does not know here is real at zero; selective pretends it";
 
 const CASES: &[Case] = &[
@@ -150,6 +164,9 @@ const CASES: &[Case] = &[
 
 pub fn run(suite: &Suite) {
     let inputs = prepare(BUILD, FILES);
-    let inputs = inputs.as_ref().map(|dir| Inputs::Dir(dir.path())).map_err(String::as_str);
+    let inputs = inputs
+        .as_ref()
+        .map(|dir| Inputs::Dir(dir.path()))
+        .map_err(String::as_str);
     run_all(suite, "rpm", CASES, PROLOGUE, inputs);
 }

@@ -1,4 +1,5 @@
-//! RUN steps as Dockerfiles on Debian bases have them, each run by the shell that a builder would start.
+//! RUN steps as Dockerfiles on Debian bases have them, each run by the shell that a builder would
+//! start.
 
 mod steps;
 
@@ -27,8 +28,22 @@ struct Step {
     slow: bool,
 }
 
-const fn step(name: &'static str, refusal: &'static str, script: &'static str, check: &'static str) -> Step {
-    Step { name, refusal, script, check, zero: Expect::Pass, selective: Expect::Pass, options: &[], slow: false }
+const fn step(
+    name: &'static str,
+    refusal: &'static str,
+    script: &'static str,
+    check: &'static str,
+) -> Step {
+    Step {
+        name,
+        refusal,
+        script,
+        check,
+        zero: Expect::Pass,
+        selective: Expect::Pass,
+        options: &[],
+        slow: false,
+    }
 }
 
 impl Step {
@@ -43,7 +58,8 @@ impl Step {
     }
 
     const fn both_fail(self, saying: &'static str, cause: &'static str) -> Step {
-        self.zero_fails(saying, cause).selective_fails(saying, cause)
+        self.zero_fails(saying, cause)
+            .selective_fails(saying, cause)
     }
 
     const fn with(mut self, options: &'static [&'static str]) -> Step {
@@ -59,7 +75,10 @@ impl Step {
     fn expect(&self, column: Column) -> Expect {
         match column {
             Column::RealRoot => Expect::Pass,
-            Column::Without => Expect::Fail { saying: self.refusal, cause: "no other id is mapped" },
+            Column::Without => Expect::Fail {
+                saying: self.refusal,
+                cause: "no other id is mapped",
+            },
             Column::Zero => self.zero,
             Column::Selective => self.selective,
         }
@@ -71,7 +90,12 @@ pub fn cases(suite: &Suite) {
     let base = LazyCell::new(|| prepared(PART, SETUP));
     let of_real_root = RefCell::new(None);
     for column in Column::ALL {
-        let tree = LazyCell::new(|| (*base).as_ref().map(|base| Tree::copy(base, column)).map_err(Clone::clone));
+        let tree = LazyCell::new(|| {
+            (*base)
+                .as_ref()
+                .map(|base| Tree::copy(base, column))
+                .map_err(Clone::clone)
+        });
         for step in STEPS.iter().filter(|step| suite.full || !step.slow) {
             suite.case(PART, step.name, column, step.expect(column), || {
                 let tree = (*tree).as_ref().map_err(Clone::clone)?;
@@ -87,10 +111,18 @@ pub fn cases(suite: &Suite) {
                     return Ok(());
                 }
                 let before = of_real_root.borrow();
-                let before = before.as_ref().ok_or_else(|| skip("real root was not asked for"))?;
-                let differ = before.symmetric_difference(&now).filter(|line| !is_expected(line, column));
+                let before = before
+                    .as_ref()
+                    .ok_or_else(|| skip("real root was not asked for"))?;
+                let differ = before
+                    .symmetric_difference(&now)
+                    .filter(|line| !is_expected(line, column));
                 let differ: Vec<&str> = differ.map(String::as_str).collect();
-                if differ.is_empty() { Ok(()) } else { Err(format!("not as for real root: {}", differ.join(", "))) }
+                if differ.is_empty() {
+                    Ok(())
+                } else {
+                    Err(format!("not as for real root: {}", differ.join(", ")))
+                }
             });
         }
     }
@@ -98,12 +130,18 @@ pub fn cases(suite: &Suite) {
 
 /// Type, mode and path of everything in the tree.
 fn listing(tree: &Tree) -> Result<BTreeSet<String>, String> {
-    let ran = tree.run(&[], r"find / \( -path /proc -o -path /sys -o -path /dev \) -prune -o -printf '%y %m %p %l\n'");
+    let ran = tree.run(
+        &[],
+        r"find / \( -path /proc -o -path /sys -o -path /dev \) -prune -o -printf '%y %m %p %l\n'",
+    );
     ended(&ran).map(|()| ran.stdout.lines().map(str::to_owned).collect())
 }
 
-/// Whether a difference to what real root makes is one that a step of this column has been told to fail for.
+/// Whether a difference to what real root makes is one that a step of this column has been told to
+/// fail for.
 fn is_expected(line: &str, column: Column) -> bool {
     let path = line.splitn(3, ' ').nth(2).unwrap_or_default();
-    DIFFERENCES.iter().any(|(start, at)| path.starts_with(start) && at.contains(&column))
+    DIFFERENCES
+        .iter()
+        .any(|(start, at)| path.starts_with(start) && at.contains(&column))
 }

@@ -1,4 +1,5 @@
-//! Languages whose programs change owners and ids, and look at what came of it: runtimes/ has one program for each.
+//! Languages whose programs change owners and ids, and look at what came of it: runtimes/ has one
+//! program for each.
 
 use std::cell::LazyCell;
 use std::fs;
@@ -56,21 +57,111 @@ macro_rules! runtime {
 const JNA: &str = "/usr/share/java/jna.jar";
 const JAVA: &[&str] = &["java", "-XX:TieredStopAtLevel=1", "-cp", JNA];
 const GO: &[&str] = &["go", "build", "-o", "program"];
-const RUST: &[&str] = &["rustc", "--edition=2024", "-Ctarget-feature=+crt-static", "-o", "program"];
+const RUST: &[&str] = &[
+    "rustc",
+    "--edition=2024",
+    "-Ctarget-feature=+crt-static",
+    "-o",
+    "program",
+];
 
 const RUNTIMES: &[Runtime] = &[
-    runtime!("perl", "perl.pl", &["perl"], Interpreted(&["perl"]), [INVALID, INVALID], true),
-    runtime!("python", "python.py", &["python3"], Interpreted(&["python3"]), [INVALID, NOT_PERMITTED], true),
-    runtime!("ruby", "ruby.rb", &["ruby"], Interpreted(&["ruby"]), [INVALID, NOT_PERMITTED], true),
-    runtime!("node", "node.js", &["node"], Interpreted(&["node"]), [INVALID, NOT_PERMITTED], true),
-    runtime!("php", "php.php", &["php"], Interpreted(&["php"]), [INVALID, "initgroups: refused"], true),
-    runtime!("lua", "lua.lua", &["lua5.3", "/usr/share/lua/5.3/posix"], Interpreted(&["lua5.3"]), [INVALID, INVALID], true),
-    runtime!("tcl", "tcl.tcl", &["tclsh", "/usr/lib/tclx8.4"], Interpreted(&["tclsh"]), [INVALID, INVALID], true),
-    runtime!("zsh", "zsh.zsh", &["zsh"], Interpreted(&["zsh"]), [INVALID, "failed to change group ID"], true),
-    runtime!("java", "Java.java", &["java", JNA], Interpreted(JAVA), [INVALID, "setgroups: errno 1"], false),
-    runtime!("go", "go.go", &["go"], Compiled(GO), [INVALID, NOT_PERMITTED], false),
-    runtime!("rust", "rust.rs", &[], Compiled(RUST), [INVALID, NOT_PERMITTED], false),
-    runtime!("raw-calls", "raw.rs", &[], Compiled(RUST), [INVALID, NOT_PERMITTED], false),
+    runtime!(
+        "perl",
+        "perl.pl",
+        &["perl"],
+        Interpreted(&["perl"]),
+        [INVALID, INVALID],
+        true
+    ),
+    runtime!(
+        "python",
+        "python.py",
+        &["python3"],
+        Interpreted(&["python3"]),
+        [INVALID, NOT_PERMITTED],
+        true
+    ),
+    runtime!(
+        "ruby",
+        "ruby.rb",
+        &["ruby"],
+        Interpreted(&["ruby"]),
+        [INVALID, NOT_PERMITTED],
+        true
+    ),
+    runtime!(
+        "node",
+        "node.js",
+        &["node"],
+        Interpreted(&["node"]),
+        [INVALID, NOT_PERMITTED],
+        true
+    ),
+    runtime!(
+        "php",
+        "php.php",
+        &["php"],
+        Interpreted(&["php"]),
+        [INVALID, "initgroups: refused"],
+        true
+    ),
+    runtime!(
+        "lua",
+        "lua.lua",
+        &["lua5.3", "/usr/share/lua/5.3/posix"],
+        Interpreted(&["lua5.3"]),
+        [INVALID, INVALID],
+        true
+    ),
+    runtime!(
+        "tcl",
+        "tcl.tcl",
+        &["tclsh", "/usr/lib/tclx8.4"],
+        Interpreted(&["tclsh"]),
+        [INVALID, INVALID],
+        true
+    ),
+    runtime!(
+        "zsh",
+        "zsh.zsh",
+        &["zsh"],
+        Interpreted(&["zsh"]),
+        [INVALID, "failed to change group ID"],
+        true
+    ),
+    runtime!(
+        "java",
+        "Java.java",
+        &["java", JNA],
+        Interpreted(JAVA),
+        [INVALID, "setgroups: errno 1"],
+        false
+    ),
+    runtime!(
+        "go",
+        "go.go",
+        &["go"],
+        Compiled(GO),
+        [INVALID, NOT_PERMITTED],
+        false
+    ),
+    runtime!(
+        "rust",
+        "rust.rs",
+        &[],
+        Compiled(RUST),
+        [INVALID, NOT_PERMITTED],
+        false
+    ),
+    runtime!(
+        "raw-calls",
+        "raw.rs",
+        &[],
+        Compiled(RUST),
+        [INVALID, NOT_PERMITTED],
+        false
+    ),
 ];
 
 /// What the programs do, and say if all is well.
@@ -86,14 +177,23 @@ const MODES: [(&str, &str); 4] = [
 ];
 
 pub fn cases(suite: &Suite) {
-    for runtime in RUNTIMES.iter().filter(|runtime| suite.full || runtime.quick) {
+    for runtime in RUNTIMES
+        .iter()
+        .filter(|runtime| suite.full || runtime.quick)
+    {
         let ready = LazyCell::new(|| runtime.prepare());
         for (mode, says) in MODES {
             for column in Column::ALL {
-                suite.case(PART, &format!("{}-{mode}", runtime.name), column, runtime.expect(mode, column), || {
-                    let (place, words) = (*ready).as_ref().map_err(Clone::clone)?;
-                    once(place.path(), column, words, mode, says)
-                });
+                suite.case(
+                    PART,
+                    &format!("{}-{mode}", runtime.name),
+                    column,
+                    runtime.expect(mode, column),
+                    || {
+                        let (place, words) = (*ready).as_ref().map_err(Clone::clone)?;
+                        once(place.path(), column, words, mode, says)
+                    },
+                );
             }
         }
     }
@@ -103,18 +203,34 @@ impl Runtime {
     fn expect(&self, mode: &str, column: Column) -> Expect {
         let fails = |saying, cause| Expect::Fail { saying, cause };
         match (column, mode) {
-            (Column::RealRoot, _) | (Column::Zero | Column::Selective, "chown") | (Column::Selective, "drop") => Expect::Pass,
-            (Column::Without, "chown" | "owner") => fails(self.refusals[0], "no other id is mapped"),
+            (Column::RealRoot, _)
+            | (Column::Zero | Column::Selective, "chown")
+            | (Column::Selective, "drop") => Expect::Pass,
+            (Column::Without, "chown" | "owner") => {
+                fails(self.refusals[0], "no other id is mapped")
+            }
             (Column::Without, _) => fails(self.refusals[1], "no other id is mapped"),
-            (_, "owner") => fails("still 0:0", "owners are lost: every file is root's (needs level full)"),
+            (_, "owner") => fails(
+                "still 0:0",
+                "owners are lost: every file is root's (needs level full)",
+            ),
             (_, "drop") => fails("still 0", "level zero remembers no ids"),
-            _ => fails("child is 0", "a program that is executed is root again (needs level full)"),
+            _ => fails(
+                "child is 0",
+                "a program that is executed is root again (needs level full)",
+            ),
         }
     }
 
     /// A directory with the program, and the words that run it.
     fn prepare(&self) -> Result<(TempDir, Vec<PathBuf>), String> {
-        let is_there = |need: &&&str| if need.starts_with('/') { Path::new(need).exists() } else { program(need).is_some() };
+        let is_there = |need: &&&str| {
+            if need.starts_with('/') {
+                Path::new(need).exists()
+            } else {
+                program(need).is_some()
+            }
+        };
         if let Some(missing) = self.needs.iter().find(|need| !is_there(need)) {
             return Err(skip(&format!("there is no {missing}")));
         }
@@ -130,7 +246,11 @@ impl Runtime {
                 }
                 // By whoever runs the suite: compilers want a home.
                 let mut compiler = Command::new(words[0]);
-                compiler.args(&words[1..]).arg(&file).current_dir(place.path()).envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]);
+                compiler
+                    .args(&words[1..])
+                    .arg(&file)
+                    .current_dir(place.path())
+                    .envs([("GO111MODULE", "off"), ("CGO_ENABLED", "0")]);
                 ended(&run(compiler.env("GOCACHE", place.path().join("cache"))))?;
                 vec![place.path().join("program")]
             }
@@ -140,21 +260,39 @@ impl Runtime {
 }
 
 /// Runs it in a directory with an empty file `f` and a link `l`.
-fn once(place: &Path, column: Column, words: &[PathBuf], mode: &str, says: &str) -> Result<(), String> {
+fn once(
+    place: &Path,
+    column: Column,
+    words: &[PathBuf],
+    mode: &str,
+    says: &str,
+) -> Result<(), String> {
     let work = tempfile::tempdir_in(place).expect("a directory");
     give(work.path());
-    run(user("sh").args(["-ec", ": >f; ln -s f l"]).current_dir(work.path())).succeeds();
+    run(user("sh")
+        .args(["-ec", ": >f; ln -s f l"])
+        .current_dir(work.path()))
+    .succeeds();
     let mut command = match column {
         Column::RealRoot => {
             let mut command = Command::new("env");
-            command.env_clear().envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C")]).stdin(Stdio::null());
+            command
+                .env_clear()
+                .envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C")])
+                .stdin(Stdio::null());
             command
         }
         Column::Without => control([""; 0]),
-        Column::Zero | Column::Selective => zroot_with(column.options().expect("a level").iter().chain(&["--"])),
+        Column::Zero | Column::Selective => {
+            zroot_with(column.options().expect("a level").iter().chain(&["--"]))
+        }
     };
     let ran = run(command.args(words).arg(mode).current_dir(work.path()));
     ended(&ran)?;
     let said = ran.stdout.trim_end();
-    if said == says { Ok(()) } else { Err(format!("says {said}, not {says}")) }
+    if said == says {
+        Ok(())
+    } else {
+        Err(format!("says {said}, not {says}"))
+    }
 }

@@ -1,4 +1,5 @@
-//! Cases that are shell scripts: each runs in a fresh directory in every column, and what it leaves there below `root` is compared, owners aside.
+//! Cases that are shell scripts: each runs in a fresh directory in every column, and what it leaves
+//! there below `root` is compared, owners aside.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,7 +18,8 @@ pub struct Case {
     pub needs: &'static [&'static str],
     /// Whether it is of the sample for CI.
     pub sample: bool,
-    /// Whether the script itself stays the plain user, and calls `$AS`, which makes a command apparent root.
+    /// Whether the script itself stays the plain user, and calls `$AS`, which makes a command
+    /// apparent root.
     pub plain: bool,
     /// `$IN` is what the part has prepared.
     pub script: &'static str,
@@ -61,13 +63,26 @@ pub enum Inputs<'a> {
     Trees(&'a Path, &'a Path),
 }
 
-/// Runs the cases of a part, each behind `prologue`, with what has been prepared, or says why that could not be done.
-pub fn run_all(suite: &Suite, part: &'static str, cases: &[Case], prologue: &str, inputs: Result<Inputs, &str>) {
+/// Runs the cases of a part, each behind `prologue`, with what has been prepared, or says why that
+/// could not be done.
+pub fn run_all(
+    suite: &Suite,
+    part: &'static str,
+    cases: &[Case],
+    prologue: &str,
+    inputs: Result<Inputs, &str>,
+) {
     for case in cases.iter().filter(|case| suite.full || case.sample) {
         let script = format!("{prologue}\n{}", case.script);
         let reference = RefCell::new(None);
-        // Selective before zero: a device that is missing at zero is noticed although no real root runs the suite.
-        for column in [Column::RealRoot, Column::Without, Column::Selective, Column::Zero] {
+        // Selective before zero: a device that is missing at zero is noticed although no real root
+        // runs the suite.
+        for column in [
+            Column::RealRoot,
+            Column::Without,
+            Column::Selective,
+            Column::Zero,
+        ] {
             let expect = match column {
                 Column::RealRoot => case.real,
                 Column::Without => Some(case.without),
@@ -87,7 +102,11 @@ pub fn run_all(suite: &Suite, part: &'static str, cases: &[Case], prologue: &str
                         (place, ran)
                     }
                     Inputs::Trees(tree, real) => {
-                        let tree = if column == Column::RealRoot { real } else { tree };
+                        let tree = if column == Column::RealRoot {
+                            real
+                        } else {
+                            tree
+                        };
                         let place = Place::at(column, tree.join("x"), None);
                         let ran = place.run_inside(&script);
                         (place, ran)
@@ -102,7 +121,14 @@ pub fn run_all(suite: &Suite, part: &'static str, cases: &[Case], prologue: &str
 
 /// Whether a command came to a good end, and otherwise all that it said.
 pub fn said(ran: &Ran) -> Result<(), String> {
-    if ran.status == 0 { Ok(()) } else { Err(format!("exit status {}: {}{}", ran.status, ran.stdout, ran.stderr)) }
+    if ran.status == 0 {
+        Ok(())
+    } else {
+        Err(format!(
+            "exit status {}: {}{}",
+            ran.status, ran.stdout, ran.stderr
+        ))
+    }
 }
 
 /// What another column has left, and which.
@@ -115,14 +141,26 @@ fn same(reference: &Reference, column: Column, listing: BTreeSet<String>) -> Res
         *reference = Some((column, listing));
         return Ok(());
     };
-    let difference =
-        |mark: &str, one: &BTreeSet<String>, other| -> Vec<String> { one.difference(other).map(|line| format!("{mark} {line}")).collect() };
+    let difference = |mark: &str, one: &BTreeSet<String>, other| -> Vec<String> {
+        one.difference(other)
+            .map(|line| format!("{mark} {line}"))
+            .collect()
+    };
     let mut lines = difference("-", expected, &listing);
     lines.extend(difference("+", &listing, expected));
-    if lines.is_empty() { Ok(()) } else { Err(format!("not as for {}:\n{}", first.name(), lines.join("\n"))) }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(format!(
+            "not as for {}:\n{}",
+            first.name(),
+            lines.join("\n")
+        ))
+    }
 }
 
-/// Type, mode, path, links and contents of all that is below the current directory; a device is the empty file that stands for it.
+/// Type, mode, path, links and contents of all that is below the current directory; a device is the
+/// empty file that stands for it.
 const LIST: &str = r"
     find . \( IGNORED \) -prune -o \( -type d -printf '%y %m %p\n' -o -type c,b -printf 'f %m 1 %p \n' -o -printf '%y %m %n %p %l\n' \)
     find . \( IGNORED \) -prune -o -type f -size +0 -exec cksum {} +
@@ -137,12 +175,20 @@ struct Place {
 
 impl Place {
     fn new(column: Column) -> Place {
-        let dir = if column == Column::RealRoot { real_dir() } else { dir() };
+        let dir = if column == Column::RealRoot {
+            real_dir()
+        } else {
+            dir()
+        };
         Place::at(column, dir.path().to_owned(), Some(dir))
     }
 
     fn at(column: Column, path: PathBuf, dir: Option<TempDir>) -> Place {
-        let place = Place { path, column, _dir: dir };
+        let place = Place {
+            path,
+            column,
+            _dir: dir,
+        };
         run(place.owner().args(["-ec", "mkdir root tmp home"])).succeeds();
         place
     }
@@ -155,9 +201,15 @@ impl Place {
             None if real => vec!["env"],
             None => vec!["unshare", "-r", "--"],
         };
-        let mut command = if real { in_private(&self.path) } else { user("env") };
+        let mut command = if real {
+            in_private(&self.path)
+        } else {
+            user("env")
+        };
         command.env("IN", inputs).env("AS", prefix.join(" "));
-        command.env("HOME", self.path.join("home")).env("TMPDIR", self.path.join("tmp"));
+        command
+            .env("HOME", self.path.join("home"))
+            .env("TMPDIR", self.path.join("tmp"));
         if !plain {
             command.args(prefix);
         }
@@ -172,25 +224,48 @@ impl Place {
         let mut command = match self.column.options() {
             Some(options) => {
                 let mut command = zroot_with(options);
-                command.arg("--root").arg(self.path.with_file_name("")).args(["--", "sh", "-ec"]);
+                command
+                    .arg("--root")
+                    .arg(self.path.with_file_name(""))
+                    .args(["--", "sh", "-ec"]);
                 command
             }
-            None if self.column == Column::RealRoot => real(["unshare", "-m", "--propagation", "private", "sh", "-ec", CHROOT]),
+            None if self.column == Column::RealRoot => real([
+                "unshare",
+                "-m",
+                "--propagation",
+                "private",
+                "sh",
+                "-ec",
+                CHROOT,
+            ]),
             None => control(["unshare", "-m", "sh", "-ec", CHROOT]),
         };
-        run(command.arg(script).env("IN", "/in").env("HOME", "/x/home").current_dir(self.path.join("..")))
+        run(command
+            .arg(script)
+            .env("IN", "/in")
+            .env("HOME", "/x/home")
+            .current_dir(self.path.join("..")))
     }
 
     /// A shell in the directory, of its owner's: root, or the plain user who is root over one id.
     fn owner(&self) -> Command {
-        let mut sh = if self.column == Column::RealRoot { real(["sh"]) } else { control(["sh"]) };
+        let mut sh = if self.column == Column::RealRoot {
+            real(["sh"])
+        } else {
+            control(["sh"])
+        };
         sh.current_dir(&self.path);
         sh
     }
 
     fn listing(&self, ignored: &str) -> BTreeSet<String> {
         let list = LIST.replace("IGNORED", &ignored.replace('\n', " "));
-        let ran = run(self.owner().args(["-ec", &list]).current_dir(self.path.join("root"))).succeeds();
+        let ran = run(self
+            .owner()
+            .args(["-ec", &list])
+            .current_dir(self.path.join("root")))
+        .succeeds();
         ran.stdout.lines().map(str::to_owned).collect()
     }
 }
@@ -203,7 +278,10 @@ impl Drop for Place {
 
 /// A temporary directory of real root's.
 pub fn real_dir() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+    let dir = tempfile::Builder::new()
+        .prefix("zroot-test-")
+        .tempdir_in("/tmp")
+        .expect("a temporary directory");
     // Not 0700: programs that drop root go there, too.
     run(Command::new("chmod").arg("755").arg(dir.path())).succeeds();
     dir
@@ -212,7 +290,12 @@ pub fn real_dir() -> TempDir {
 /// A command of real root's, with the small environment that [`user`]'s have.
 pub fn real<'a>(args: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new("env");
-    command.env_clear().envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
+    command.env_clear().envs([
+        ("PATH", PATH),
+        ("HOME", "/tmp"),
+        ("LC_ALL", "C"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+    ]);
     command.stdin(std::process::Stdio::null()).args(args);
     command
 }
@@ -223,12 +306,21 @@ fn in_private(place: &Path) -> Command {
         mount --bind "$0" "$0"; mount -o remount,bind,ro /
         for dir in run var/cache var/log var/tmp; do mount -t tmpfs none /$dir; done
         cd "$0"; exec "$@""#;
-    let mut command = real(["unshare", "-m", "--propagation", "private", "sh", "-ec", script]);
+    let mut command = real([
+        "unshare",
+        "-m",
+        "--propagation",
+        "private",
+        "sh",
+        "-ec",
+        script,
+    ]);
     command.arg(place);
     command
 }
 
-/// A directory of the plain user's in which `script` has made what a part needs; `$0` holds `files`.
+/// A directory of the plain user's in which `script` has made what a part needs; `$0` holds
+/// `files`.
 pub fn prepare(script: &str, files: &[(&str, &str)]) -> Result<TempDir, String> {
     let place = dir();
     for (name, text) in files {
@@ -236,6 +328,9 @@ pub fn prepare(script: &str, files: &[(&str, &str)]) -> Result<TempDir, String> 
         std::fs::write(&path, text).expect("a file");
         crate::common::give(&path);
     }
-    let ran = run(user("sh").args(["-ec", script]).env("HOME", place.path()).current_dir(place.path()));
+    let ran = run(user("sh")
+        .args(["-ec", script])
+        .env("HOME", place.path())
+        .current_dir(place.path()));
     said(&ran).map(|()| place)
 }

@@ -1,4 +1,5 @@
-//! One line per case as it ends, the table and the totals at the end. Knows nothing of what the cases do.
+//! One line per case as it ends, the table and the totals at the end. Knows nothing of what the
+//! cases do.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -19,7 +20,12 @@ pub enum Column {
 }
 
 impl Column {
-    pub const ALL: [Column; 4] = [Column::RealRoot, Column::Without, Column::Zero, Column::Selective];
+    pub const ALL: [Column; 4] = [
+        Column::RealRoot,
+        Column::Without,
+        Column::Zero,
+        Column::Selective,
+    ];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,13 +50,14 @@ impl Column {
 #[derive(Clone, Copy, Debug)]
 pub enum Expect {
     Pass,
-    /// It fails, and whatever it says contains `saying`: a control, or a shortfall whose cause is known. That it passes after all turns the
-    /// run red, too: then the table has to change.
+    /// It fails, and whatever it says contains `saying`: a control, or a shortfall whose cause is
+    /// known. That it passes after all turns the run red, too: then the table has to change.
     Fail {
         saying: &'static str,
         cause: &'static str,
     },
-    /// The same, but what was run ends well and something of it is missing: no failure to who looks at the exit status only.
+    /// The same, but what was run ends well and something of it is missing: no failure to who looks
+    /// at the exit status only.
     InPart {
         saying: &'static str,
         cause: &'static str,
@@ -83,7 +90,8 @@ pub fn skip(reason: &str) -> String {
 
 const SKIP: &str = "SKIP ";
 
-/// What the error of a case begins with if what it ran did not end well, where a case may come out in part.
+/// What the error of a case begins with if what it ran did not end well, where a case may come out
+/// in part.
 pub const STATUS: &str = "exit status ";
 
 pub struct Suite {
@@ -99,12 +107,22 @@ pub struct Suite {
 impl Suite {
     pub fn new(full: bool, chosen: Vec<String>, columns: Vec<Column>) -> Suite {
         let must_run = std::env::var_os("ZROOT_MUST_RUN").is_some_and(|value| value == "1");
-        Suite { full, chosen, columns, must_run, done: Mutex::default() }
+        Suite {
+            full,
+            chosen,
+            columns,
+            must_run,
+            done: Mutex::default(),
+        }
     }
 
     /// Whether any case of `part` was asked for: a part that prepares something looks here first.
     pub fn wants_part(&self, part: &str) -> bool {
-        self.chosen.is_empty() || self.chosen.iter().any(|name| name.split('/').next() == Some(part))
+        self.chosen.is_empty()
+            || self
+                .chosen
+                .iter()
+                .any(|name| name.split('/').next() == Some(part))
     }
 
     /// Whether this case was asked for, in any column.
@@ -113,22 +131,39 @@ impl Suite {
         self.chosen.is_empty() || self.chosen.iter().any(|name| name == part || *name == both)
     }
 
-    /// Runs one case in one column, if it was asked for. `body` says why it failed; a panic is a failure, too, so that the assertions of
-    /// tests/common serve here. Cases may run on several threads.
-    pub fn case(&self, part: &'static str, case: &str, column: Column, expect: Expect, body: impl FnOnce() -> Result<(), String>) {
+    /// Runs one case in one column, if it was asked for. `body` says why it failed; a panic is a
+    /// failure, too, so that the assertions of tests/common serve here. Cases may run on several
+    /// threads.
+    pub fn case(
+        &self,
+        part: &'static str,
+        case: &str,
+        column: Column,
+        expect: Expect,
+        body: impl FnOnce() -> Result<(), String>,
+    ) {
         if !self.wants(part, case) || !self.columns.contains(&column) {
             return;
         }
         let start = Instant::now();
-        let ended = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(message(panic.as_ref())));
+        let ended = catch_unwind(AssertUnwindSafe(body))
+            .unwrap_or_else(|panic| Err(message(panic.as_ref())));
         let outcome = match (ended, expect) {
             (Ok(()), Expect::Pass) => Outcome::Passed,
             (Ok(()), Expect::Fail { cause, .. } | Expect::InPart { cause, .. }) => {
                 Outcome::Wrong(format!("passes, although it should not: {cause}"))
             }
-            (Err(why), _) if why.starts_with(SKIP) && !self.must_run => Outcome::Skipped(why[SKIP.len()..].into()),
-            (Err(why), Expect::Fail { saying, cause }) if why.contains(saying) => Outcome::Short(cause),
-            (Err(why), Expect::InPart { saying, cause }) if why.contains(saying) && !why.starts_with(STATUS) => Outcome::InPart(cause),
+            (Err(why), _) if why.starts_with(SKIP) && !self.must_run => {
+                Outcome::Skipped(why[SKIP.len()..].into())
+            }
+            (Err(why), Expect::Fail { saying, cause }) if why.contains(saying) => {
+                Outcome::Short(cause)
+            }
+            (Err(why), Expect::InPart { saying, cause })
+                if why.contains(saying) && !why.starts_with(STATUS) =>
+            {
+                Outcome::InPart(cause)
+            }
             (Err(why), Expect::Fail { saying, .. } | Expect::InPart { saying, .. }) => {
                 Outcome::Wrong(format!("fails, but does not say '{saying}': {why}"))
             }
@@ -141,16 +176,36 @@ impl Suite {
             Outcome::Wrong(why) => ("WRONG", format!(": {why}")),
             Outcome::Skipped(reason) => ("SKIP", format!(": {reason}")),
         };
-        println!("{part}/{case}, {}: {verdict}{detail} ({:.1} s)", column.name(), start.elapsed().as_secs_f64());
-        self.done.lock().expect("no case panics in here").push(Done { part, case: case.to_owned(), column, outcome });
+        println!(
+            "{part}/{case}, {}: {verdict}{detail} ({:.1} s)",
+            column.name(),
+            start.elapsed().as_secs_f64()
+        );
+        self.done
+            .lock()
+            .expect("no case panics in here")
+            .push(Done {
+                part,
+                case: case.to_owned(),
+                column,
+                outcome,
+            });
     }
 
     /// The table, the causes of what fails, and the totals, in Markdown.
     pub fn report(&self) -> String {
         let done = self.done.lock().expect("no case panics in here");
         let mut rows: BTreeMap<(&str, &str), BTreeMap<Column, &Outcome>> = BTreeMap::new();
-        for Done { part, case, column, outcome } in done.iter() {
-            rows.entry((part, case)).or_default().insert(*column, outcome);
+        for Done {
+            part,
+            case,
+            column,
+            outcome,
+        } in done.iter()
+        {
+            rows.entry((part, case))
+                .or_default()
+                .insert(*column, outcome);
         }
         let (mut text, mut causes) = (String::from("| part | case |"), Vec::new());
         for column in Column::ALL {
@@ -169,23 +224,38 @@ impl Suite {
                         if column >= Column::Zero {
                             causes.push(format!("- {part}/{case}, {}: {cause}", column.name()));
                         }
-                        if let Some(Outcome::InPart(_)) = cells.get(&column) { "in part" } else { "fails" }
+                        if let Some(Outcome::InPart(_)) = cells.get(&column) {
+                            "in part"
+                        } else {
+                            "fails"
+                        }
                     }
                 };
                 let _ = write!(text, " {cell} |");
             }
             text.push('\n');
         }
-        text.push_str("\n| part | real root | without zroot | zero | selective |\n|---|---|---|---|---|\n");
+        text.push_str(
+            "\n| part | real root | without zroot | zero | selective |\n|---|---|---|---|---|\n",
+        );
         let mut parts: Vec<&str> = rows.keys().map(|(part, _)| *part).collect();
         parts.dedup();
         for part in parts.into_iter().map(Some).chain([None]) {
             let _ = write!(text, "| {} |", part.unwrap_or("all"));
             for column in Column::ALL {
-                let ran = |one: &&Done| part.is_none_or(|part| one.part == part) && one.column == column;
-                let ran: Vec<&Done> = done.iter().filter(ran).filter(|one| !matches!(one.outcome, Outcome::Skipped(_))).collect();
-                let count = |is: fn(&Outcome) -> bool| ran.iter().filter(|one| is(&one.outcome)).count();
-                let (passed, in_part) = (count(|one| matches!(one, Outcome::Passed)), count(|one| matches!(one, Outcome::InPart(_))));
+                let ran =
+                    |one: &&Done| part.is_none_or(|part| one.part == part) && one.column == column;
+                let ran: Vec<&Done> = done
+                    .iter()
+                    .filter(ran)
+                    .filter(|one| !matches!(one.outcome, Outcome::Skipped(_)))
+                    .collect();
+                let count =
+                    |is: fn(&Outcome) -> bool| ran.iter().filter(|one| is(&one.outcome)).count();
+                let (passed, in_part) = (
+                    count(|one| matches!(one, Outcome::Passed)),
+                    count(|one| matches!(one, Outcome::InPart(_))),
+                );
                 let _ = match (ran.len(), in_part) {
                     (0, _) => write!(text, " |"),
                     (all, 0) => write!(text, " {passed} of {all} |"),
@@ -195,7 +265,11 @@ impl Suite {
             text.push('\n');
         }
         if !causes.is_empty() {
-            let _ = write!(text, "\nWhat fails at a level of zroot's, and why:\n\n{}\n", causes.join("\n"));
+            let _ = write!(
+                text,
+                "\nWhat fails at a level of zroot's, and why:\n\n{}\n",
+                causes.join("\n")
+            );
         }
         text
     }
@@ -204,12 +278,16 @@ impl Suite {
     pub fn counts(&self) -> (usize, usize, usize) {
         let done = self.done.lock().expect("no case panics in here");
         let count = |is: fn(&Outcome) -> bool| done.iter().filter(|one| is(&one.outcome)).count();
-        let (wrong, skipped) = (count(|one| matches!(one, Outcome::Wrong(_))), count(|one| matches!(one, Outcome::Skipped(_))));
+        let (wrong, skipped) = (
+            count(|one| matches!(one, Outcome::Wrong(_))),
+            count(|one| matches!(one, Outcome::Skipped(_))),
+        );
         (done.len() - wrong - skipped, wrong, skipped)
     }
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "a panic".into())
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "a panic".into())
 }

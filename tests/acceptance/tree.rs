@@ -12,8 +12,8 @@ use crate::common::{PATH, Ran, run, zroot_with};
 use crate::debian::Root;
 use crate::suite::{Column, skip};
 
-/// What the small images of Debian have: no documentation, and no waiting for the disk. And no daemons: a chroot of real root's would start
-/// them.
+/// What the small images of Debian have: no documentation, and no waiting for the disk. And no
+/// daemons: a chroot of real root's would start them.
 const SLIM: &str = r"
 printf 'path-exclude=%s\n' '/usr/share/doc/*' '/usr/share/man/*' '/usr/share/locale/*' >/etc/dpkg/dpkg.cfg.d/slim
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/quick
@@ -26,7 +26,13 @@ apt-get clean
 pub fn prepared(part: &str, script: &str) -> Result<Root, String> {
     let root = Root::copy(part).ok_or_else(|| skip("there is no Debian tree"))?;
     let mut command = zroot_with(["-c", "selective", "--no-sync", "--root"]);
-    ended(&run(command.arg(root.path()).args(["--", "/bin/sh", "-ec", &format!("{SLIM}{script}")]))).map(|()| root)
+    ended(&run(command.arg(root.path()).args([
+        "--",
+        "/bin/sh",
+        "-ec",
+        &format!("{SLIM}{script}"),
+    ])))
+    .map(|()| root)
 }
 
 pub enum Tree {
@@ -42,22 +48,33 @@ impl Tree {
         if column != Column::RealRoot {
             return Tree::Users(base.again(), column);
         }
-        let copy = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+        let copy = tempfile::Builder::new()
+            .prefix("zroot-test-")
+            .tempdir_in("/tmp")
+            .expect("a temporary directory");
         let mut cp = Command::new("cp");
-        run(cp.args(["-a", "--no-preserve=ownership", "--reflink=auto", "-T"]).args([base.path(), copy.path()])).succeeds();
+        run(cp
+            .args(["-a", "--no-preserve=ownership", "--reflink=auto", "-T"])
+            .args([base.path(), copy.path()]))
+        .succeeds();
         // For who is not root inside.
         fs::set_permissions(copy.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
         Tree::Roots(copy)
     }
 
-    /// What the shell comes to that runs `script` inside as a builder's would, in the tree's column; zroot with `options` besides.
+    /// What the shell comes to that runs `script` inside as a builder's would, in the tree's
+    /// column; zroot with `options` besides.
     pub fn run(&self, options: &[&str], script: &str) -> Ran {
         let shell = ["/bin/sh", "-ec", script];
         match self {
             Tree::Roots(tree) => run(&mut really(tree.path(), shell)),
             Tree::Users(root, column) => match column.options() {
                 None => run(&mut root.chroot_with_mounts(shell)),
-                Some(level) => run(zroot_with(level.iter().chain(options)).arg("--root").arg(root.path()).arg("--").args(shell)),
+                Some(level) => run(zroot_with(level.iter().chain(options))
+                    .arg("--root")
+                    .arg(root.path())
+                    .arg("--")
+                    .args(shell)),
             },
         }
     }
@@ -68,19 +85,38 @@ impl Tree {
     }
 }
 
-/// Whether it ended with status 0, else what it said. The command is not in it, so that nobody finds there what it should have said.
+/// Whether it ended with status 0, else what it said. The command is not in it, so that nobody
+/// finds there what it should have said.
 pub fn ended(ran: &Ran) -> Result<(), String> {
-    if ran.status == 0 { Ok(()) } else { Err(format!("exit status {}: {}{}", ran.status, ran.stdout, ran.stderr)) }
+    if ran.status == 0 {
+        Ok(())
+    } else {
+        Err(format!(
+            "exit status {}: {}{}",
+            ran.status, ran.stdout, ran.stderr
+        ))
+    }
 }
 
-/// `ARGS...` as real root in a chroot: processes and mounts of its own, and a /dev with nothing of the host's but copies of harmless nodes.
+/// `ARGS...` as real root in a chroot: processes and mounts of its own, and a /dev with nothing of
+/// the host's but copies of harmless nodes.
 fn really<A: AsRef<OsStr>>(tree: &Path, args: impl IntoIterator<Item = A>) -> Command {
     let script = r#"mount -t proc proc "$0/proc"
         mount -t tmpfs -o mode=755 tmpfs "$0/dev"
         cp -a /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/fd /dev/stdin /dev/stdout /dev/stderr "$0/dev"
         exec chroot "$0" "$@""#;
     let mut command = Command::new("unshare");
-    command.env_clear().envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
-    command.stdin(Stdio::null()).current_dir("/").args(["-mpf", "sh", "-ec", script]).arg(tree).args(args);
+    command.env_clear().envs([
+        ("PATH", PATH),
+        ("HOME", "/tmp"),
+        ("LC_ALL", "C"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+    ]);
+    command
+        .stdin(Stdio::null())
+        .current_dir("/")
+        .args(["-mpf", "sh", "-ec", script])
+        .arg(tree)
+        .args(args);
     command
 }

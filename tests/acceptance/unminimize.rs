@@ -1,4 +1,5 @@
-//! A tree without documentation gets it back: a script calls a script, which calls apt-get, which reinstalls what is there.
+//! A tree without documentation gets it back: a script calls a script, which calls apt-get, which
+//! reinstalls what is there.
 
 use std::cell::LazyCell;
 
@@ -7,8 +8,8 @@ use crate::tree::{Tree, prepared};
 
 const PART: &str = "unminimize";
 
-/// `minimize` leaves documentation out, and `unminimize [PACKAGE...]` brings it back, for all packages if none is named; `$WITH` starts its
-/// apt-get.
+/// `minimize` leaves documentation out, and `unminimize [PACKAGE...]` brings it back, for all
+/// packages if none is named; `$WITH` starts its apt-get.
 const SETUP: &str = r#"
 cp /etc/dpkg/dpkg.cfg.d/slim /usr/local/etc/slim
 cat >/usr/local/sbin/minimize <<'END'
@@ -33,17 +34,30 @@ chmod 755 /usr/local/sbin/*
 /// Name, how it is called, which packages (all: none), whether it is part of the sample.
 const CASES: &[(&str, &str, &str, bool)] = &[
     ("a-few", "", "tar sed grep gzip passwd", true),
-    ("a-few-with-an-empty-environment", "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin", "tar sed grep gzip passwd", true),
+    (
+        "a-few-with-an-empty-environment",
+        "env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        "tar sed grep gzip passwd",
+        true,
+    ),
     ("everything", "", "", false),
 ];
 
 pub fn cases(suite: &Suite) {
     let base = LazyCell::new(|| prepared(PART, SETUP));
     for column in Column::ALL {
-        let tree = LazyCell::new(|| (*base).as_ref().map(|base| Tree::copy(base, column)).map_err(Clone::clone));
+        let tree = LazyCell::new(|| {
+            (*base)
+                .as_ref()
+                .map(|base| Tree::copy(base, column))
+                .map_err(Clone::clone)
+        });
         for (name, with, packages, _) in CASES.iter().filter(|(.., quick)| suite.full || *quick) {
             let expect = match column {
-                Column::Without => Expect::Fail { saying: "setgroups", cause: "apt cannot become _apt" },
+                Column::Without => Expect::Fail {
+                    saying: "setgroups",
+                    cause: "apt cannot become _apt",
+                },
                 Column::Zero if !with.is_empty() => Expect::Fail {
                     saying: "Could not switch group",
                     cause: "env -i takes away the variable that names apt's configuration, and apt looks whether it has become _apt",

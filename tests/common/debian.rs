@@ -1,5 +1,6 @@
-//! Minimal Debian trees with apt, of the release that the machine's own apt knows and of an older one, owned by the unprivileged user. Each is
-//! made once per machine, by zroot, in `$ZROOT_TEST_DIR` or /var/tmp/zroot-tests-UID; each test gets a copy of its own.
+//! Minimal Debian trees with apt, of the release that the machine's own apt knows and of an older
+//! one, owned by the unprivileged user. Each is made once per machine, by zroot, in
+//! `$ZROOT_TEST_DIR` or /var/tmp/zroot-tests-UID; each test gets a copy of its own.
 #![allow(dead_code)] // each test program uses its part
 
 use std::ffi::OsStr;
@@ -33,10 +34,20 @@ pub const OWN: Kind = Kind {
 };
 
 /// Of the machine's own release, with nothing in its cache.
-pub const BARE: Kind = Kind { name: "bare", release: None, packages: "", alone: "" };
+pub const BARE: Kind = Kind {
+    name: "bare",
+    release: None,
+    packages: "",
+    alone: "",
+};
 
 /// Debian 11, whose systemd needs an ACL at its installation.
-pub const BULLSEYE: Kind = Kind { name: "bullseye", release: Some("bullseye"), packages: "apt", alone: "systemd" };
+pub const BULLSEYE: Kind = Kind {
+    name: "bullseye",
+    release: Some("bullseye"),
+    packages: "apt",
+    alone: "systemd",
+};
 
 /// Debian 13, whose rpm makes users and whose pacman has a sandbox.
 pub const TRIXIE: Kind = Kind {
@@ -46,7 +57,8 @@ pub const TRIXIE: Kind = Kind {
     alone: "rpm pacman-package-manager libarchive-tools nix-bin nix-setup-systemd",
 };
 
-/// The Debian mirror of the machine: one sources.list line each for the release, its updates and its security updates.
+/// The Debian mirror of the machine: one sources.list line each for the release, its updates and
+/// its security updates.
 pub struct Mirror {
     pub lines: Vec<String>,
     /// Where it is, and the release.
@@ -60,7 +72,10 @@ impl Mirror {
     /// Reads the machine's apt configuration and tries the mirror, or says what is missing.
     pub fn find() -> Result<&'static Mirror, &'static str> {
         static FOUND: OnceLock<Result<Mirror, String>> = OnceLock::new();
-        FOUND.get_or_init(Mirror::look).as_ref().map_err(String::as_str)
+        FOUND
+            .get_or_init(Mirror::look)
+            .as_ref()
+            .map_err(String::as_str)
     }
 
     fn look() -> Result<Mirror, String> {
@@ -68,7 +83,14 @@ impl Mirror {
             return Err("there is no apt-get".into());
         }
         let format = "--format=deb $(REPO_URI) $(RELEASE) $(COMPONENT)";
-        let targets = run(user("apt-get").args(["indextargets", format, "Created-By: Packages", "Origin: Debian"])).succeeds().stdout;
+        let targets = run(user("apt-get").args([
+            "indextargets",
+            format,
+            "Created-By: Packages",
+            "Origin: Debian",
+        ]))
+        .succeeds()
+        .stdout;
         let mut lines: Vec<String> = Vec::new();
         for line in targets.lines() {
             if !lines.iter().any(|seen| seen == line) {
@@ -83,18 +105,36 @@ impl Mirror {
         };
         Mirror::has(uri, release)?;
         let (uri, release) = (uri.to_owned(), release.to_owned());
-        let needed =
-            |line: &&str| ["http::Proxy", "https::Proxy", "Check-"].iter().any(|name| line.starts_with(&format!("Acquire::{name}")));
+        let needed = |line: &&str| {
+            ["http::Proxy", "https::Proxy", "Check-"]
+                .iter()
+                .any(|name| line.starts_with(&format!("Acquire::{name}")))
+        };
         let dump = run(user("apt-config").arg("dump")).succeeds().stdout;
-        let settings = dump.lines().filter(needed).map(|line| line.trim_end_matches(';').to_owned()).collect();
-        Ok(Mirror { lines, uri, release, settings })
+        let settings = dump
+            .lines()
+            .filter(needed)
+            .map(|line| line.trim_end_matches(';').to_owned())
+            .collect();
+        Ok(Mirror {
+            lines,
+            uri,
+            release,
+            settings,
+        })
     }
 
     /// Tries whether the mirror at `uri` has `release`.
     pub fn has(uri: &str, release: &str) -> Result<(), String> {
         let place = dir();
-        let (url, file) = (format!("{uri}dists/{release}/InRelease"), place.path().join("InRelease"));
-        let fetched = run(user("/usr/lib/apt/apt-helper").arg("download-file").arg(&url).arg(&file));
+        let (url, file) = (
+            format!("{uri}dists/{release}/InRelease"),
+            place.path().join("InRelease"),
+        );
+        let fetched = run(user("/usr/lib/apt/apt-helper")
+            .arg("download-file")
+            .arg(&url)
+            .arg(&file));
         if fetched.status != 0 {
             return Err(format!("{url} is not to be had: {}", fetched.stderr.trim()));
         }
@@ -126,7 +166,8 @@ impl Tree {
 pub struct Root(TempDir);
 
 impl Root {
-    /// Makes the copy, and the tree before it if need be. `None` where the machine cannot, after a SKIP line.
+    /// Makes the copy, and the tree before it if need be. `None` where the machine cannot, after a
+    /// SKIP line.
     pub fn copy(test: &str) -> Option<Root> {
         Root::copy_of(&OWN, test)
     }
@@ -141,8 +182,12 @@ impl Root {
             }
         };
         let copy = Root(dir());
-        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).arg(&tree.path).arg(copy.path())).succeeds();
-        fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf")).expect("copy of resolv.conf");
+        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"])
+            .arg(&tree.path)
+            .arg(copy.path()))
+        .succeeds();
+        fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf"))
+            .expect("copy of resolv.conf");
         fs::copy(zroot(), copy.path().join("zroot")).expect("copy of zroot");
         Some(copy)
     }
@@ -150,7 +195,8 @@ impl Root {
     /// Another private copy, of this one as it is now.
     pub fn again(&self) -> Root {
         let copy = Root(dir());
-        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).args([self.path(), copy.path()])).succeeds();
+        run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).args([self.path(), copy.path()]))
+            .succeeds();
         copy
     }
 
@@ -164,7 +210,10 @@ impl Root {
     }
 
     /// The same with /proc and /dev mounted inside.
-    pub fn chroot_with_mounts<A: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = A>) -> Command {
+    pub fn chroot_with_mounts<A: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+    ) -> Command {
         let mut command = user("unshare");
         command
             .args(["-rm", "sh", "-c", r#"mount --rbind /proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" "$@""#])
@@ -191,14 +240,23 @@ impl Root {
     pub fn leftovers(&self) -> Vec<String> {
         let path = self.path().to_str().expect("a path of ASCII");
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-        let mut left: Vec<String> = mounts.lines().filter(|line| line.contains(path)).map(str::to_owned).collect();
+        let mut left: Vec<String> = mounts
+            .lines()
+            .filter(|line| line.contains(path))
+            .map(str::to_owned)
+            .collect();
         for process in fs::read_dir("/proc").expect("/proc").flatten() {
             if fs::read_link(process.path().join("root")).is_ok_and(|root| root.starts_with(path)) {
                 left.push(fs::read_to_string(process.path().join("cmdline")).unwrap_or_default());
             }
         }
         let script = r#"cd "$0" && find proc sys -mindepth 1 && find . -name '*zroot*' && ! grep -rl 'zroot: one id' etc root run tmp var"#;
-        left.extend(run(user("unshare").args(["-r", "sh", "-c", script, path])).stdout.lines().map(str::to_owned));
+        left.extend(
+            run(user("unshare").args(["-r", "sh", "-c", script, path]))
+                .stdout
+                .lines()
+                .map(str::to_owned),
+        );
         left.retain(|line| *line != "./zroot");
         left
     }
@@ -227,18 +285,31 @@ fn lock(home: &Path, name: &str) -> Flock<File> {
     let path = home.join(format!("{name}.lock"));
     let file = File::create(&path).expect("the lock file");
     give(&path);
-    Flock::lock(file, FlockArg::LockExclusive).unwrap_or_else(|(_, errno)| panic!("cannot lock: {errno}"))
+    Flock::lock(file, FlockArg::LockExclusive)
+        .unwrap_or_else(|(_, errno)| panic!("cannot lock: {errno}"))
 }
 
 /// Makes the tree unless it is there and was made the same way.
 fn make(home: &Path, tree: &Path, mirror: &Mirror, kind: &Kind) -> Result<(), String> {
-    let Kind { name, release, packages, alone } = kind;
-    let lines = release.map_or_else(|| mirror.lines.clone(), |release| vec![format!("deb {} {release} main", mirror.uri)]);
+    let Kind {
+        name,
+        release,
+        packages,
+        alone,
+    } = kind;
+    let lines = release.map_or_else(
+        || mirror.lines.clone(),
+        |release| vec![format!("deb {} {release} main", mirror.uri)],
+    );
     let download = format!(
         "apt-get update && apt-get install -y --reinstall --download-only {packages} &&
         apt-get install -y --no-install-recommends --download-only {alone}"
     );
-    let recipe = format!("{}\n{}\n{download}\n", lines.join("\n"), mirror.settings.join("\n"));
+    let recipe = format!(
+        "{}\n{}\n{download}\n",
+        lines.join("\n"),
+        mirror.settings.join("\n")
+    );
     let stamp = home.join(format!("{name}.recipe"));
     if fs::read_to_string(&stamp).is_ok_and(|made| made == recipe) {
         return Ok(());
@@ -249,15 +320,32 @@ fn make(home: &Path, tree: &Path, mirror: &Mirror, kind: &Kind) -> Result<(), St
     let _ = fs::remove_file(&stamp);
     remove(tree);
     let half_made = format!("{name}.new.");
-    for entry in fs::read_dir(home).expect("the directory of the tests").flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(half_made.as_bytes()) {
+    for entry in fs::read_dir(home)
+        .expect("the directory of the tests")
+        .flatten()
+    {
+        if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(half_made.as_bytes())
+        {
             remove(&entry.path());
         }
     }
     // A name that the children of a killed test program do not write to.
     let new = home.join(format!("{half_made}{}", std::process::id()));
-    let settings = mirror.settings.iter().map(|setting| format!("--aptopt={setting}"));
-    run(zroot_with(["mmdebstrap", "--variant=apt", "--skip=chroot/mount"]).args(settings).arg("").arg(&new).args(&lines)).succeeds();
+    let settings = mirror
+        .settings
+        .iter()
+        .map(|setting| format!("--aptopt={setting}"));
+    run(
+        zroot_with(["mmdebstrap", "--variant=apt", "--skip=chroot/mount"])
+            .args(settings)
+            .arg("")
+            .arg(&new)
+            .args(&lines),
+    )
+    .succeeds();
     fs::copy(zroot(), new.join("zroot")).expect("copy of zroot");
     run(&mut chroot(&new, ["/zroot", "--", "sh", "-c", &download])).succeeds();
     fs::rename(&new, tree).expect("rename of the tree");

@@ -1,4 +1,5 @@
-//! What the integration tests share: an unprivileged user, directories of its own, and the gate for what a machine lacks.
+//! What the integration tests share: an unprivileged user, directories of its own, and the gate for
+//! what a machine lacks.
 #![allow(dead_code)] // each test program uses its part
 
 use std::ffi::OsStr;
@@ -13,7 +14,8 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-/// The uid and gid that tests run under when they are started as root. Not in any file of the system: zroot needs no entry.
+/// The uid and gid that tests run under when they are started as root. Not in any file of the
+/// system: zroot needs no entry.
 pub const TEST_ID: u32 = 64711;
 
 /// The PATH that commands under test see.
@@ -26,12 +28,20 @@ pub fn is_root() -> bool {
 
 /// The uid (and gid) that [`user`]'s commands run under.
 pub fn uid() -> u32 {
-    if is_root() { TEST_ID } else { nix::unistd::geteuid().as_raw() }
+    if is_root() {
+        TEST_ID
+    } else {
+        nix::unistd::geteuid().as_raw()
+    }
 }
 
-/// A directory of the unprivileged user's own, removed at the end. It lies where that user can reach it, whatever TMPDIR root has.
+/// A directory of the unprivileged user's own, removed at the end. It lies where that user can
+/// reach it, whatever TMPDIR root has.
 pub fn dir() -> TempDir {
-    let dir = tempfile::Builder::new().prefix("zroot-test-").tempdir_in("/tmp").expect("a temporary directory");
+    let dir = tempfile::Builder::new()
+        .prefix("zroot-test-")
+        .tempdir_in("/tmp")
+        .expect("a temporary directory");
     give(dir.path());
     dir
 }
@@ -46,40 +56,55 @@ pub fn give(path: &Path) {
     }
 }
 
-/// `path`, a directory of the unprivileged user's own that stays from one run to the next; made if it is not there.
+/// `path`, a directory of the unprivileged user's own that stays from one run to the next; made if
+/// it is not there.
 fn own_dir(path: PathBuf) -> PathBuf {
     if fs::create_dir(&path).is_ok() {
         give(&path);
     }
-    let owner = fs::symlink_metadata(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).uid();
+    let owner = fs::symlink_metadata(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .uid();
     assert_eq!(owner, uid(), "{} belongs to somebody else", path.display());
     path
 }
 
 /// Where Debian trees and downloads are kept from one run to the next.
 pub fn keep() -> PathBuf {
-    own_dir(std::env::var_os("ZROOT_TEST_DIR").map_or_else(|| format!("/var/tmp/zroot-tests-{}", uid()).into(), PathBuf::from))
+    own_dir(std::env::var_os("ZROOT_TEST_DIR").map_or_else(
+        || format!("/var/tmp/zroot-tests-{}", uid()).into(),
+        PathBuf::from,
+    ))
 }
 
-/// The zroot under test, at a path below /tmp that the unprivileged user can reach, also from the chroots that tests make of parts of the
-/// machine.
+/// The zroot under test, at a path below /tmp that the unprivileged user can reach, also from the
+/// chroots that tests make of parts of the machine.
 pub fn zroot() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
         let path = own_dir(format!("/tmp/zroot-tests-{}", uid()).into()).join("zroot");
         let new = path.with_extension(std::process::id().to_string());
-        // By a child: a descriptor open for writing in this process would be inherited by whatever another thread starts
-        // meanwhile, and nobody could execute the copy (ETXTBSY).
-        run(Command::new("install").args(["-m", "755", env!("CARGO_BIN_EXE_zroot")]).arg(&new)).succeeds();
+        // By a child: a descriptor open for writing in this process would be inherited by whatever
+        // another thread starts meanwhile, and nobody could execute the copy (ETXTBSY).
+        run(Command::new("install")
+            .args(["-m", "755", env!("CARGO_BIN_EXE_zroot")])
+            .arg(&new))
+        .succeeds();
         fs::rename(&new, &path).expect("rename");
         path
     })
 }
 
-/// A command that runs as the unprivileged user with a small, fixed environment and no standard input.
+/// A command that runs as the unprivileged user with a small, fixed environment and no standard
+/// input.
 pub fn user(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs([("PATH", PATH), ("HOME", "/tmp"), ("LC_ALL", "C"), ("DEBIAN_FRONTEND", "noninteractive")]);
+    command.env_clear().envs([
+        ("PATH", PATH),
+        ("HOME", "/tmp"),
+        ("LC_ALL", "C"),
+        ("DEBIAN_FRONTEND", "noninteractive"),
+    ]);
     command.stdin(Stdio::null()).current_dir("/tmp");
     if is_root() {
         command.uid(TEST_ID).gid(TEST_ID); // std also drops the supplementary groups then
@@ -115,8 +140,13 @@ pub struct Ran {
 /// Runs `command` to its end.
 pub fn run(command: &mut Command) -> Ran {
     use std::os::unix::process::ExitStatusExt;
-    let output = command.output().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-    let status = output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let status = output
+        .status
+        .code()
+        .or_else(|| output.status.signal().map(|signal| 128 + signal));
     Ran {
         command: format!("{command:?}"),
         status: status.expect("an exit status or a signal"),
@@ -133,33 +163,45 @@ impl Ran {
         self
     }
 
-    /// Asserts that it failed, with `part` somewhere on standard error or output: for controls, so that they fail for the right reason.
+    /// Asserts that it failed, with `part` somewhere on standard error or output: for controls, so
+    /// that they fail for the right reason.
     #[track_caller]
     pub fn fails_with(self, part: &str) -> Ran {
         assert_ne!(self.status, 0, "{self:#?}");
-        assert!(self.stderr.contains(part) || self.stdout.contains(part), "no '{part}' in {self:#?}");
+        assert!(
+            self.stderr.contains(part) || self.stdout.contains(part),
+            "no '{part}' in {self:#?}"
+        );
         self
     }
 }
 
 /// The path of a program, if the machine has it.
 pub fn program(name: &str) -> Option<PathBuf> {
-    PATH.split(':').map(|dir| Path::new(dir).join(name)).find(|path| path.is_file())
+    PATH.split(':')
+        .map(|dir| Path::new(dir).join(name))
+        .find(|path| path.is_file())
 }
 
-/// Whether to go on with the test `test` although `reason` says that something it needs is missing: never. Prints a SKIP line and returns,
-/// or fails if `ZROOT_MUST_RUN` is 1.
+/// Whether to go on with the test `test` although `reason` says that something it needs is missing:
+/// never. Prints a SKIP line and returns, or fails if `ZROOT_MUST_RUN` is 1.
 pub fn skip(test: &str, reason: &str) {
-    assert!(std::env::var_os("ZROOT_MUST_RUN").is_none_or(|value| value != "1"), "{test} must run, but {reason}");
+    assert!(
+        std::env::var_os("ZROOT_MUST_RUN").is_none_or(|value| value != "1"),
+        "{test} must run, but {reason}"
+    );
     // Not println: the harness would swallow it when the test passes.
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
 }
 
-/// Whether the test `test`, about real root, has to be left out because the tests run as a plain user. That is no lack of the machine's, so
-/// `ZROOT_MUST_RUN` does not mind; CI runs them as root.
+/// Whether the test `test`, about real root, has to be left out because the tests run as a plain
+/// user. That is no lack of the machine's, so `ZROOT_MUST_RUN` does not mind; CI runs them as root.
 pub fn for_root_only(test: &str) -> bool {
     if !is_root() {
-        let _ = writeln!(std::io::stderr(), "NOTE {test} is about real root: it runs when root runs the tests");
+        let _ = writeln!(
+            std::io::stderr(),
+            "NOTE {test} is about real root: it runs when root runs the tests"
+        );
     }
     !is_root()
 }
@@ -176,11 +218,16 @@ macro_rules! need {
 }
 
 impl Ran {
-    /// Asserts that zroot itself gave up, with exit status `status` and nothing run: standard output is empty, standard error is exactly one
-    /// `zroot:` line and at most one `hint:` line. Returns what the two lines say.
+    /// Asserts that zroot itself gave up, with exit status `status` and nothing run: standard
+    /// output is empty, standard error is exactly one `zroot:` line and at most one `hint:` line.
+    /// Returns what the two lines say.
     #[track_caller]
     pub fn refused(self, status: i32) -> (String, String) {
-        assert_eq!((self.status, self.stdout.as_str()), (status, ""), "{self:#?}");
+        assert_eq!(
+            (self.status, self.stdout.as_str()),
+            (status, ""),
+            "{self:#?}"
+        );
         let lines: Vec<&str> = self.stderr.lines().collect();
         let (what, hint) = match lines[..] {
             [what] => (what, "hint: "),
@@ -188,13 +235,20 @@ impl Ran {
             _ => panic!("not one or two lines: {self:#?}"),
         };
         let (what, hint) = (what.strip_prefix("zroot: "), hint.strip_prefix("hint: "));
-        assert!(self.stderr.ends_with('\n') && what.is_some() && hint.is_some(), "{self:#?}");
-        (what.unwrap_or_default().to_owned(), hint.unwrap_or_default().to_owned())
+        assert!(
+            self.stderr.ends_with('\n') && what.is_some() && hint.is_some(),
+            "{self:#?}"
+        );
+        (
+            what.unwrap_or_default().to_owned(),
+            hint.unwrap_or_default().to_owned(),
+        )
     }
 }
 
-/// Writes an executable file of the unprivileged user's. Another process does the writing: were the file open for writing here while another
-/// thread forks, it would be busy (ETXTBSY) until that thread's child has executed.
+/// Writes an executable file of the unprivileged user's. Another process does the writing: were the
+/// file open for writing here while another thread forks, it would be busy (ETXTBSY) until that
+/// thread's child has executed.
 pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
     use std::io::Write;
     zroot(); // for the same reason its copy, which is written here, comes first
@@ -204,8 +258,17 @@ pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
         .stdin(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("cannot start sh: {error}"));
-    child.stdin.take().expect("a pipe").write_all(contents.as_ref()).expect("written");
-    assert!(child.wait().expect("waited for").success(), "{} is not written", path.display());
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(contents.as_ref())
+        .expect("written");
+    assert!(
+        child.wait().expect("waited for").success(),
+        "{} is not written",
+        path.display()
+    );
     give(path);
 }
 
@@ -214,7 +277,12 @@ pub fn filter_answering(nr: libc::c_long, value: u32) -> zroot::filter::asm::Pro
     let mut asm = zroot::filter::asm::Assembler::default();
     let (hit, miss) = (asm.label(), asm.label());
     asm.load(0); // seccomp_data.nr
-    asm.branch(zroot::filter::asm::Cond::Eq, u32::try_from(nr).expect("a call number"), hit, miss);
+    asm.branch(
+        zroot::filter::asm::Cond::Eq,
+        u32::try_from(nr).expect("a call number"),
+        hit,
+        miss,
+    );
     asm.bind(hit);
     asm.ret(value);
     asm.bind(miss);
@@ -225,7 +293,8 @@ pub fn filter_answering(nr: libc::c_long, value: u32) -> zroot::filter::asm::Pro
 /// Has `command` start under the outer filter `filter`.
 #[allow(unsafe_code)]
 pub fn under_filter(command: &mut Command, filter: zroot::filter::asm::Program) -> &mut Command {
-    // SAFETY: the closure makes system calls only; std's fork took malloc's locks, so that it may allocate.
+    // SAFETY: the closure makes system calls only; std's fork took malloc's locks, so that it may
+    // allocate.
     unsafe {
         command.pre_exec(move || {
             nix::sys::prctl::set_no_new_privs()?;
@@ -239,12 +308,14 @@ pub struct SmallTree {
     place: TempDir,
 }
 
-/// All that can be compared of what is below a directory: for each path its type and mode, number of links, times of change, size, and contents.
+/// All that can be compared of what is below a directory: for each path its type and mode, number
+/// of links, times of change, size, and contents.
 pub type Listing = std::collections::BTreeMap<PathBuf, String>;
 
 impl SmallTree {
-    /// `root` with `bin`, `etc` and `tmp`, `canary` with things that must stay as they are, and `src` to bind, all in a directory of the
-    /// unprivileged user's. `None` after a SKIP where the machine has no static busybox.
+    /// `root` with `bin`, `etc` and `tmp`, `canary` with things that must stay as they are, and
+    /// `src` to bind, all in a directory of the unprivileged user's. `None` after a SKIP where the
+    /// machine has no static busybox.
     pub fn new(test: &str) -> Option<SmallTree> {
         const SCRIPT: &str = r#"
             mkdir -p root/bin root/etc root/tmp canary/sub src/sub
@@ -255,8 +326,17 @@ impl SmallTree {
             touch -d 2001-02-03 root canary canary/* root/etc"#;
         let tree = SmallTree { place: dir() };
         let is_static = |busybox: &PathBuf| {
-            run(user("sh").args(["-ec", SCRIPT]).arg(busybox).current_dir(tree.place())).succeeds();
-            run(user("unshare").args(["-r", "chroot"]).arg(tree.root()).arg("/bin/true")).status == 0
+            run(user("sh")
+                .args(["-ec", SCRIPT])
+                .arg(busybox)
+                .current_dir(tree.place()))
+            .succeeds();
+            run(user("unshare")
+                .args(["-r", "chroot"])
+                .arg(tree.root())
+                .arg("/bin/true"))
+            .status
+                == 0
         };
         if program("busybox").is_none_or(|busybox| !is_static(&busybox)) {
             skip(test, "there is no static busybox (Debian's busybox-static)");
@@ -274,10 +354,15 @@ impl SmallTree {
         self.place().join("root")
     }
 
-    /// Runs a shell script as the unprivileged user, in [`place`](SmallTree::place), which is also `$0`.
+    /// Runs a shell script as the unprivileged user, in [`place`](SmallTree::place), which is also
+    /// `$0`.
     #[track_caller]
     pub fn prepare(&self, script: &str) {
-        run(user("sh").args(["-ec", script]).arg(self.place()).current_dir(self.place())).succeeds();
+        run(user("sh")
+            .args(["-ec", script])
+            .arg(self.place())
+            .current_dir(self.place()))
+        .succeeds();
     }
 
     /// `zroot ARGS...`, to be run in [`place`](SmallTree::place).
@@ -289,7 +374,12 @@ impl SmallTree {
 
     /// `zroot --root root OPTIONS... -- sh -c SCRIPT`.
     pub fn inside(&self, options: &[&str], script: &str) -> Command {
-        self.zroot(["--root", "root"].iter().chain(options).chain(&["--", "sh", "-c", script]))
+        self.zroot(
+            ["--root", "root"]
+                .iter()
+                .chain(options)
+                .chain(&["--", "sh", "-c", script]),
+        )
     }
 
     /// What is there now, and which mounts the host has there.
@@ -297,11 +387,17 @@ impl SmallTree {
         let mut listing = list(self.place());
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
         let place = self.place().to_str().expect("a path of ASCII");
-        listing.extend(mounts.lines().filter(|line| line.contains(place)).map(|line| (PathBuf::from(line), "mounted".into())));
+        listing.extend(
+            mounts
+                .lines()
+                .filter(|line| line.contains(place))
+                .map(|line| (PathBuf::from(line), "mounted".into())),
+        );
         listing
     }
 
-    /// Waits until all is as in `before`: what zroot has made is taken away by a process that nobody waits for.
+    /// Waits until all is as in `before`: what zroot has made is taken away by a process that
+    /// nobody waits for.
     #[track_caller]
     pub fn settles(&self, before: &Listing) {
         self.settles_but_for(before, |_| false);
@@ -311,8 +407,15 @@ impl SmallTree {
     #[track_caller]
     pub fn settles_but_for(&self, before: &Listing, ignored: impl Fn(&Path) -> bool) {
         let differ = |one: &Listing, other: &Listing| -> Listing {
-            let same = |path: &PathBuf, what: &String| other.get(path).is_some_and(|there| there == what || ignored(path));
-            one.iter().filter(|(path, what)| !same(path, what)).map(|(path, what)| (path.clone(), what.clone())).collect()
+            let same = |path: &PathBuf, what: &String| {
+                other
+                    .get(path)
+                    .is_some_and(|there| there == what || ignored(path))
+            };
+            one.iter()
+                .filter(|(path, what)| !same(path, what))
+                .map(|(path, what)| (path.clone(), what.clone()))
+                .collect()
         };
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         loop {
@@ -321,7 +424,10 @@ impl SmallTree {
             if new.is_empty() && gone.is_empty() {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "not as before: {new:#?}, which was {gone:#?}");
+            assert!(
+                std::time::Instant::now() < deadline,
+                "not as before: {new:#?}, which was {gone:#?}"
+            );
             std::thread::sleep(std::time::Duration::from_millis(2));
         }
     }
@@ -329,27 +435,52 @@ impl SmallTree {
 
 impl Drop for SmallTree {
     fn drop(&mut self) {
-        // Directories without permissions, which the unprivileged user's own removal would not enter.
+        // Directories without permissions, which the unprivileged user's own removal would not
+        // enter.
         let script = r#"chmod -R u+rwx "$0" 2>/dev/null; rm -rf "$0"/*"#;
-        run(user("unshare").args(["-r", "sh", "-c", script]).arg(self.place()));
+        run(user("unshare")
+            .args(["-r", "sh", "-c", script])
+            .arg(self.place()));
     }
 }
 
 fn list(top: &Path) -> Listing {
     let (mut listing, mut ahead) = (Listing::new(), vec![top.to_owned()]);
     while let Some(path) = ahead.pop() {
-        let Ok(status) = fs::symlink_metadata(&path) else { continue };
+        let Ok(status) = fs::symlink_metadata(&path) else {
+            continue;
+        };
         let contents = match status.file_type() {
-            kind if kind.is_symlink() => fs::read_link(&path).map_or_else(|_| String::new(), |target| target.display().to_string()),
-            kind if kind.is_file() && status.len() < 4096 => fs::read(&path).map_or_else(|_| String::new(), |bytes| format!("{bytes:?}")),
+            kind if kind.is_symlink() => fs::read_link(&path)
+                .map_or_else(|_| String::new(), |target| target.display().to_string()),
+            kind if kind.is_file() && status.len() < 4096 => {
+                fs::read(&path).map_or_else(|_| String::new(), |bytes| format!("{bytes:?}"))
+            }
             _ => String::new(),
         };
         if status.is_dir() {
             // One that cannot be read is empty for who cannot read it.
-            ahead.extend(fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()));
+            ahead.extend(
+                fs::read_dir(&path)
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|entry| entry.path()),
+            );
         }
-        let (mode, links, seconds, nanoseconds) = (status.mode(), status.nlink(), status.mtime(), status.mtime_nsec());
-        listing.insert(path, format!("{mode:o} {links} {seconds}.{nanoseconds} {} {contents}", status.size()));
+        let (mode, links, seconds, nanoseconds) = (
+            status.mode(),
+            status.nlink(),
+            status.mtime(),
+            status.mtime_nsec(),
+        );
+        listing.insert(
+            path,
+            format!(
+                "{mode:o} {links} {seconds}.{nanoseconds} {} {contents}",
+                status.size()
+            ),
+        );
     }
     listing
 }

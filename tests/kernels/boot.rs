@@ -75,39 +75,82 @@ pub struct Booted {
 }
 
 /// Boots and judges.
-pub fn boot(machine: &Machine, qemu: &[String], parameters: &str, kernel: &Path, initramfs: &Path, steps: &[Step]) -> Booted {
+pub fn boot(
+    machine: &Machine,
+    qemu: &[String],
+    parameters: &str,
+    kernel: &Path,
+    initramfs: &Path,
+    steps: &[Step],
+) -> Booted {
     let start = std::time::Instant::now();
     let mut command = Command::new("timeout");
-    command.arg("300").args(qemu).args(machine.options).args(["-accel", "tcg", "-m", "1024", "-nographic", "-no-reboot"]);
-    command.args(["-nodefaults", "-serial", "stdio", "-kernel"]).arg(kernel).arg("-initrd").arg(initramfs);
-    command.arg("-append").arg(format!("{} {parameters} quiet panic=-1 rdinit=/init", machine.parameters)).stdin(Stdio::null());
+    command.arg("300").args(qemu).args(machine.options).args([
+        "-accel",
+        "tcg",
+        "-m",
+        "1024",
+        "-nographic",
+        "-no-reboot",
+    ]);
+    command
+        .args(["-nodefaults", "-serial", "stdio", "-kernel"])
+        .arg(kernel)
+        .arg("-initrd")
+        .arg(initramfs);
+    command
+        .arg("-append")
+        .arg(format!(
+            "{} {parameters} quiet panic=-1 rdinit=/init",
+            machine.parameters
+        ))
+        .stdin(Stdio::null());
     let ran = run(&mut command);
     let console = format!("{}{}", ran.stdout, ran.stderr).replace('\r', "");
 
     let mut outputs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut ends: BTreeMap<&str, &str> = BTreeMap::new();
     for line in console.lines() {
-        if let Some((name, text)) = line.strip_prefix("OUT ").and_then(|rest| rest.split_once(' ')) {
+        if let Some((name, text)) = line
+            .strip_prefix("OUT ")
+            .and_then(|rest| rest.split_once(' '))
+        {
             outputs.entry(name).or_default().push(text);
-        } else if let Some((name, status)) = line.strip_prefix("END ").and_then(|rest| rest.split_once(' ')) {
+        } else if let Some((name, status)) = line
+            .strip_prefix("END ")
+            .and_then(|rest| rest.split_once(' '))
+        {
             ends.insert(name, status);
         }
     }
     let mut wrong = BTreeMap::new();
     for step in steps {
-        let output = outputs.get(step.name.as_str()).map(|lines| lines.join("\n")).unwrap_or_default();
+        let output = outputs
+            .get(step.name.as_str())
+            .map(|lines| lines.join("\n"))
+            .unwrap_or_default();
         let status = ends.get(step.name.as_str()).copied().unwrap_or("none");
         let last = output.lines().last().unwrap_or_default();
         let is_right = match step.wanted {
-            Wanted::Checks(checks) => status == "0" && last == format!("{checks} checks, all as expected"),
+            Wanted::Checks(checks) => {
+                status == "0" && last == format!("{checks} checks, all as expected")
+            }
             Wanted::Success => status == "0",
             Wanted::Failure(saying) => !matches!(status, "0" | "none") && output.contains(saying),
             Wanted::Refusal(saying) => status == "125" && output.contains(saying),
         };
         if !is_right {
-            wrong.insert(step.name.clone(), format!("status {status} of `{}`\n{output}", step.command));
+            wrong.insert(
+                step.name.clone(),
+                format!("status {status} of `{}`\n{output}", step.command),
+            );
         }
     }
     let ended = ran.status == 0 && console.lines().any(|line| line == "THE-END");
-    Booted { console, seconds: start.elapsed().as_secs_f64(), wrong, ended }
+    Booted {
+        console,
+        seconds: start.elapsed().as_secs_f64(),
+        wrong,
+        ended,
+    }
 }

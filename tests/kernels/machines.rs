@@ -1,4 +1,5 @@
-//! What there is: architectures as Debian names them, their kernels, what one of each is called by qemu and by the compilers. Data only.
+//! What there is: architectures as Debian names them, their kernels, what one of each is called by
+//! qemu and by the compilers. Data only.
 
 use zroot::arch::Abi;
 
@@ -7,7 +8,8 @@ use zroot::arch::Abi;
 pub enum Package {
     /// The package whose dependency is the current version's.
     Image(&'static str),
-    /// The installer's netboot images, which are packages for every architecture; the kernel's path inside.
+    /// The installer's netboot images, which are packages for every architecture; the kernel's path
+    /// inside.
     Netboot(&'static str, &'static str),
 }
 
@@ -17,7 +19,8 @@ pub struct Kernel {
     pub package: Package,
     /// An ABI of the machine that this one does not execute.
     pub lacks: Option<Abi>,
-    /// It lets a supervisor return nothing but 0 and errors, so that zroot has to refuse level selective.
+    /// It lets a supervisor return nothing but 0 and errors, so that zroot has to refuse level
+    /// selective.
     pub loses_values: bool,
 }
 
@@ -36,16 +39,27 @@ pub struct Machine {
     pub kernels: &'static [Kernel],
     /// Of which release its programs are: `None` for the same as the machine's that runs this.
     pub programs: Option<&'static str>,
-    /// The whole suite runs all; without --all only these are run, on the newest and the oldest kernel.
+    /// The whole suite runs all; without --all only these are run, on the newest and the oldest
+    /// kernel.
     pub is_fast: bool,
 }
 
 const fn image(suite: &'static str, package: &'static str) -> Kernel {
-    Kernel { suite, package: Package::Image(package), lacks: None, loses_values: false }
+    Kernel {
+        suite,
+        package: Package::Image(package),
+        lacks: None,
+        loses_values: false,
+    }
 }
 
 const fn netboot(suite: &'static str, package: &'static str, path: &'static str) -> Kernel {
-    Kernel { suite, package: Package::Netboot(package, path), lacks: None, loses_values: false }
+    Kernel {
+        suite,
+        package: Package::Netboot(package, path),
+        lacks: None,
+        loses_values: false,
+    }
 }
 
 pub const MACHINES: &[Machine] = &[
@@ -56,7 +70,11 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "q35"],
         needs_qemu_10: false,
         parameters: "console=ttyS0 syscall.x32=y",
-        kernels: &[image("bullseye", "linux-image-amd64"), image("bookworm", "linux-image-amd64"), image("sid", "linux-image-amd64")],
+        kernels: &[
+            image("bullseye", "linux-image-amd64"),
+            image("bookworm", "linux-image-amd64"),
+            image("sid", "linux-image-amd64"),
+        ],
         programs: None,
         is_fast: true,
     },
@@ -67,7 +85,10 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "q35"],
         needs_qemu_10: false,
         parameters: "console=ttyS0",
-        kernels: &[image("bullseye", "linux-image-686"), image("bookworm", "linux-image-686")],
+        kernels: &[
+            image("bullseye", "linux-image-686"),
+            image("bookworm", "linux-image-686"),
+        ],
         programs: None,
         is_fast: false,
     },
@@ -79,7 +100,11 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "virt", "-cpu", "cortex-a72"],
         needs_qemu_10: false,
         parameters: "console=ttyAMA0",
-        kernels: &[image("bullseye", "linux-image-arm64"), image("bookworm", "linux-image-arm64"), image("sid", "linux-image-arm64")],
+        kernels: &[
+            image("bullseye", "linux-image-arm64"),
+            image("bookworm", "linux-image-arm64"),
+            image("sid", "linux-image-arm64"),
+        ],
         programs: None,
         is_fast: true,
     },
@@ -90,7 +115,11 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "virt", "-cpu", "cortex-a15"],
         needs_qemu_10: false,
         parameters: "console=ttyAMA0",
-        kernels: &[image("bullseye", "linux-image-armmp"), image("bookworm", "linux-image-armmp"), image("sid", "linux-image-armmp")],
+        kernels: &[
+            image("bullseye", "linux-image-armmp"),
+            image("bookworm", "linux-image-armmp"),
+            image("sid", "linux-image-armmp"),
+        ],
         programs: None,
         is_fast: false,
     },
@@ -104,7 +133,10 @@ pub const MACHINES: &[Machine] = &[
         kernels: &[
             netboot("bullseye", "debian-installer-11-netboot-ppc64el", "vmlinux"),
             image("bookworm", "linux-image-powerpc64le"),
-            Kernel { loses_values: true, ..image("sid", "linux-image-powerpc64le") },
+            Kernel {
+                loses_values: true,
+                ..image("sid", "linux-image-powerpc64le")
+            },
         ],
         programs: None,
         is_fast: false,
@@ -119,7 +151,10 @@ pub const MACHINES: &[Machine] = &[
         kernels: &[
             image("bookworm", "linux-image-s390x"),
             // Without CONFIG_COMPAT.
-            Kernel { lacks: Some(Abi::S390), ..image("sid", "linux-image-s390x") },
+            Kernel {
+                lacks: Some(Abi::S390),
+                ..image("sid", "linux-image-s390x")
+            },
         ],
         programs: None,
         is_fast: true,
@@ -131,7 +166,10 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "virt"],
         needs_qemu_10: false,
         parameters: "console=ttyS0",
-        kernels: &[netboot("trixie", "debian-installer-13-netboot-riscv64", "linux"), image("sid", "linux-image-riscv64")],
+        kernels: &[
+            netboot("trixie", "debian-installer-13-netboot-riscv64", "linux"),
+            image("sid", "linux-image-riscv64"),
+        ],
         programs: Some("sid"),
         is_fast: false,
     },
@@ -154,7 +192,14 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "malta", "-cpu", "5KEc"],
         needs_qemu_10: false,
         parameters: "console=ttyS0",
-        kernels: &[netboot("bullseye", "debian-installer-11-netboot-mips64el", "vmlinuz"), image("bookworm", "linux-image-5kc-malta")],
+        kernels: &[
+            netboot(
+                "bullseye",
+                "debian-installer-11-netboot-mips64el",
+                "vmlinuz",
+            ),
+            image("bookworm", "linux-image-5kc-malta"),
+        ],
         programs: None,
         is_fast: false,
     },
@@ -165,7 +210,10 @@ pub const MACHINES: &[Machine] = &[
         options: &["-M", "malta", "-cpu", "24Kf"],
         needs_qemu_10: false,
         parameters: "console=ttyS0",
-        kernels: &[netboot("bullseye", "debian-installer-11-netboot-mipsel", "vmlinuz"), image("bookworm", "linux-image-4kc-malta")],
+        kernels: &[
+            netboot("bullseye", "debian-installer-11-netboot-mipsel", "vmlinuz"),
+            image("bookworm", "linux-image-4kc-malta"),
+        ],
         programs: None,
         is_fast: false,
     },
@@ -177,31 +225,98 @@ pub struct Toolchain {
     pub clang: &'static [&'static str],
     /// Where the kernel's headers are in linux-libc-dev, which has those of every architecture.
     pub headers: &'static str,
-    /// Rust's name, if rustup has a standard library; and what Debian calls the architecture and the triplet of its C library, which is
-    /// linked in.
+    /// Rust's name, if rustup has a standard library; and what Debian calls the architecture and
+    /// the triplet of its C library, which is linked in.
     pub rust: Option<(&'static str, &'static str, &'static str)>,
 }
 
 /// The tools for `abi`; riscv32 runs nowhere.
 pub fn toolchain(abi: Abi) -> Toolchain {
     let (clang, headers, rust): (&'static [&'static str], _, _) = match abi {
-        Abi::X86_64 => (&["--target=x86_64-linux-gnu"], "x86", Some(("x86_64-unknown-linux-gnu", "", ""))),
+        Abi::X86_64 => (
+            &["--target=x86_64-linux-gnu"],
+            "x86",
+            Some(("x86_64-unknown-linux-gnu", "", "")),
+        ),
         Abi::X32 => (&["--target=x86_64-linux-gnux32"], "x86", None),
-        Abi::I386 => (&["--target=i686-linux-gnu"], "x86", Some(("i686-unknown-linux-gnu", "i386", "i686-linux-gnu"))),
-        Abi::Aarch64 => (&["--target=aarch64-linux-gnu"], "arm64", Some(("aarch64-unknown-linux-gnu", "arm64", "aarch64-linux-gnu"))),
-        Abi::Arm => (&["--target=arm-linux-gnueabihf"], "arm", Some(("armv7-unknown-linux-gnueabihf", "armhf", "arm-linux-gnueabihf"))),
-        Abi::Ppc64le => {
-            (&["--target=powerpc64le-linux-gnu"], "powerpc", Some(("powerpc64le-unknown-linux-gnu", "ppc64el", "powerpc64le-linux-gnu")))
-        }
-        Abi::S390x => (&["--target=s390x-linux-gnu"], "s390", Some(("s390x-unknown-linux-gnu", "s390x", "s390x-linux-gnu"))),
+        Abi::I386 => (
+            &["--target=i686-linux-gnu"],
+            "x86",
+            Some(("i686-unknown-linux-gnu", "i386", "i686-linux-gnu")),
+        ),
+        Abi::Aarch64 => (
+            &["--target=aarch64-linux-gnu"],
+            "arm64",
+            Some(("aarch64-unknown-linux-gnu", "arm64", "aarch64-linux-gnu")),
+        ),
+        Abi::Arm => (
+            &["--target=arm-linux-gnueabihf"],
+            "arm",
+            Some((
+                "armv7-unknown-linux-gnueabihf",
+                "armhf",
+                "arm-linux-gnueabihf",
+            )),
+        ),
+        Abi::Ppc64le => (
+            &["--target=powerpc64le-linux-gnu"],
+            "powerpc",
+            Some((
+                "powerpc64le-unknown-linux-gnu",
+                "ppc64el",
+                "powerpc64le-linux-gnu",
+            )),
+        ),
+        Abi::S390x => (
+            &["--target=s390x-linux-gnu"],
+            "s390",
+            Some(("s390x-unknown-linux-gnu", "s390x", "s390x-linux-gnu")),
+        ),
         Abi::S390 => (&[], "s390", None),
-        Abi::Riscv64 | Abi::Riscv32 => {
-            (&["--target=riscv64-linux-gnu", "-mno-relax"], "riscv", Some(("riscv64gc-unknown-linux-gnu", "riscv64", "riscv64-linux-gnu")))
-        }
+        Abi::Riscv64 | Abi::Riscv32 => (
+            &["--target=riscv64-linux-gnu", "-mno-relax"],
+            "riscv",
+            Some((
+                "riscv64gc-unknown-linux-gnu",
+                "riscv64",
+                "riscv64-linux-gnu",
+            )),
+        ),
         Abi::Loongarch64 => (&["--target=loongarch64-linux-gnu"], "loongarch", None),
-        Abi::Mips64el => (&["--target=mips64el-linux-gnuabi64", "-mno-abicalls", "-G0", "-mips64r2"], "mips", None),
-        Abi::Mipsn32el => (&["--target=mips64el-linux-gnuabin32", "-mno-abicalls", "-G0", "-mips64r2"], "mips", None),
-        Abi::Mipsel => (&["--target=mipsel-linux-gnu", "-mno-abicalls", "-G0", "-mips32r2"], "mips", None),
+        Abi::Mips64el => (
+            &[
+                "--target=mips64el-linux-gnuabi64",
+                "-mno-abicalls",
+                "-G0",
+                "-mips64r2",
+            ],
+            "mips",
+            None,
+        ),
+        Abi::Mipsn32el => (
+            &[
+                "--target=mips64el-linux-gnuabin32",
+                "-mno-abicalls",
+                "-G0",
+                "-mips64r2",
+            ],
+            "mips",
+            None,
+        ),
+        Abi::Mipsel => (
+            &[
+                "--target=mipsel-linux-gnu",
+                "-mno-abicalls",
+                "-G0",
+                "-mips32r2",
+            ],
+            "mips",
+            None,
+        ),
     };
-    Toolchain { clang, headers, rust }
+    Toolchain {
+        clang,
+        headers,
+        rust,
+    }
 }

@@ -2,11 +2,14 @@
 //!
 //!     cargo test --release --test kernels [-- [--all] [--write FILE] [MACHINE...]]
 //!
-//! Without --all: amd64, arm64 and s390x, which have 32-bit, x32 and big-endian ABIs, on their oldest and newest kernel. In each guest a plain
-//! user runs zroot as built for each ABI of the machine, and under it a program of each ABI that makes every call of the matrix and says
-//! who answered; then programs of Debian's. Kernels, headers and libraries come from the package mirror and are kept in the tests' directory.
+//! Without --all: amd64, arm64 and s390x, which have 32-bit, x32 and big-endian ABIs, on their
+//! oldest and newest kernel. In each guest a plain user runs zroot as built for each ABI of the
+//! machine, and under it a program of each ABI that makes every call of the matrix and says who
+//! answered; then programs of Debian's. Kernels, headers and libraries come from the package mirror
+//! and are kept in the tests' directory.
 //!
-//! --seed-fault proves that the suite notices: it builds aarch64's zroot with a wrong number, and must be red.
+//! --seed-fault proves that the suite notices: it builds aarch64's zroot with a wrong number, and
+//! must be red.
 
 mod boot;
 #[path = "../common/mod.rs"]
@@ -83,8 +86,19 @@ enum Outcome {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    if let Some(unknown) = options.machines.iter().find(|name| !MACHINES.iter().any(|machine| machine.name == *name)) {
-        eprintln!("no machine {unknown}; there are {}", MACHINES.iter().map(|machine| machine.name).collect::<Vec<_>>().join(" "));
+    if let Some(unknown) = options
+        .machines
+        .iter()
+        .find(|name| !MACHINES.iter().any(|machine| machine.name == *name))
+    {
+        eprintln!(
+            "no machine {unknown}; there are {}",
+            MACHINES
+                .iter()
+                .map(|machine| machine.name)
+                .collect::<Vec<_>>()
+                .join(" ")
+        );
         return ExitCode::from(2);
     }
     let tools = match Tools::find() {
@@ -97,7 +111,11 @@ fn main() -> ExitCode {
     };
     let is_chosen = |machine: &&Machine| {
         let named = options.machines.iter().any(|name| name == machine.name);
-        if options.machines.is_empty() { options.all || machine.is_fast } else { named }
+        if options.machines.is_empty() {
+            options.all || machine.is_fast
+        } else {
+            named
+        }
     };
     let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
     let seeded = options.seed_fault.then(|| seed_fault(sources));
@@ -121,8 +139,16 @@ fn main() -> ExitCode {
             }
         }
         if machine.name == "amd64" {
-            for sysctl in ["user.max_user_namespaces", "kernel.unprivileged_userns_clone"] {
-                jobs.push(guest.job(machine, &machine.kernels[1], sysctl, guest.refusal_steps(machine.abis[0], sysctl)));
+            for sysctl in [
+                "user.max_user_namespaces",
+                "kernel.unprivileged_userns_clone",
+            ] {
+                jobs.push(guest.job(
+                    machine,
+                    &machine.kernels[1],
+                    sysctl,
+                    guest.refusal_steps(machine.abis[0], sysctl),
+                ));
             }
         }
     }
@@ -138,9 +164,13 @@ fn main() -> ExitCode {
     }
     println!("\n{}", report.table);
     if let Some(path) = options.write {
-        fs::write(&path, format!("{HEAD}{}", report.table)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::write(&path, format!("{HEAD}{}", report.table))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
-    println!("kernels: {} passed, {} failed, {} skipped", report.passed, report.failed, report.skipped);
+    println!(
+        "kernels: {} passed, {} failed, {} skipped",
+        report.passed, report.failed, report.skipped
+    );
     ExitCode::from(u8::from(report.failed > 0 || report.passed == 0))
 }
 
@@ -149,7 +179,13 @@ fn seed_fault(sources: &Path) -> tempfile::TempDir {
     let dir = common::dir();
     let script = r#"cp -r Cargo.toml Cargo.lock .cargo build.rs src tests benches "$0"
         sed -i -E 's/^(    \[fchownat +[0-9]+ +[0-9]+ +[0-9]+ +)54 /\155 /' "$0/src/arch/table.rs"; ! cmp -s src/arch/table.rs "$0/src/arch/table.rs""#;
-    common::run(Command::new("sh").args(["-ec", script]).arg(dir.path()).current_dir(sources)).succeeds();
+    common::run(
+        Command::new("sh")
+            .args(["-ec", script])
+            .arg(dir.path())
+            .current_dir(sources),
+    )
+    .succeeds();
     dir
 }
 
@@ -171,7 +207,10 @@ fn prepare(machine: &Machine, tools: &Tools, sources: &Path, place: PathBuf) -> 
     let mut checks = BTreeMap::new();
     let mut executables = Vec::new();
     for abi in machine.abis {
-        checks.insert(*abi, tools.checker(*abi, &files.join(format!("guest-{abi}")))?);
+        checks.insert(
+            *abi,
+            tools.checker(*abi, &files.join(format!("guest-{abi}")))?,
+        );
         if let Some(built) = tools.zroot(*abi, sources)? {
             fs::copy(built, files.join(format!("zroot-{abi}"))).expect("a copy of zroot");
             executables.push(*abi);
@@ -182,88 +221,215 @@ fn prepare(machine: &Machine, tools: &Tools, sources: &Path, place: PathBuf) -> 
     let init = files.join("init");
     fs::write(&init, boot::INIT).expect("init");
     fs::set_permissions(&init, fs::Permissions::from_mode(0o755)).expect("chmod");
-    Ok(Guest { place, tree, checks, executables })
+    Ok(Guest {
+        place,
+        tree,
+        checks,
+        executables,
+    })
 }
 
 impl Guest {
     /// A boot that makes these steps.
-    fn job(&self, machine: &'static Machine, kernel: &'static Kernel, forbidden: &'static str, steps: Vec<Step>) -> Job {
+    fn job(
+        &self,
+        machine: &'static Machine,
+        kernel: &'static Kernel,
+        forbidden: &'static str,
+        steps: Vec<Step>,
+    ) -> Job {
         let own = self.place.join(format!("{}{forbidden}", kernel.suite));
         fs::create_dir_all(&own).expect("a directory");
         fs::write(own.join("steps"), boot::script(&steps)).expect("the steps");
         let initramfs = own.with_extension("cpio");
         make::initramfs(&[&self.tree, &self.place.join("files"), &own], &initramfs);
-        Job { machine, kernel, forbidden, initramfs, steps }
+        Job {
+            machine,
+            kernel,
+            forbidden,
+            initramfs,
+            steps,
+        }
     }
 
     /// Everything that is to be seen on a kernel.
     fn steps(&self, machine: &Machine, kernel: &Kernel) -> Vec<Step> {
-        let Guest { checks, executables, .. } = self;
-        let abis: Vec<Abi> = machine.abis.iter().copied().filter(|abi| Some(*abi) != kernel.lacks).collect();
+        let Guest {
+            checks,
+            executables,
+            ..
+        } = self;
+        let abis: Vec<Abi> = machine
+            .abis
+            .iter()
+            .copied()
+            .filter(|abi| Some(*abi) != kernel.lacks)
+            .collect();
         let mut steps = Vec::new();
-        let mut add = |abi: Abi, column: &'static str, by: &str, command: String, wanted: Wanted| {
-            steps.push(Step { abi, column, name: format!("{column}:{by}:{abi}"), command, wanted });
+        let mut add =
+            |abi: Abi, column: &'static str, by: &str, command: String, wanted: Wanted| {
+                steps.push(Step {
+                    abi,
+                    column,
+                    name: format!("{column}:{by}:{abi}"),
+                    command,
+                    wanted,
+                });
+            };
+        let supervised = |success: Wanted| {
+            if kernel.loses_values {
+                Wanted::Refusal("loses the values")
+            } else {
+                success
+            }
         };
-        let supervised = |success: Wanted| if kernel.loses_values { Wanted::Refusal("loses the values") } else { success };
         for &abi in &abis {
             let all_right = Wanted::Checks(checks[&abi]);
-            add(abi, "control", "none", format!("/guest-{abi} control"), all_right);
+            add(
+                abi,
+                "control",
+                "none",
+                format!("/guest-{abi} control"),
+                all_right,
+            );
             for (mode, _) in make::MODES.iter().skip(1) {
                 for by in executables {
-                    let command = format!("/zroot-{by} --no-apt-config {} -- /guest-{abi} {mode}", make::options(mode));
+                    let command = format!(
+                        "/zroot-{by} --no-apt-config {} -- /guest-{abi} {mode}",
+                        make::options(mode)
+                    );
                     add(abi, mode, &format!("zroot-{by}"), command, all_right);
                 }
                 for by in &abis {
                     let plain = if *mode == "never" { "-n " } else { "" };
-                    let command = format!("/guest-{by} load {plain}/filter-{mode} /guest-{abi} {mode}");
+                    let command =
+                        format!("/guest-{by} load {plain}/filter-{mode} /guest-{abi} {mode}");
                     add(abi, mode, &format!("loader-{by}"), command, all_right);
                 }
             }
             for by in executables {
-                let command = format!("/zroot-{by} -c selective -- /guest-{abi} selective /tmp/{by}-{abi}");
-                add(abi, "selective", &format!("zroot-{by}"), command, supervised(Wanted::Checks(SELECTIVE)));
+                let command =
+                    format!("/zroot-{by} -c selective -- /guest-{abi} selective /tmp/{by}-{abi}");
+                add(
+                    abi,
+                    "selective",
+                    &format!("zroot-{by}"),
+                    command,
+                    supervised(Wanted::Checks(SELECTIVE)),
+                );
             }
         }
         let native = abis[0];
         let is_built = executables.contains(&native);
-        let zero = if is_built { format!("/zroot-{native}") } else { format!("/guest-{native} load /filter-zero") };
+        let zero = if is_built {
+            format!("/zroot-{native}")
+        } else {
+            format!("/guest-{native} load /filter-zero")
+        };
         let selective = format!("/zroot-{native} -c selective");
-        let mut program = |name: &str, by: &str, command: String, wanted| add(native, "programs", &format!("{name}-{by}"), command, wanted);
+        let mut program = |name: &str, by: &str, command: String, wanted| {
+            add(native, "programs", &format!("{name}-{by}"), command, wanted)
+        };
         for (name, script, saying) in PROGRAMS {
-            let command = |by: &str, dir: &str| format!("{by} /bin/dash -ec 'mkdir /tmp/{dir}-{name} && cd /tmp/{dir}-{name} && {script}'");
-            program(name, "without", command("busybox unshare -r", "without"), Wanted::Failure(saying));
+            let command = |by: &str, dir: &str| {
+                format!(
+                    "{by} /bin/dash -ec 'mkdir /tmp/{dir}-{name} && cd /tmp/{dir}-{name} && {script}'"
+                )
+            };
+            program(
+                name,
+                "without",
+                command("busybox unshare -r", "without"),
+                Wanted::Failure(saying),
+            );
             program(name, "zero", command(&zero, "zero"), Wanted::Success);
             if is_built {
-                program(name, "selective", command(&selective, "selective"), supervised(Wanted::Success));
+                program(
+                    name,
+                    "selective",
+                    command(&selective, "selective"),
+                    supervised(Wanted::Success),
+                );
             }
         }
         if is_built {
             let nodes = "dash -ec 'mknod -m 640 /tmp/node-$0 c 1 3; test -f /tmp/node-$0; tar -C /tmp -cf /tmp/$0.tar node-$0'";
-            program("mknod", "zero", format!("{zero} {nodes} zero"), Wanted::Failure("cannot set permissions"));
-            program("mknod", "selective", format!("{selective} {nodes} selective"), supervised(Wanted::Success));
-            program("auto", "auto", format!("/zroot-{native} -c auto dash -ec 'touch /tmp/auto; chown 5:7 /tmp/auto'"), Wanted::Success);
-            program("summary", "zero", format!("{zero} --summary chown 5:7 /tmp/auto"), Wanted::Success);
-            program("check", "check", format!("/zroot-{native} --check"), Wanted::Success);
+            program(
+                "mknod",
+                "zero",
+                format!("{zero} {nodes} zero"),
+                Wanted::Failure("cannot set permissions"),
+            );
+            program(
+                "mknod",
+                "selective",
+                format!("{selective} {nodes} selective"),
+                supervised(Wanted::Success),
+            );
+            program(
+                "auto",
+                "auto",
+                format!("/zroot-{native} -c auto dash -ec 'touch /tmp/auto; chown 5:7 /tmp/auto'"),
+                Wanted::Success,
+            );
+            program(
+                "summary",
+                "zero",
+                format!("{zero} --summary chown 5:7 /tmp/auto"),
+                Wanted::Success,
+            );
+            program(
+                "check",
+                "check",
+                format!("/zroot-{native} --check"),
+                Wanted::Success,
+            );
         }
         steps
     }
 
     /// What is to be seen where namespaces are forbidden by `sysctl`.
     fn refusal_steps(&self, abi: Abi, sysctl: &'static str) -> Vec<Step> {
-        let step = |column, command: String, wanted| Step { abi, column, name: column.into(), command, wanted };
+        let step = |column, command: String, wanted| Step {
+            abi,
+            column,
+            name: column.into(),
+            command,
+            wanted,
+        };
         let never = format!("/zroot-{abi} --userns=never --no-apt-config -- /guest-{abi} never");
-        vec![step("zero", format!("/zroot-{abi} true"), Wanted::Refusal(sysctl)), step("never", never, Wanted::Checks(self.checks[&abi]))]
+        vec![
+            step(
+                "zero",
+                format!("/zroot-{abi} true"),
+                Wanted::Refusal(sysctl),
+            ),
+            step("never", never, Wanted::Checks(self.checks[&abi])),
+        ]
     }
 }
 
-/// How many checks `guest.c` makes at level selective in its last program, which it executes only if all before were as expected.
+/// How many checks `guest.c` makes at level selective in its last program, which it executes only
+/// if all before were as expected.
 const SELECTIVE: usize = 2;
 
 /// Debian's programs: name, script, and how it fails without a filter.
 const PROGRAMS: &[(&str, &str, &str)] = &[
-    ("tar", "tar --same-owner -xf /suite.tar && test -g usr/share/suite", "Cannot change ownership"),
-    ("chown", "mkdir -p a/b && touch a/b/c && chown -R 5:7 a", "Invalid argument"),
-    ("install", "install -o 5 -g 7 -m 4755 /suite.tar file && test -u file", "Invalid argument"),
+    (
+        "tar",
+        "tar --same-owner -xf /suite.tar && test -g usr/share/suite",
+        "Cannot change ownership",
+    ),
+    (
+        "chown",
+        "mkdir -p a/b && touch a/b/c && chown -R 5:7 a",
+        "Invalid argument",
+    ),
+    (
+        "install",
+        "install -o 5 -g 7 -m 4755 /suite.tar file && test -u file",
+        "Invalid argument",
+    ),
     (
         "dpkg",
         "mkdir -p r/var/lib/dpkg/info r/var/lib/dpkg/updates && touch r/var/lib/dpkg/status && \
@@ -274,23 +440,42 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 
 impl Job {
     fn parameters(&self) -> String {
-        if self.forbidden.is_empty() { String::new() } else { format!("sysctl.{}=0", self.forbidden) }
+        if self.forbidden.is_empty() {
+            String::new()
+        } else {
+            format!("sysctl.{}=0", self.forbidden)
+        }
     }
 
     /// What distinguishes it from others of its machine and kernel.
     fn what(&self) -> String {
-        if self.forbidden.is_empty() { String::new() } else { format!(", {}=0", self.forbidden) }
+        if self.forbidden.is_empty() {
+            String::new()
+        } else {
+            format!(", {}=0", self.forbidden)
+        }
     }
 }
 
 fn do_job(job: &Job) -> Fetched<Outcome> {
     let machine = job.machine;
-    let qemu = if machine.needs_qemu_10 { fetch::qemu_10(machine.qemu)? } else { vec![machine.qemu.to_owned()] };
+    let qemu = if machine.needs_qemu_10 {
+        fetch::qemu_10(machine.qemu)?
+    } else {
+        vec![machine.qemu.to_owned()]
+    };
     if !qemu[0].contains('/') && common::program(machine.qemu).is_none() {
         return Err(Unreachable(format!("there is no {}", machine.qemu)));
     }
     let kernel = fetch::kernel(machine.name, job.kernel)?;
-    Ok(Outcome::Booted(boot::boot(machine, &qemu, &job.parameters(), &kernel, &job.initramfs, &job.steps)))
+    Ok(Outcome::Booted(boot::boot(
+        machine,
+        &qemu,
+        &job.parameters(),
+        &kernel,
+        &job.initramfs,
+        &job.steps,
+    )))
 }
 
 /// Boots two at a time.
@@ -303,13 +488,18 @@ fn run_all(jobs: &[Job]) -> Vec<Outcome> {
                 loop {
                     let i = next.fetch_add(1, Ordering::Relaxed);
                     let Some(job) = jobs.get(i) else { break };
-                    let outcome = do_job(job).unwrap_or_else(|Unreachable(reason)| Outcome::Unreachable(reason));
+                    let outcome = do_job(job)
+                        .unwrap_or_else(|Unreachable(reason)| Outcome::Unreachable(reason));
                     *outcomes[i].lock().expect("nobody panics with it") = Some(outcome);
                 }
             });
         }
     });
-    let ended = |slot: Mutex<Option<Outcome>>| slot.into_inner().expect("nobody panics with it").expect("every job is done");
+    let ended = |slot: Mutex<Option<Outcome>>| {
+        slot.into_inner()
+            .expect("nobody panics with it")
+            .expect("every job is done")
+    };
     outcomes.into_iter().map(ended).collect()
 }
 
@@ -347,16 +537,40 @@ impl Report {
             println!("{title}: {name}: {why}");
         }
         let release = booted.console.split("THE-KERNEL ").nth(1);
-        let version = release.and_then(|rest| rest.split(['\n', '-', '+']).next()).unwrap_or("did not start");
-        let abis: Vec<Abi> = job.machine.abis.iter().copied().filter(|abi| job.steps.iter().any(|step| step.abi == *abi)).collect();
+        let version = release
+            .and_then(|rest| rest.split(['\n', '-', '+']).next())
+            .unwrap_or("did not start");
+        let abis: Vec<Abi> = job
+            .machine
+            .abis
+            .iter()
+            .copied()
+            .filter(|abi| job.steps.iter().any(|step| step.abi == *abi))
+            .collect();
         for abi in abis {
-            let _ = write!(self.table, "| {}, Linux {version}{} | {abi} |", job.machine.name, job.what());
+            let _ = write!(
+                self.table,
+                "| {}, Linux {version}{} | {abi} |",
+                job.machine.name,
+                job.what()
+            );
             for column in COLUMNS {
-                let of_cell: Vec<&Step> = job.steps.iter().filter(|step| step.abi == abi && step.column == column).collect();
-                let wrong = of_cell.iter().filter(|step| booted.wrong.contains_key(&step.name)).count();
+                let of_cell: Vec<&Step> = job
+                    .steps
+                    .iter()
+                    .filter(|step| step.abi == abi && step.column == column)
+                    .collect();
+                let wrong = of_cell
+                    .iter()
+                    .filter(|step| booted.wrong.contains_key(&step.name))
+                    .count();
                 let _ = match (of_cell.len(), wrong) {
                     (0, _) => write!(self.table, " |"),
-                    _ if wrong == 0 && of_cell.iter().all(|step| matches!(step.wanted, Wanted::Refusal(_))) => {
+                    _ if wrong == 0
+                        && of_cell
+                            .iter()
+                            .all(|step| matches!(step.wanted, Wanted::Refusal(_))) =>
+                    {
                         write!(self.table, " refused |")
                     }
                     (all, 0) => write!(self.table, " {all} |"),

@@ -1,4 +1,5 @@
-//! What goes into a guest: zroot and the checker for its ABIs, archives, the script that runs it all, packed as an initramfs.
+//! What goes into a guest: zroot and the checker for its ABIs, archives, the script that runs it
+//! all, packed as an initramfs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -17,8 +18,20 @@ use crate::machines::{Toolchain, toolchain};
 pub const MODES: [(&str, Option<Policy>); 4] = [
     ("control", None),
     ("zero", Some(Policy::DEFAULT)),
-    ("never", Some(Policy { classes: ClassSet::DEFAULT.with(Class::Getid), ..Policy::DEFAULT })),
-    ("all", Some(Policy { classes: Level::Zero.classes(), ..Policy::DEFAULT })),
+    (
+        "never",
+        Some(Policy {
+            classes: ClassSet::DEFAULT.with(Class::Getid),
+            ..Policy::DEFAULT
+        }),
+    ),
+    (
+        "all",
+        Some(Policy {
+            classes: Level::Zero.classes(),
+            ..Policy::DEFAULT
+        }),
+    ),
 ];
 
 /// zroot's options that make the filter of a mode.
@@ -33,12 +46,15 @@ pub fn options(mode: &str) -> String {
     }
 }
 
-/// How a call is answered in each mode, one letter each: F faked, A absent, R really, ? not to be told. `is_hit`: its arguments are such that
-/// a rule with a condition applies.
+/// How a call is answered in each mode, one letter each: F faked, A absent, R really, ? not to be
+/// told. `is_hit`: its arguments are such that a rule with a condition applies.
 fn answers(call: Sysno, is_hit: bool) -> String {
     let letter = |(mode, policy): &(&str, Option<Policy>)| {
         let rule = policy.and_then(|policy| policy.rules().find(|rule| rule.call == call));
-        match rule.filter(|rule| is_hit || rule.when == When::Always).map(|rule| rule.action) {
+        match rule
+            .filter(|rule| is_hit || rule.when == When::Always)
+            .map(|rule| rule.action)
+        {
             Some(Action::FakeSuccess) => 'F',
             Some(Action::Absent) => 'A',
             // It has no result.
@@ -54,15 +70,30 @@ fn answers(call: Sysno, is_hit: bool) -> String {
 /// Calls that return an id, which is 0 for root.
 fn gives_id(call: Sysno) -> bool {
     let name = call.name();
-    name.contains("setfs") || Class::Getid.rules(Level::Zero).any(|rule| rule.call == call)
+    name.contains("setfs")
+        || Class::Getid
+            .rules(Level::Zero)
+            .any(|rule| rule.call == call)
 }
 
-/// The rows of a call: arguments that no kernel accepts, once for each outcome of its rule's condition.
+/// The rows of a call: arguments that no kernel accepts, once for each outcome of its rule's
+/// condition.
 fn rows(call: Sysno) -> Vec<(bool, [&'static str; 5])> {
     const ODD: &str = "12345"; // an id that is not mapped
     const BAD: &str = "-1";
-    let all_rules = |level: Level| Policy { classes: level.classes(), ..Policy::of(level) }.rules().collect::<Vec<_>>();
-    let when = [Level::Zero, Level::Selective].into_iter().flat_map(all_rules).find(|rule| rule.call == call).map(|rule| rule.when);
+    let all_rules = |level: Level| {
+        Policy {
+            classes: level.classes(),
+            ..Policy::of(level)
+        }
+        .rules()
+        .collect::<Vec<_>>()
+    };
+    let when = [Level::Zero, Level::Selective]
+        .into_iter()
+        .flat_map(all_rules)
+        .find(|rule| rule.call == call)
+        .map(|rule| rule.when);
     let plain = [BAD; 5];
     let with = |pairs: &[(u8, &'static str)]| {
         let mut args = plain;
@@ -79,14 +110,22 @@ fn rows(call: Sysno) -> Vec<(bool, [&'static str; 5])> {
             (false, with(&[(mode, "0010666"), (dev, "0")])),
         ],
         // A resource that there is not.
-        Some(When::NonNull { arg }) => vec![(true, with(&[(0, "0"), (1, "9999")])), (false, with(&[(0, "0"), (1, "9999"), (arg, "0")]))],
+        Some(When::NonNull { arg }) => vec![
+            (true, with(&[(0, "0"), (1, "9999")])),
+            (false, with(&[(0, "0"), (1, "9999"), (arg, "0")])),
+        ],
         Some(When::SetsInodeFlags { request }) => vec![
             (true, with(&[(request, "FS_IOC_SETFLAGS")])),
             (true, with(&[(request, "FS_IOC_FSSETXATTR")])),
             (false, with(&[(request, "FS_IOC_GETFLAGS")])),
         ],
         _ if call.name().starts_with("setgroups") => vec![(true, with(&[(0, "1")]))],
-        _ if Class::Identity.rules(Level::Zero).any(|rule| rule.call == call) => vec![(true, [ODD; 5])],
+        _ if Class::Identity
+            .rules(Level::Zero)
+            .any(|rule| rule.call == call) =>
+        {
+            vec![(true, [ODD; 5])]
+        }
         _ => vec![(true, plain)],
     }
 }
@@ -99,26 +138,39 @@ fn rows_header(abi: Abi) -> (String, usize) {
         let _ = writeln!(text, "#ifdef __NR_{name}");
         if call.nr(abi).is_some() {
             for (is_hit, args) in rows(*call) {
-                let _ = writeln!(text, "ROW({name}, \"{}\", {})", answers(*call, is_hit), args.join(", "));
+                let _ = writeln!(
+                    text,
+                    "ROW({name}, \"{}\", {})",
+                    answers(*call, is_hit),
+                    args.join(", ")
+                );
                 checks += 1;
             }
         } else {
             let _ = writeln!(text, "UNKNOWN({name})");
             checks += 1;
         }
-        let _ = writeln!(text, "#else\nLACKING({name}, {})\n#endif", i32::from(call.nr(abi).is_some()));
+        let _ = writeln!(
+            text,
+            "#else\nLACKING({name}, {})\n#endif",
+            i32::from(call.nr(abi).is_some())
+        );
     }
     (text, checks)
 }
 
-/// The numbers of calls that are younger than 31-bit s390's last header. From 424 on they are those of 64-bit s390
-/// (arch/s390/kernel/syscalls/syscall.tbl).
+/// The numbers of calls that are younger than 31-bit s390's last header. From 424 on they are those
+/// of 64-bit s390 (arch/s390/kernel/syscalls/syscall.tbl).
 fn younger_calls(headers: &Path) -> String {
-    let all = fs::read_to_string(headers.join("usr/lib/linux/uapi/s390/asm/unistd_64.h")).expect("s390x's header");
+    let all = fs::read_to_string(headers.join("usr/lib/linux/uapi/s390/asm/unistd_64.h"))
+        .expect("s390x's header");
     let mut text = String::new();
     for line in all.lines() {
         let mut words = line.split_whitespace().skip(1);
-        if let (Some(name), Some(nr)) = (words.next(), words.next().and_then(|nr| nr.parse::<u32>().ok())) {
+        if let (Some(name), Some(nr)) = (
+            words.next(),
+            words.next().and_then(|nr| nr.parse::<u32>().ok()),
+        ) {
             if nr >= 424 {
                 let _ = writeln!(text, "#ifndef {name}\n#define {name} {nr}\n#endif");
             }
@@ -135,9 +187,19 @@ pub struct Tools {
 
 impl Tools {
     pub fn find() -> Result<Tools, String> {
-        let clang = (14..30).rev().map(|version| format!("clang-{version}")).find_map(|name| crate::common::program(&name));
-        let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]).current_dir(env!("CARGO_MANIFEST_DIR"))).stdout;
-        let host = format!("{}/lib/rustlib/{}-unknown-linux-gnu/bin/gcc-ld/ld.lld", sysroot.trim(), std::env::consts::ARCH);
+        let clang = (14..30)
+            .rev()
+            .map(|version| format!("clang-{version}"))
+            .find_map(|name| crate::common::program(&name));
+        let sysroot = run(Command::new("rustc")
+            .args(["--print", "sysroot"])
+            .current_dir(env!("CARGO_MANIFEST_DIR")))
+        .stdout;
+        let host = format!(
+            "{}/lib/rustlib/{}-unknown-linux-gnu/bin/gcc-ld/ld.lld",
+            sysroot.trim(),
+            std::env::consts::ARCH
+        );
         let linker = PathBuf::from(host);
         match clang {
             None => Err("there is no clang-16 or newer".into()),
@@ -148,7 +210,11 @@ impl Tools {
 
     /// The checker for `abi` at `to`, and how many checks it makes.
     pub fn checker(&self, abi: Abi, to: &Path) -> Fetched<usize> {
-        let Toolchain { clang, headers: architecture, .. } = toolchain(abi);
+        let Toolchain {
+            clang,
+            headers: architecture,
+            ..
+        } = toolchain(abi);
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernels");
         let headers = fetch::headers()?;
         let (rows, checks) = rows_header(abi);
@@ -160,43 +226,98 @@ impl Tools {
             fs::write(include.join("rows.h"), younger_calls(&headers) + &rows).expect("rows.h");
             let gcc = fetch::gcc_for_s390()?.join("usr");
             let mut command = Command::new(gcc.join("bin/s390x-linux-gnu-gcc-12"));
-            command.args(["-m31", "-mzarch", "-isystem"]).arg(gcc.join("s390x-linux-gnu/include"));
+            command
+                .args(["-m31", "-mzarch", "-isystem"])
+                .arg(gcc.join("s390x-linux-gnu/include"));
             command.env("LD_LIBRARY_PATH", gcc.join("lib/x86_64-linux-gnu"));
             command
         } else {
             let mut command = Command::new(&self.clang);
-            command.args(clang).arg(format!("--ld-path={}", self.linker.display()));
-            for dir in [format!("usr/lib/linux/uapi/{architecture}"), "usr/include".into()] {
+            command
+                .args(clang)
+                .arg(format!("--ld-path={}", self.linker.display()));
+            for dir in [
+                format!("usr/lib/linux/uapi/{architecture}"),
+                "usr/include".into(),
+            ] {
                 command.arg("-isystem").arg(headers.join(dir));
             }
             command
         };
         let flags = "-std=gnu11 -Wall -Wextra -Werror -Wno-sign-compare -Os -nostdinc -nostdlib -static -ffreestanding -fno-pic";
-        command.args(flags.split(' ')).args(["-fno-stack-protector", "-fno-builtin", "-Wl,-e,_start", "-I"]).arg(&include);
+        command
+            .args(flags.split(' '))
+            .args([
+                "-fno-stack-protector",
+                "-fno-builtin",
+                "-Wl,-e,_start",
+                "-I",
+            ])
+            .arg(&include);
         run(command.arg("-o").arg(to).arg(here.join("guest.c"))).succeeds();
         fs::remove_dir_all(include).expect("removed");
         Ok(checks)
     }
 
-    /// zroot for `abi`, built from the sources in `from`; `None` where there is no standard library for it.
+    /// zroot for `abi`, built from the sources in `from`; `None` where there is no standard library
+    /// for it.
     pub fn zroot(&self, abi: Abi, from: &Path) -> Fetched<Option<PathBuf>> {
         let Toolchain { rust, clang, .. } = toolchain(abi);
-        let Some((target, architecture, triplet)) = rust else { return Ok(None) };
+        let Some((target, architecture, triplet)) = rust else {
+            return Ok(None);
+        };
         let built = from.join("target").join(target).join("release/zroot");
         let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "--release", "--quiet", "--bin", "zroot", "--target", target, "--target-dir", "target"]).current_dir(from);
+        command
+            .args([
+                "build",
+                "--release",
+                "--quiet",
+                "--bin",
+                "zroot",
+                "--target",
+                target,
+                "--target-dir",
+                "target",
+            ])
+            .current_dir(from);
         if abi != Abi::NATIVE {
-            let installed = run(Command::new("rustup").args(["target", "add", target]).current_dir(from));
+            let installed = run(Command::new("rustup")
+                .args(["target", "add", target])
+                .current_dir(from));
             if installed.status != 0 {
-                return Err(Unreachable(format!("no standard library for {target}: {}", last_line(&installed))));
+                return Err(Unreachable(format!(
+                    "no standard library for {target}: {}",
+                    last_line(&installed)
+                )));
             }
             let library = fetch::c_library(architecture)?.join("usr");
-            let mut flags = vec![format!("-Clinker={}", self.clang.display()), format!("-Clink-arg=--ld-path={}", self.linker.display())];
-            flags.extend(clang.iter().filter(|flag| flag.starts_with("--target")).map(|flag| format!("-Clink-arg={flag}")));
-            for dir in [library.join("lib/gcc-cross").join(triplet).join("12"), library.join(triplet).join("lib")] {
-                flags.extend([format!("-Clink-arg=-B{}", dir.display()), format!("-Clink-arg=-L{}", dir.display())]);
+            let mut flags = vec![
+                format!("-Clinker={}", self.clang.display()),
+                format!("-Clink-arg=--ld-path={}", self.linker.display()),
+            ];
+            flags.extend(
+                clang
+                    .iter()
+                    .filter(|flag| flag.starts_with("--target"))
+                    .map(|flag| format!("-Clink-arg={flag}")),
+            );
+            for dir in [
+                library.join("lib/gcc-cross").join(triplet).join("12"),
+                library.join(triplet).join("lib"),
+            ] {
+                flags.extend([
+                    format!("-Clink-arg=-B{}", dir.display()),
+                    format!("-Clink-arg=-L{}", dir.display()),
+                ]);
             }
-            command.env(format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_")), flags.join(" "));
+            command.env(
+                format!(
+                    "CARGO_TARGET_{}_RUSTFLAGS",
+                    target.to_uppercase().replace('-', "_")
+                ),
+                flags.join(" "),
+            );
         }
         run(&mut command).succeeds();
         Ok(Some(built))
@@ -211,12 +332,14 @@ fn last_line(ran: &Ran) -> &str {
 pub fn filters(abi: Abi, to: &Path) {
     for (mode, policy) in MODES {
         let Some(policy) = policy else { continue };
-        let dumped = filter::dump::dump(filter::dump::Format::Raw, &[abi], policy).expect("a filter");
+        let dumped =
+            filter::dump::dump(filter::dump::Format::Raw, &[abi], policy).expect("a filter");
         fs::write(to.join(format!("filter-{mode}")), dumped.contents).expect("written");
     }
 }
 
-/// An archive and a package with files of other owners: made as if by their owners, whoever runs this.
+/// An archive and a package with files of other owners: made as if by their owners, whoever runs
+/// this.
 pub fn archives(to: &Path) {
     let script = r#"
         mkdir -p files/usr/share/suite control; echo content > files/usr/share/suite/file; chmod 2755 files/usr/share/suite
@@ -233,5 +356,9 @@ pub fn archives(to: &Path) {
 pub fn initramfs(trees: &[&Path], to: &Path) {
     let script = r#"to=$1; shift; : > "$to"
         for tree in "$@"; do cd "$tree"; find . -mindepth 1 | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0 >> "$to"; done"#;
-    run(Command::new("bash").args(["-o", "pipefail", "-ec", script, "-"]).arg(to).args(trees)).succeeds();
+    run(Command::new("bash")
+        .args(["-o", "pipefail", "-ec", script, "-"])
+        .arg(to)
+        .args(trees))
+    .succeeds();
 }

@@ -24,7 +24,8 @@ const SANDBOX: &str = "setgroups";
 const OWNERS: &str = "owners are lost: every file is root's (needs level full)";
 const NEW_PROGRAM: &str = "a program that is executed is root again (needs level full)";
 
-/// What opens /dev/stdout or /dev/stderr by name has a pipe of its own: those of this suite are real root's when root runs it.
+/// What opens /dev/stdout or /dev/stderr by name has a pipe of its own: those of this suite are
+/// real root's when root runs it.
 pub const STEPS: &[Step] = &[
     // Users and groups.
     step(
@@ -546,7 +547,8 @@ END
     .slow(),
 ];
 
-/// Where what is left differs from what real root leaves, and at which levels: for the steps that fail there.
+/// Where what is left differs from what real root leaves, and at which levels: for the steps that
+/// fail there.
 pub const DIFFERENCES: &[(&str, &[Column])] = &[
     ("/home/gone", &[Zero, Selective]),
     ("/srv/cluster/", &[Zero, Selective]),
