@@ -17,7 +17,7 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork, pipe2};
 
 use crate::arch::Abi;
-use crate::failure::{Failure, shown};
+use crate::error::{Failure, shown};
 use crate::filter;
 use crate::filter::install::{self, Outer};
 use crate::filter::policy::{Level, Policy};

@@ -2,10 +2,10 @@
 
 use nix::errno::Errno;
 
-use crate::apt::ConfigError;
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::filter::install::InstallError;
 use crate::host::Facts;
+use crate::launch::apt::ConfigError;
 use crate::namespace::{Refused, Stage};
 use crate::supervisor::Unavailable;
 

@@ -25,22 +25,25 @@ use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
 use arena::Arena;
-use zroot::arch::Abi;
-use zroot::beside::{self, End};
-use zroot::check::Form;
-use zroot::cli::{Arch, Consistency, Output, Plan, Request, Userns};
-use zroot::failure::{FAILED, Failure, PRETENDED, shown};
-use zroot::filter::dump;
-use zroot::filter::install::{self, InstallError, Outer};
-use zroot::filter::{ClassSet, Level, Policy};
-use zroot::host::{self, Facts};
-use zroot::namespace::Entered;
-use zroot::namespace::made::Guard;
-use zroot::namespace::root::Root;
-use zroot::supervisor::desk::Seen;
-use zroot::supervisor::report::{Sink, Watchers};
-use zroot::supervisor::{self, Unavailable};
-use zroot::{VERSION, apt, check, cli, exec, explain, filter, hint, namespace};
+use zroot::VERSION;
+use zroot::internals::arch::Abi;
+use zroot::internals::check::Form;
+use zroot::internals::cli::{Arch, Consistency, Output, Plan, Request, Userns};
+use zroot::internals::error::{FAILED, Failure, PRETENDED, shown};
+use zroot::internals::filter::dump;
+use zroot::internals::filter::explain;
+use zroot::internals::filter::install::{self, InstallError, Outer};
+use zroot::internals::filter::{ClassSet, Level, Policy};
+use zroot::internals::host::{self, Facts};
+use zroot::internals::launch::wait::{self, End};
+use zroot::internals::launch::{apt, exec};
+use zroot::internals::namespace::Entered;
+use zroot::internals::namespace::cleanup::Guard;
+use zroot::internals::namespace::root::Root;
+use zroot::internals::supervisor::recovery::in_flight::Seen;
+use zroot::internals::supervisor::report::{Sink, Watchers};
+use zroot::internals::supervisor::{self, Unavailable};
+use zroot::internals::{check, cli, filter, hint, namespace};
 
 #[global_allocator]
 static MEMORY: Arena = Arena::new();
@@ -289,7 +292,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
     };
     let outer = if asks { install::hello() } else { None };
     if let Some(seen) = &seen {
-        if let Some(end) = beside::wait_for_child()
+        if let Some(end) = wait::wait_for_child()
             .map_err(|errno| Failure::errno("cannot start a process", errno))?
         {
             return Ok(verdict(end, plan.fail_on, seen.classes())?);

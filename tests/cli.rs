@@ -18,8 +18,8 @@ use common::{
     zroot_with,
 };
 
-use zroot::cli::{Consistency, Request};
-use zroot::filter::Level;
+use zroot::internals::cli::{Consistency, Request};
+use zroot::internals::filter::Level;
 
 /// `sh -c SCRIPT sh ARGS...` as the unprivileged user.
 fn sh<A: AsRef<OsStr>>(script: &str, args: impl IntoIterator<Item = A>) -> Command {
@@ -542,7 +542,7 @@ fn help_and_version_go_to_standard_output() {
     for option in ["-h", "--help"] {
         let ran = run(&mut zroot_with([option])).succeeds();
         assert_eq!(ran.stderr, "");
-        for arg in zroot::cli::definition().get_arguments() {
+        for arg in zroot::internals::cli::definition().get_arguments() {
             let long = format!(
                 "--{}",
                 arg.get_long().expect("every option has a long name")
@@ -553,7 +553,7 @@ fn help_and_version_go_to_standard_output() {
                 .any(|line| line.split([' ', ',', '[']).any(|word| word == long));
             assert!(named, "{option} does not mention {long}:\n{}", ran.stdout);
         }
-        for class in zroot::filter::Class::ALL {
+        for class in zroot::internals::filter::Class::ALL {
             assert!(
                 ran.stdout.contains(class.name()),
                 "{option} does not mention {class}"
@@ -703,7 +703,7 @@ fn a_plan_has_a_policy_for_every_level() {
         (&[c"--no-fake=all", c"--fake=all"], None, "probe", "probe"),
     ] {
         let args = [&[c"zroot"], options, &[c"true"]].concat();
-        let Ok(Request::Run(plan)) = zroot::cli::parse(&args, |_| None) else {
+        let Ok(Request::Run(plan)) = zroot::internals::cli::parse(&args, |_| None) else {
             panic!("{options:?} is refused")
         };
         assert_eq!(plan.consistency, consistency, "{options:?}");

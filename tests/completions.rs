@@ -11,10 +11,10 @@ use clap_complete::{Generator, Shell, generate};
 
 use common::{run, skip, user};
 
-use zroot::arch::{Abi, Sysno};
-use zroot::cli::{Arch, definition};
-use zroot::filter::Class;
-use zroot::filter::dump::Format;
+use zroot::internals::arch::{Abi, Sysno};
+use zroot::internals::cli::{Arch, definition};
+use zroot::internals::filter::Class;
+use zroot::internals::filter::dump::Format;
 
 /// The definition, with what zroot itself reads in ways of its own: lists of names, and the
 /// command.

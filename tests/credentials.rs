@@ -27,7 +27,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 
-use zroot::supervisor::credentials::{ALL_CAPABILITIES, Credentials, Ids, LAST_CAPABILITY};
+use zroot::internals::supervisor::memory::credentials::{
+    ALL_CAPABILITIES, Credentials, Ids, LAST_CAPABILITY,
+};
 
 /// "Leave alone".
 const SAME: u32 = u32::MAX;

@@ -11,13 +11,13 @@ use proptest::prelude::*;
 
 use common::{Ran, SmallTree, control, dir, run, skip, user, zroot, zroot_with};
 
-use zroot::arch::{Abi, Endian, Sysno};
-use zroot::filter::asm::op;
-use zroot::filter::codegen::{self, Compare};
-use zroot::filter::dump::{Format, dump};
-use zroot::filter::policy::{Action, Rule, When};
-use zroot::filter::sim::{self, Call};
-use zroot::filter::{Class, ClassSet, Level, Policy, build};
+use zroot::internals::arch::{Abi, Endian, Sysno};
+use zroot::internals::filter::asm::op;
+use zroot::internals::filter::codegen::{self, Compare};
+use zroot::internals::filter::dump::{Format, dump};
+use zroot::internals::filter::policy::{Action, Rule, When};
+use zroot::internals::filter::sim::{self, Call};
+use zroot::internals::filter::{Class, ClassSet, Level, Policy, build};
 
 const ALL_AT_ZERO: Policy = Policy {
     classes: Level::Zero.classes(),

@@ -5,10 +5,10 @@ mod common;
 
 use common::{run, zroot_with};
 
-use zroot::arch::{Abi, Sysno, others};
-use zroot::explain::explain;
-use zroot::filter::policy::{Action, Rule, When};
-use zroot::filter::{Class, ClassSet, Level, Policy};
+use zroot::internals::arch::{Abi, Sysno, others};
+use zroot::internals::filter::explain::explain;
+use zroot::internals::filter::policy::{Action, Rule, When};
+use zroot::internals::filter::{Class, ClassSet, Level, Policy};
 
 /// `zroot ARGS...`, which succeeds without a word on standard error: its lines.
 #[track_caller]

@@ -10,11 +10,11 @@ use std::{env, fs};
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 
-use zroot::arch::{Abi, Endian, Sysno};
-use zroot::filter::asm::{AsmError, Assembler, Cond, MAX_LEN, Program, op, sock_filter};
-use zroot::filter::policy::{Action, Rule, When};
-use zroot::filter::sim::{self, Call, Fault};
-use zroot::filter::{Class, ClassSet, Level, Policy, build, disasm};
+use zroot::internals::arch::{Abi, Endian, Sysno};
+use zroot::internals::filter::asm::{AsmError, Assembler, Cond, MAX_LEN, Program, op, sock_filter};
+use zroot::internals::filter::policy::{Action, Rule, When};
+use zroot::internals::filter::sim::{self, Call, Fault};
+use zroot::internals::filter::{Class, ClassSet, Level, Policy, build, disasm};
 
 /// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`,
 /// include/uapi/linux/seccomp.h.
@@ -366,7 +366,7 @@ fn no_native_call_takes_more_instructions_than_its_level_allows() {
 fn the_programs_made_by_the_build_script_are_the_generators() {
     for policy in policies() {
         assert_eq!(
-            *zroot::filter::program(policy).expect("a program"),
+            *zroot::internals::filter::program(policy).expect("a program"),
             *program(Abi::NATIVE, policy),
             "{policy}"
         );

@@ -2,10 +2,10 @@
 //! over what `/proc` may say.
 
 use nix::errno::Errno;
-use zroot::filter::install::InstallError;
-use zroot::hint::{for_filter, for_namespace};
-use zroot::host::Facts;
-use zroot::namespace::{Refused, Stage};
+use zroot::internals::filter::install::InstallError;
+use zroot::internals::hint::{for_filter, for_namespace};
+use zroot::internals::host::Facts;
+use zroot::internals::namespace::{Refused, Stage};
 
 /// A host on which nothing forbids user namespaces.
 fn willing() -> Facts {
@@ -207,7 +207,7 @@ fn advice_is_one_short_line_whatever_the_host() {
         assert!(
             !said.is_empty() && said.len() < 400 && !said.contains(char::is_control),
             "{said:?}"
-        )
+        );
     };
     for errno in errnos {
         for bits in 0..1_u32 << 9 {

@@ -22,9 +22,9 @@ use std::{env, fs, io, iter};
 
 use tempfile::TempDir;
 
-use zroot::arch::{Abi, Sysno};
-use zroot::filter::policy::Action;
-use zroot::filter::{Class, ClassSet, Level, Policy};
+use zroot::internals::arch::{Abi, Sysno};
+use zroot::internals::filter::policy::Action;
+use zroot::internals::filter::{Class, ClassSet, Level, Policy};
 
 /// An address where nothing is: EFAULT.
 const BAD: u64 = 1;
@@ -669,11 +669,11 @@ fn devices_are_pretended_and_other_nodes_are_real() {
 /// A filter under which every call that is younger than Linux 4.18 (whose last was rseq, 334 on
 /// x86-64) is missing: since 5.1 the numbers of new calls are the same on every ABI but mips, whose
 /// own have an offset, and begin at 403.
-fn kernel_4_18() -> zroot::filter::asm::Program {
-    let mut asm = zroot::filter::asm::Assembler::default();
+fn kernel_4_18() -> zroot::internals::filter::asm::Program {
+    let mut asm = zroot::internals::filter::asm::Assembler::default();
     let (young, old) = (asm.label(), asm.label());
     asm.load(0); // seccomp_data.nr
-    asm.branch(zroot::filter::asm::Cond::Ge, 403, young, old);
+    asm.branch(zroot::internals::filter::asm::Cond::Ge, 403, young, old);
     asm.bind(young);
     asm.ret(libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32);
     asm.bind(old);

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use zroot::cli::definition;
-use zroot::filter::{Class, Level};
+use zroot::internals::cli::definition;
+use zroot::internals::filter::{Class, Level};
 
 const MAN: &str = include_str!("../man/zroot.1");
 

@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use common::{Ran, dir, run, user, zroot};
-use zroot::filter::asm::{Assembler, Cond, Program};
+use zroot::internals::filter::asm::{Assembler, Cond, Program};
 
 /// Runs COMMAND with the arguments after it in a user namespace of its own, with all rights there,
 /// as uid and gid 1000.
@@ -254,10 +254,10 @@ fn filtered<A: AsRef<OsStr>>(
     unsafe {
         command.pre_exec(move || {
             if as_root {
-                zroot::namespace::become_root().map_err(|refused| refused.errno)?;
+                zroot::internals::namespace::become_root().map_err(|refused| refused.errno)?;
             }
             nix::sys::prctl::set_no_new_privs()?;
-            zroot::filter::install(&filter).map_err(std::io::Error::other)
+            zroot::internals::filter::install(&filter).map_err(std::io::Error::other)
         });
     }
     run(&mut command)
@@ -423,7 +423,7 @@ fn an_outer_refusal_of_the_probe_does_not_keep_a_supervisor_away() {
                 ran(&[args, &EMULATED].concat()).succeeds().stdout,
                 "emulated\n",
                 "{args:?}"
-            )
+            );
         };
         emulated(&["-c", "selective"]);
         emulated(&["-c", "selective", inner]);

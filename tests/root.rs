@@ -1395,7 +1395,7 @@ fn many_zroots_in_one_directory() {
                     .iter()
                     .cycle()
                     .take(20)
-                    .for_each(|target| once(target))
+                    .for_each(|target| once(target));
             });
         }
     });

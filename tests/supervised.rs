@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use common::{dir, for_root_only, give, is_root, run, user, zroot_with};
 use tempfile::TempDir;
-use zroot::host;
+use zroot::internals::host;
 
 /// What one call came to, as the program prints it: `LABEL = VALUE [ERRNO][ | FILE: EFFECT
 /// ...]...`.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use zroot::arch::{Abi, Endian, Sysno, others};
-use zroot::filter::{Class, Level};
+use zroot::internals::arch::{Abi, Endian, Sysno, others};
+use zroot::internals::filter::{Class, Level};
 
 /// The numbers of one ABI by name, as `seccomp_data.nr` shows them.
 type Numbers = BTreeMap<&'static str, u32>;

@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use zroot::arch::Abi;
-use zroot::filter;
-use zroot::filter::policy::Policy;
+use zroot::internals::arch::Abi;
+use zroot::internals::filter;
+use zroot::internals::filter::policy::Policy;
 
 use crate::common::{give, program, run, user, zroot};
 use crate::debian::Mirror;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::VERSION;
 use crate::arch::{Abi, Endian, Sysno};
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::filter::asm::{AsmError, Program};
 use crate::filter::codegen::{self, Compare};
 use crate::filter::policy::{Action, Policy};

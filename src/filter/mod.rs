@@ -9,6 +9,7 @@ pub mod asm;
 pub mod codegen;
 pub mod disasm;
 pub mod dump;
+pub mod explain;
 pub mod install;
 pub mod policy;
 pub mod sim;

@@ -1,6 +1,6 @@
 //! Becoming apparent root: a user namespace in which the caller's own uid and gid are 0.
 
-pub mod made;
+pub mod cleanup;
 pub mod resolve;
 pub mod root;
 pub mod scratch;

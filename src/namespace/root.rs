@@ -19,9 +19,9 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{chdir, chroot, fchdir, getcwd, pivot_root};
 
-use crate::failure::{Failure, shown};
+use crate::error::{Failure, shown};
 
-use super::made::{Guard, Made, starting};
+use super::cleanup::{Guard, Made, starting};
 use super::resolve::{Resolved, kind, resolve};
 use super::set_propagation;
 

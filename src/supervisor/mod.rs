@@ -8,24 +8,15 @@
 //!                                      identity: through store, to credentials
 //! ```
 //!
-//! [`serve`] is the loop and its guard; [`target`] the only place that reads a target's memory and
-//! reaches its files; [`credentials`] a pure model of what credentials(7) and capabilities(7) say;
-//! [`store`] what has been set, kept in a [`journal`].
+//! [`server`] is the loop and its guard; [`target`] the only place that reads a target's memory and
+//! reaches its files; [`memory`] what has been set; [`recovery`] what a successor finds.
 
-pub mod call;
-pub mod credentials;
-pub mod desk;
-pub mod foreign;
-pub mod identity;
-pub mod journal;
-pub mod listener;
-pub mod nodes;
-pub mod owners;
+pub mod handlers;
+pub mod memory;
+pub mod recovery;
 pub mod report;
-pub mod serve;
-pub mod store;
+pub mod server;
 pub mod target;
-pub mod xattrs;
 
 use std::fmt;
 use std::io::{IoSlice, IoSliceMut};
@@ -42,17 +33,17 @@ use nix::sys::socket::{
 
 use crate::arch::Sysno;
 use crate::detach;
-use crate::failure::Failure;
+use crate::error::Failure;
 use crate::filter::install::{self, HELLO};
 use crate::filter::policy::{Action, Class, Level, Policy};
 use crate::{filter, host};
-use call::Call;
-use desk::Desk;
-use journal::Journal;
-use listener::Listener;
+use memory::processes::Store;
+use recovery::in_flight::Desk;
+use recovery::journal::Journal;
 use report::{Report, Watchers};
-use serve::Supervisor;
-use store::Store;
+use server::Supervisor;
+use target::call::Call;
+use target::listener::Listener;
 use target::{File, Home, Target};
 
 /// How many descriptors a supervisor must be able to have open.

@@ -273,12 +273,12 @@ pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
 }
 
 /// A filter that answers the native call numbered `nr` with `value` and allows all others.
-pub fn filter_answering(nr: libc::c_long, value: u32) -> zroot::filter::asm::Program {
-    let mut asm = zroot::filter::asm::Assembler::default();
+pub fn filter_answering(nr: libc::c_long, value: u32) -> zroot::internals::filter::asm::Program {
+    let mut asm = zroot::internals::filter::asm::Assembler::default();
     let (hit, miss) = (asm.label(), asm.label());
     asm.load(0); // seccomp_data.nr
     asm.branch(
-        zroot::filter::asm::Cond::Eq,
+        zroot::internals::filter::asm::Cond::Eq,
         u32::try_from(nr).expect("a call number"),
         hit,
         miss,
@@ -292,13 +292,16 @@ pub fn filter_answering(nr: libc::c_long, value: u32) -> zroot::filter::asm::Pro
 
 /// Has `command` start under the outer filter `filter`.
 #[allow(unsafe_code)]
-pub fn under_filter(command: &mut Command, filter: zroot::filter::asm::Program) -> &mut Command {
+pub fn under_filter(
+    command: &mut Command,
+    filter: zroot::internals::filter::asm::Program,
+) -> &mut Command {
     // SAFETY: the closure makes system calls only; std's fork took malloc's locks, so that it may
     // allocate.
     unsafe {
         command.pre_exec(move || {
             nix::sys::prctl::set_no_new_privs()?;
-            zroot::filter::install(&filter).map_err(std::io::Error::other)
+            zroot::internals::filter::install(&filter).map_err(std::io::Error::other)
         })
     }
 }

@@ -10,7 +10,7 @@ use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
 use nix::sys::ptrace::{self, Options};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::Pid;
-use zroot::filter::{self, policy::Policy};
+use zroot::internals::filter::{self, policy::Policy};
 
 use crate::common::{run, user};
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use zroot::arch::Abi;
+use zroot::internals::arch::Abi;
 
 use crate::common::run;
 use crate::machines::Machine;

@@ -1,7 +1,7 @@
 //! What there is: architectures as Debian names them, their kernels, what one of each is called by
 //! qemu and by the compilers. Data only.
 
-use zroot::arch::Abi;
+use zroot::internals::arch::Abi;
 
 /// Where a kernel comes from.
 #[derive(Clone, Copy)]

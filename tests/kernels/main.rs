@@ -30,7 +30,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
-use zroot::arch::Abi;
+use zroot::internals::arch::Abi;
 
 use boot::{Booted, Step, Wanted};
 use fetch::{Fetched, Unreachable};

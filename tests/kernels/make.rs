@@ -6,9 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use zroot::arch::{Abi, Sysno};
-use zroot::filter;
-use zroot::filter::policy::{Action, Class, ClassSet, Level, Policy, When};
+use zroot::internals::arch::{Abi, Sysno};
+use zroot::internals::filter;
+use zroot::internals::filter::policy::{Action, Class, ClassSet, Level, Policy, When};
 
 use crate::common::{Ran, run};
 use crate::fetch::{self, Fetched, Unreachable};

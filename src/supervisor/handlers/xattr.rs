@@ -10,9 +10,9 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 
-use super::target::{File, Target};
-use super::{IdMaps, known_flags, with_flags};
 use crate::arch::Sysno;
+use crate::supervisor::target::{File, Target};
+use crate::supervisor::{IdMaps, known_flags, with_flags};
 
 /// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
 const NAME_MAX: usize = 256;

@@ -24,8 +24,11 @@ use nix::sys::stat::{Mode, lstat};
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::{Pid, chdir, chroot, fchdir};
 
-use super::call::Call;
-use super::listener::Listener;
+pub mod call;
+pub mod listener;
+
+use call::Call;
+use listener::Listener;
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;

@@ -8,9 +8,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::unistd::{Gid, Uid, fchownat};
 
-use super::target::{File, Target};
-use super::{IdMaps, with_flags};
 use crate::arch::Sysno;
+use crate::supervisor::target::{File, Target};
+use crate::supervisor::{IdMaps, with_flags};
 
 /// Answers a call of class `owner`.
 ///

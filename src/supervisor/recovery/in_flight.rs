@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
-use super::listener::{Notification, Response};
 use crate::filter::policy::{Class, ClassSet};
+use crate::supervisor::target::listener::{Notification, Response};
 
 /// Laid out in the shared page. Zeroes are a desk with nothing on it.
 #[repr(C)]

@@ -1,14 +1,14 @@
 //! Ids, groups and capabilities as the target last set them: read its arguments, ask the model
-//! ([`credentials`](super::credentials)), remember.
+//! ([`credentials`](crate::supervisor::memory::credentials)), remember.
 
 use caps::Capability;
 use nix::errno::Errno;
 
-use super::call::{Answer, Call};
-use super::credentials::{ALL_CAPABILITIES, Credentials};
-use super::store::Store;
-use super::target::Target;
 use crate::arch::Sysno;
+use crate::supervisor::memory::credentials::{ALL_CAPABILITIES, Credentials};
+use crate::supervisor::memory::processes::Store;
+use crate::supervisor::target::Target;
+use crate::supervisor::target::call::{Answer, Call};
 
 /// `NGROUPS_MAX`, include/uapi/linux/limits.h.
 const NGROUPS_MAX: i32 = 65536;

@@ -12,9 +12,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 
 use crate::arch::Abi;
 use crate::check::Form;
-use crate::explain::MOST_ARGUMENTS;
-use crate::failure::{Failure, shown};
+use crate::error::{Failure, shown};
 use crate::filter::dump::Format;
+use crate::filter::explain::MOST_ARGUMENTS;
 use crate::filter::policy::{Class, ClassSet, Level, Policy, UnknownClass};
 use crate::namespace::root::Bind;
 

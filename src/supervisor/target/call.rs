@@ -2,8 +2,8 @@
 
 use nix::errno::Errno;
 
-use super::listener::seccomp_notif;
 use crate::arch::{Abi, Sysno};
+use crate::supervisor::target::listener::seccomp_notif;
 
 /// A call that waits for an answer.
 #[derive(Clone, Copy, Debug)]

@@ -11,11 +11,11 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::fcntl::AT_FDCWD;
 
-use super::call::{Answer, Call};
-use super::desk::Seen;
-use super::target::{File, Target};
 use crate::arch::Sysno;
 use crate::filter::policy::{Class, Level};
+use crate::supervisor::recovery::in_flight::Seen;
+use crate::supervisor::target::call::{Answer, Call};
+use crate::supervisor::target::{File, Target};
 
 /// The version of both JSON forms, in each object's `schema`. It grows when a member changes its
 /// meaning or goes.

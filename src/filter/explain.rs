@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use crate::arch::{Abi, Sysno, others};
-use crate::failure::{Failure, shown};
+use crate::error::{Failure, shown};
 use crate::filter::codegen::{action_of, witnesses};
 use crate::filter::policy::{Action, Class, Level, Policy, Rule};
 use crate::filter::{asm::Program, build, sim};

@@ -19,17 +19,18 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sig
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getppid, pipe2};
 
-use super::call::{Answer, Call};
-use super::desk::Desk;
-use super::listener::{Listener, Received, Response};
-use super::nodes::Made;
-use super::report::Report;
-use super::store::Store;
-use super::target::{Home, Target};
-use super::{IdMaps, Treatment, foreign, identity, nodes, owners, xattrs};
+use super::handlers::{device, identity, mode_and_time, owner, xattr};
+use super::{IdMaps, Treatment};
 use crate::detach;
 use crate::filter::install;
 use crate::filter::policy::{Action, Class, Policy};
+use crate::supervisor::handlers::device::Made;
+use crate::supervisor::memory::processes::Store;
+use crate::supervisor::recovery::in_flight::Desk;
+use crate::supervisor::report::Report;
+use crate::supervisor::target::call::{Answer, Call};
+use crate::supervisor::target::listener::{Listener, Received, Response};
+use crate::supervisor::target::{Home, Target};
 
 /// How long a call may take before another supervisor goes on with the rest, in milliseconds.
 const PATIENCE: u16 = 1000;
@@ -168,15 +169,15 @@ impl Supervisor {
             Action::Absent => Answer::Error(Errno::ENOSYS),
             Action::FakeSuccess => Answer::Value(target.pretend()),
             Action::Notify => match class {
-                Class::Owner => owners::answer(&target, &self.maps).into(),
-                Class::Device => nodes::answer(&target, made, &self.desk)
+                Class::Owner => owner::answer(&target, &self.maps).into(),
+                Class::Device => device::answer(&target, made, &self.desk)
                     .map(|(value, made)| {
                         *unanswered = made;
                         value
                     })
                     .into(),
-                Class::Foreign => foreign::answer(&target).into(),
-                Class::Xattr => xattrs::answer(&target, &self.maps).into(),
+                Class::Foreign => mode_and_time::answer(&target).into(),
+                Class::Xattr => xattr::answer(&target, &self.maps).into(),
                 _ => identity::answer(&target, &mut self.store),
             },
         };

@@ -6,9 +6,9 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{Mode, SFlag, fstatat, mknodat, umask};
 use std::os::fd::AsRawFd;
 
-use super::desk::Desk;
-use super::target::{File, Target};
 use crate::arch::Sysno;
+use crate::supervisor::recovery::in_flight::Desk;
+use crate::supervisor::target::{File, Target};
 
 /// A file that was made for a thread: its number, then device and inode.
 pub type Made = (i32, libc::dev_t, libc::ino_t);

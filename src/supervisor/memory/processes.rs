@@ -12,9 +12,9 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::credentials::{Credentials, Ids};
-use super::journal::Journal;
-use super::target::{Target, locks_limit};
+use crate::supervisor::memory::credentials::{Credentials, Ids};
+use crate::supervisor::recovery::journal::Journal;
+use crate::supervisor::target::{Target, locks_limit};
 
 /// Soft limits from here on are numbers of entries. No use of the limit had ones as large. A 32-bit
 /// kernel, on which this may run if it has 32 bits itself, keeps 32 bits of a limit (`unsigned
@@ -382,7 +382,7 @@ impl Record<'_> {
                 words.extend(groups.iter().map(|group| u64::from(*group)));
             }
             Record::Thread(tid, thread) => {
-                words.extend([1, tid.unsigned_abs().into(), thread.start, thread.number])
+                words.extend([1, tid.unsigned_abs().into(), thread.start, thread.number]);
             }
             Record::Gone(tid) => words.extend([2, tid.unsigned_abs().into()]),
         }

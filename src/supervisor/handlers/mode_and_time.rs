@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
 use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
 
-use super::target::{File, Target};
-use super::with_flags;
 use crate::arch::{Abi, Sysno};
+use crate::supervisor::target::{File, Target};
+use crate::supervisor::with_flags;
 
 /// Answers a call of class `foreign`.
 ///

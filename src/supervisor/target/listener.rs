@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::sched_getcpu;
 
-use super::call::Answer;
-use super::target::processor_of;
+use crate::supervisor::target::call::Answer;
+use crate::supervisor::target::processor_of;
 
 pub use libc::{seccomp_notif, seccomp_notif_resp};
 

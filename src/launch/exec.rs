@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, stat};
 use nix::unistd::execve;
 
-use crate::failure::{Failure, shown};
+use crate::error::{Failure, shown};
 
 /// Where commands are looked for when PATH is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";

@@ -1,0 +1,4 @@
+//! What the supervisor remembers between calls.
+
+pub mod credentials;
+pub mod processes;
