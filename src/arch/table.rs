@@ -3,7 +3,7 @@
 //!
 //! The only place with system call numbers. They are written as the kernel's `asm/unistd*.h` has
 //! them, but for x32, whose numbers stand here without `__X32_SYSCALL_BIT`
-//! ([`Abi::nr_bit`](super::Abi::nr_bit) adds it). Checked, cell by cell, against two independent
+//! ([`Abi::nr_bit`](super::abi::Abi::nr_bit) adds it). Checked, cell by cell, against two independent
 //! sources by `tests/table.rs`.
 //!
 //! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm
@@ -43,7 +43,7 @@ macro_rules! table {
             }
         }
 
-        const MATRIX: &[[u16; super::Abi::ALL.len()]] = &[$([$(cell!($cell),)+],)+];
+        const MATRIX: &[[u16; super::abi::Abi::ALL.len()]] = &[$([$(cell!($cell),)+],)+];
     };
 }
 
@@ -51,7 +51,7 @@ impl Sysno {
     /// The call's number on `abi` as `seccomp_data.nr` shows it (for x32 with the bit), or `None`
     /// where the ABI lacks the call.
     #[must_use]
-    pub const fn nr(self, abi: super::Abi) -> Option<u32> {
+    pub const fn nr(self, abi: super::abi::Abi) -> Option<u32> {
         match MATRIX[self as usize][abi as usize] {
             NONE => None,
             nr => Some(nr as u32 | abi.nr_bit()),
@@ -61,7 +61,7 @@ impl Sysno {
     /// The call that `nr` is on `abi`, as `seccomp_data.nr` shows it (for x32 with the bit), or
     /// `None` if it is none of the matrix.
     #[must_use]
-    pub fn of(abi: super::Abi, nr: u32) -> Option<Sysno> {
+    pub fn of(abi: super::abi::Abi, nr: u32) -> Option<Sysno> {
         Sysno::ALL
             .iter()
             .copied()
