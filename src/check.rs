@@ -19,13 +19,14 @@ use nix::unistd::{ForkResult, fork, pipe2};
 use crate::arch::Abi;
 use crate::error::{Failure, shown};
 use crate::filter;
-use crate::filter::install::{self, Outer};
+use crate::filter::install;
 use crate::filter::policy::{Level, Policy};
 use crate::host::{Facts, kernel_is_at_least};
 use crate::namespace::{self, Entered};
+use crate::supervisor::handshake::{self, Enclosing};
 use crate::supervisor::report::Watchers;
-use crate::supervisor::report::quoted;
 use crate::supervisor::{self, Unavailable};
+use crate::text::quoted;
 use crate::{VERSION, detach, hint};
 
 /// The version of the JSON form, in its member `schema`.
@@ -95,14 +96,14 @@ pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
         Ok(format!("{} instructions, answers", program.len()))
     }));
     tried.push(in_child(SUPERVISOR, || {
-        match install::hello() {
-            Some(Outer::Supervisor(Policy {
+        match handshake::ask() {
+            Some(Enclosing::Supervisor(Policy {
                 level: Level::Selective,
                 ..
             })) => {
                 return Ok("that of the zroot around this one answers".into());
             }
-            Some(_) => return Err(Unavailable::Outer.into()),
+            Some(_) => return Err(Unavailable::Enclosed.into()),
             None => {}
         }
         prepare()?;

@@ -123,7 +123,7 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
 pub fn for_supervisor(unavailable: Unavailable) -> String {
     let way = match unavailable {
         Unavailable::Kernel => "use Linux 5.9 or later",
-        Unavailable::Outer => {
+        Unavailable::Enclosed => {
             "run the outer zroot with --consistency=selective or auto, and this one shares its supervisor"
         }
         Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",

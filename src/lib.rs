@@ -24,10 +24,13 @@ pub mod internals {
     pub mod namespace;
     pub mod supervisor;
     pub mod sys;
+    pub mod text;
 }
 
 // The parts know each other without the detour: `crate::arch`.
-use internals::{arch, check, detach, error, filter, hint, host, launch, namespace, supervisor};
+use internals::{
+    arch, check, detach, error, filter, hint, host, launch, namespace, supervisor, sys, text,
+};
 
 /// What is exported as `ZROOT` and printed by `--version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -32,7 +32,7 @@ use zroot::internals::cli::{Arch, Consistency, Output, Plan, Request, Userns};
 use zroot::internals::error::{FAILED, Failure, PRETENDED, shown};
 use zroot::internals::filter::dump;
 use zroot::internals::filter::explain;
-use zroot::internals::filter::install::{self, InstallError, Outer};
+use zroot::internals::filter::install::{self, InstallError};
 use zroot::internals::filter::{ClassSet, Level, Policy};
 use zroot::internals::host::{self, Facts};
 use zroot::internals::launch::wait::{self, End};
@@ -40,7 +40,8 @@ use zroot::internals::launch::{apt, exec};
 use zroot::internals::namespace::Entered;
 use zroot::internals::namespace::cleanup::Guard;
 use zroot::internals::namespace::root::Root;
-use zroot::internals::supervisor::recovery::in_flight::Seen;
+use zroot::internals::supervisor::handshake::{self, Enclosing};
+use zroot::internals::supervisor::report::seen::Seen;
 use zroot::internals::supervisor::report::{Sink, Watchers};
 use zroot::internals::supervisor::{self, Unavailable};
 use zroot::internals::{check, cli, filter, hint, namespace};
@@ -290,7 +291,7 @@ fn become_command(plan: &Plan, start: &Start) -> anyhow::Result<u8> {
         Some(consistency) => consistency != Consistency::Zero,
         None => start.variable("ZROOT").is_some(),
     };
-    let outer = if asks { install::hello() } else { None };
+    let outer = if asks { handshake::ask() } else { None };
     if let Some(seen) = &seen {
         if let Some(end) = wait::wait_for_child()
             .map_err(|errno| Failure::errno("cannot start a process", errno))?
@@ -327,11 +328,11 @@ const FILTER_ONLY: ClassSet = ClassSet::ALL.minus(Level::Selective.default_class
 #[inline(never)]
 fn emulate(
     plan: &Plan,
-    outer: Option<Outer>,
+    outer: Option<Enclosing>,
     watchers: Watchers,
     say: impl Fn(fmt::Arguments),
 ) -> anyhow::Result<()> {
-    if let Some(Outer::Supervisor(outer)) = outer {
+    if let Some(Enclosing::Supervisor(outer)) = outer {
         if plan.is_watched() {
             return Err(Failure::new(
                 "--summary and --trace: a zroot around this one has a supervisor already",
@@ -350,7 +351,7 @@ fn emulate(
             .minus(FILTER_ONLY);
         let is_strict = plan.consistency == Some(Consistency::Selective);
         if is_strict && outer.level == Level::Zero {
-            return Err(Unavailable::Outer.into());
+            return Err(Unavailable::Enclosed.into());
         }
         if is_strict && unanswered != ClassSet::EMPTY {
             let failure = Failure::new(format!(
@@ -375,8 +376,8 @@ fn emulate(
     if plan.level() != Level::Zero || plan.is_watched() {
         let policy = plan.policy(plan.level());
         // What a filter around us pretends, ours is never asked about.
-        let attached = if outer == Some(Outer::Filter) {
-            Err(Unavailable::Outer.into())
+        let attached = if outer == Some(Enclosing::Filter) {
+            Err(Unavailable::Enclosed.into())
         } else {
             supervisor::attach(policy, watchers)
         };

@@ -165,8 +165,9 @@ fn answer(
     let conditional = rule.filter(|rule| rule.when.condition().is_some());
     let mut answers = answers.into_iter();
     Ok(match (answers.next(), answers.next(), conditional) {
-        (_, Some(_), conditional) => {
-            let name = |arg: &u8| conditional.map_or("", |rule| rule.when.argument(*arg));
+        (_, Some(_), _) => {
+            let params = call.signature().params;
+            let name = |arg: &u8| params.get(usize::from(*arg)).map_or("", |param| param.name);
             let names: Vec<String> = unknown
                 .iter()
                 .map(|(arg, _)| format!("argument {} ({})", arg + 1, name(arg)))

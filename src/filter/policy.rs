@@ -68,18 +68,6 @@ impl When {
             }
         })
     }
-
-    /// What the argument `arg` (counted from 0), which the condition is about, is called.
-    #[must_use]
-    pub const fn argument(self, arg: u8) -> &'static str {
-        match self {
-            When::DeviceNode { mode, .. } if arg == mode => "mode",
-            When::DeviceNode { .. } => "device number",
-            When::Always | When::NonNull { .. } => "pointer",
-            When::SetsInodeFlags { .. } => "request",
-            When::CapabilityPrctl { .. } => "option",
-        }
-    }
 }
 
 /// One call and what becomes of it.
@@ -116,13 +104,41 @@ impl Level {
         }
     }
 
+    /// Whether a supervisor answers at this level.
+    #[must_use]
+    pub const fn has_supervisor(self) -> bool {
+        match self {
+            Level::Zero => false,
+            Level::Selective => true,
+        }
+    }
+
+    /// Whether `class` has rules at this level.
+    #[must_use]
+    pub const fn has(self, class: Class) -> bool {
+        let groups = class.groups();
+        let mut i = 0;
+        while i < groups.len() {
+            if groups[i].answer.at(self).is_some() {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// The classes that have rules at this level.
     #[must_use]
     pub const fn classes(self) -> ClassSet {
-        match self {
-            Level::Zero => ClassSet::ALL.without(Class::Foreign),
-            Level::Selective => ClassSet::ALL,
+        let mut classes = ClassSet::EMPTY;
+        let mut i = 0;
+        while i < Class::ALL.len() {
+            if self.has(Class::ALL[i]) {
+                classes = classes.with(Class::ALL[i]);
+            }
+            i += 1;
         }
+        classes
     }
 
     /// The classes that are on unless removed.
@@ -203,25 +219,43 @@ impl fmt::Display for Policy {
 
 /// Calls that are answered alike.
 struct Group {
-    /// The answer at each level, in the order of [`Level::ALL`]; without one, the calls are left
-    /// alone.
-    answers: [Option<Action>; Level::ALL.len()],
+    answer: GroupAnswer,
     calls: &'static [(Sysno, When)],
 }
 
-/// Success without a look, at any level.
-const FAKED: [Option<Action>; 2] = [Some(Action::FakeSuccess), Some(Action::FakeSuccess)];
-/// Not there, at any level.
-const ABSENT: [Option<Action>; 2] = [Some(Action::Absent), Some(Action::Absent)];
-/// Success without a look where there is no supervisor to ask.
-const ASKED: [Option<Action>; 2] = [Some(Action::FakeSuccess), Some(Action::Notify)];
-/// Left alone where there is no supervisor: a blind success would be worse.
-const ONLY_ASKED: [Option<Action>; 2] = [None, Some(Action::Notify)];
+/// What a group is answered with, at each level.
+#[derive(Clone, Copy)]
+enum GroupAnswer {
+    /// Success without a look.
+    Faked,
+    /// Not there.
+    Absent,
+    /// The supervisor's; success without a look where there is none.
+    Asked,
+    /// The supervisor's; left alone where there is none, because a blind success would be worse.
+    OnlyAsked,
+}
 
-/// A [`Group`]: `ANSWERS: CALL ...`, or `ANSWERS: CALL if CONDITION; ...`.
+impl GroupAnswer {
+    /// The answer at `level`; `None` where the calls are left alone.
+    const fn at(self, level: Level) -> Option<Action> {
+        match (self, level.has_supervisor()) {
+            (GroupAnswer::Faked, _) | (GroupAnswer::Asked, false) => Some(Action::FakeSuccess),
+            (GroupAnswer::Absent, _) => Some(Action::Absent),
+            (GroupAnswer::Asked | GroupAnswer::OnlyAsked, true) => Some(Action::Notify),
+            (GroupAnswer::OnlyAsked, false) => None,
+        }
+    }
+}
+
+/// A [`Group`]: `ANSWER: CALL ...`, or `ANSWER: CALL if CONDITION; ...`.
 macro_rules! group {
-    ($answers:ident: $($call:ident)+) => { Group { answers: $answers, calls: &[$((Sysno::$call, When::Always),)+] } };
-    ($answers:ident: $($call:ident if $when:expr;)+) => { Group { answers: $answers, calls: &[$((Sysno::$call, $when),)+] } };
+    ($answer:ident: $($call:ident)+) => {
+        Group { answer: GroupAnswer::$answer, calls: &[$((Sysno::$call, When::Always),)+] }
+    };
+    ($answer:ident: $($call:ident if $when:expr;)+) => {
+        Group { answer: GroupAnswer::$answer, calls: &[$((Sysno::$call, $when),)+] }
+    };
 }
 
 /// A set of calls that is switched on and off as one.
@@ -297,7 +331,7 @@ impl Class {
     /// The class's rules at `level`. A call belongs to one class at most.
     pub fn rules(self, level: Level) -> impl Iterator<Item = Rule> {
         self.groups().iter().flat_map(move |group| {
-            let answer = group.answers[level as usize].into_iter();
+            let answer = group.answer.at(level).into_iter();
             answer.flat_map(|action| {
                 group
                     .calls
@@ -310,55 +344,55 @@ impl Class {
     #[rustfmt::skip]
     const fn groups(self) -> &'static [Group] {
         match self {
-            Class::Owner => &[group![ASKED: chown fchown lchown fchownat chown32 fchown32 lchown32]],
+            Class::Owner => &[group![Asked: chown fchown lchown fchownat chown32 fchown32 lchown32]],
             // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as
             // the others' success.
-            Class::Identity => &[group![ASKED:
+            Class::Identity => &[group![Asked:
                 setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups
                 setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32
             ]],
             // What was set is to be read back.
             Class::Capability => &[
-                group![ASKED: capset],
-                group![ONLY_ASKED: capget],
-                group![ONLY_ASKED: prctl if When::CapabilityPrctl { option: 0 };],
+                group![Asked: capset],
+                group![OnlyAsked: capget],
+                group![OnlyAsked: prctl if When::CapabilityPrctl { option: 0 };],
             ],
             // FIFOs, sockets and regular files stay real: make's jobserver is a FIFO.
-            Class::Device => &[group![ASKED:
+            Class::Device => &[group![Asked:
                 mknod if When::DeviceNode { mode: 1, dev: 2 };
                 mknodat if When::DeviceNode { mode: 2, dev: 3 };
             ]],
             // No build needs it and no kernel grants it to a user, so its success proves that the
             // filter answers, and the supervisor if there is one.
-            Class::Probe => &[group![ASKED: kexec_load]],
+            Class::Probe => &[group![Asked: kexec_load]],
             Class::Getid => &[
-                group![ASKED: getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32],
+                group![Asked: getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32],
                 // These write to memory, which a filter cannot.
-                group![ONLY_ASKED: getresuid getresgid getgroups getresuid32 getresgid32 getgroups32],
+                group![OnlyAsked: getresuid getresgid getgroups getresuid32 getresgid32 getgroups32],
             ],
-            Class::Sync => &[group![FAKED: sync syncfs fsync fdatasync msync sync_file_range sync_file_range2]],
-            Class::Xattr => &[group![ASKED:
+            Class::Sync => &[group![Faked: sync syncfs fsync fdatasync msync sync_file_range sync_file_range2]],
+            Class::Xattr => &[group![Asked:
                 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
             ]],
-            Class::Foreign => &[group![ONLY_ASKED:
+            Class::Foreign => &[group![OnlyAsked:
                 chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64
             ]],
-            Class::InodeFlags => &[group![FAKED: file_setattr], group![FAKED: ioctl if When::SetsInodeFlags { request: 1 };]],
-            Class::Host => &[group![FAKED:
+            Class::InodeFlags => &[group![Faked: file_setattr], group![Faked: ioctl if When::SetsInodeFlags { request: 1 };]],
+            Class::Host => &[group![Faked:
                 sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
             ]],
             // A filter cannot read the struct that says whether a limit is raised or lowered, so
             // setting one is faked either way; prlimit64 without a new limit is a question and
             // stays real.
             Class::Limits => &[
-                group![FAKED: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
-                group![FAKED: prlimit64 if When::NonNull { arg: 2 };],
+                group![Faked: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
+                group![Faked: prlimit64 if When::NonNull { arg: 2 };],
             ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are
             // absent instead: libmount then falls back to mount(2), which is faked.
             Class::Mount => &[
-                group![FAKED: mount umount umount2 fsconfig move_mount mount_setattr],
-                group![ABSENT: fsopen fsmount fspick open_tree open_tree_attr],
+                group![Faked: mount umount umount2 fsconfig move_mount mount_setattr],
+                group![Absent: fsopen fsmount fspick open_tree open_tree_attr],
             ],
         }
     }
@@ -399,7 +433,10 @@ impl FromStr for Class {
 
 /// A set of classes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ClassSet(u16);
+pub struct ClassSet(u32);
+
+// One bit each.
+const _: () = assert!(Class::ALL.len() <= u32::BITS as usize);
 
 impl ClassSet {
     /// The classes that are on unless removed, at every level.
@@ -411,21 +448,21 @@ impl ClassSet {
         .with(Class::Probe);
 
     /// Every class.
-    pub const ALL: ClassSet = ClassSet((1 << Class::ALL.len()) - 1);
+    pub const ALL: ClassSet = ClassSet(u32::MAX >> (u32::BITS as usize - Class::ALL.len()));
 
     /// No class.
     pub const EMPTY: ClassSet = ClassSet(0);
 
     /// The set as a number.
     #[must_use]
-    pub const fn bits(self) -> u16 {
+    pub const fn bits(self) -> u32 {
         self.0
     }
 
     /// The set that [`bits`](ClassSet::bits) is; classes that this zroot does not know are left
     /// out.
     #[must_use]
-    pub const fn from_bits(bits: u16) -> ClassSet {
+    pub const fn from_bits(bits: u32) -> ClassSet {
         ClassSet(bits & ClassSet::ALL.0)
     }
 
@@ -444,19 +481,19 @@ impl ClassSet {
     /// The set with `class`.
     #[must_use]
     pub const fn with(self, class: Class) -> ClassSet {
-        ClassSet(self.0 | 1 << class as u16)
+        ClassSet(self.0 | 1 << class as u32)
     }
 
     /// The set without `class`.
     #[must_use]
     pub const fn without(self, class: Class) -> ClassSet {
-        ClassSet(self.0 & !(1 << class as u16))
+        ClassSet(self.0 & !(1 << class as u32))
     }
 
     /// Whether `class` is in the set.
     #[must_use]
     pub const fn contains(self, class: Class) -> bool {
-        self.0 & 1 << class as u16 != 0
+        self.0 & 1 << class as u32 != 0
     }
 
     /// The set's classes, in the order of [`Class::ALL`].

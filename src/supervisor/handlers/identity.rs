@@ -5,10 +5,13 @@ use caps::Capability;
 use nix::errno::Errno;
 
 use crate::arch::Sysno;
-use crate::supervisor::memory::credentials::{ALL_CAPABILITIES, Credentials};
-use crate::supervisor::memory::processes::Store;
-use crate::supervisor::target::Target;
-use crate::supervisor::target::call::{Answer, Call};
+use crate::arch::signature::Kind;
+use crate::supervisor::memory::credentials::{ALL_CAPABILITIES, Credentials, Ids};
+use crate::supervisor::memory::processes::Processes;
+use crate::supervisor::session::Session;
+use crate::supervisor::target::answer::{Answer, Failed, How, Outcome};
+use crate::supervisor::target::proc::Target;
+use crate::supervisor::target::request::{Argument, Request};
 
 /// `NGROUPS_MAX`, include/uapi/linux/limits.h.
 const NGROUPS_MAX: i32 = 65536;
@@ -17,115 +20,123 @@ const NGROUPS_MAX: i32 = 65536;
 const VERSIONS: [(u32, usize); 3] = [(0x1998_0330, 1), (0x2007_1026, 2), (0x2008_0522, 2)];
 
 /// Answers a call of the classes `identity`, `capability` and `getid`.
-pub fn answer(target: &Target, store: &mut Store) -> Answer {
-    let call = target.call;
-    match call.sysno {
-        Sysno::capget => {
-            capget(target, store).unwrap_or_else(|errno| unless_closed(target, errno, Answer::Real))
-        }
-        Sysno::prctl => prctl(target, store),
-        _ => match get(target, store) {
-            Some(result) => result.map_or_else(
-                |errno| unless_closed(target, errno, Answer::Real),
-                Answer::Value,
-            ),
-            None => set(target, store).map_or_else(
-                |errno| unless_closed(target, errno, Answer::Value(0)),
-                Answer::Value,
-            ),
+pub fn answer(session: &mut Session, request: &Request) -> Outcome {
+    let target = session.sight.target(request);
+    let processes = &mut session.processes;
+    // What is asked about a process that we cannot look into is the kernel's to answer. Whatever
+    // that process sets, nobody could tell it later.
+    let asked = |result: Result<Answer, Failed>| match result {
+        Ok(answer) => Outcome::real(answer),
+        Err(failed) => failed.outcome(Outcome::CONTINUE),
+    };
+    match request.sysno {
+        Sysno::capget => asked(capget(target, processes)),
+        Sysno::prctl => prctl(target, processes),
+        _ => match get(target, processes) {
+            Some(result) => asked(result.map(Answer::Value)),
+            None => {
+                set(target, processes).unwrap_or_else(|failed| failed.outcome(Outcome::PRETENDED))
+            }
         },
     }
 }
 
-/// `errno`, or `instead` if the caller's memory is out of reach.
-fn unless_closed(target: &Target, errno: Errno, instead: Answer) -> Answer {
-    if target.is_closed.get() {
-        instead
-    } else {
-        Answer::Error(errno)
-    }
-}
-
 /// The calls that ask.
-fn get(target: &Target, store: &Store) -> Option<Result<i64, Errno>> {
-    let call = target.call;
-    let now = || store.credentials(target);
-    Some(match call.sysno {
-        Sysno::getuid | Sysno::getuid32 => value(call, now().uid.real),
-        Sysno::geteuid | Sysno::geteuid32 => value(call, now().uid.effective),
-        Sysno::getgid | Sysno::getgid32 => value(call, now().gid.real),
-        Sysno::getegid | Sysno::getegid32 => value(call, now().gid.effective),
-        Sysno::getresuid | Sysno::getresuid32 | Sysno::getresgid | Sysno::getresgid32 => {
-            let now = now();
-            let ids = if matches!(call.sysno, Sysno::getresuid | Sysno::getresuid32) {
-                &now.uid
-            } else {
-                &now.gid
-            };
-            let ids = [ids.real, ids.effective, ids.saved];
-            ids.into_iter()
-                .enumerate()
-                .try_for_each(|(i, id)| target.write(call.pointer(i), &bytes(call, &[id])))
-                .map(|()| 0)
-        }
-        Sysno::getgroups | Sysno::getgroups32 => {
-            let groups = &now().groups;
-            let room = call.int(0);
-            let count = i32::try_from(groups.len()).unwrap_or(NGROUPS_MAX);
-            if room < 0 || room != 0 && count > room {
-                Err(Errno::EINVAL)
-            } else if room == 0 || groups.is_empty() {
-                Ok(count.into())
-            } else {
-                target
-                    .write(call.pointer(1), &bytes(call, groups))
-                    .map(|()| count.into())
-            }
-        }
+fn get(target: Target, processes: &Processes) -> Option<Result<i64, Failed>> {
+    let request = target.request;
+    let now = || processes.credentials(target);
+    Some(match request.sysno {
+        Sysno::getuid | Sysno::getuid32 => value(request, now().uid.real),
+        Sysno::geteuid | Sysno::geteuid32 => value(request, now().uid.effective),
+        Sysno::getgid | Sysno::getgid32 => value(request, now().gid.real),
+        Sysno::getegid | Sysno::getegid32 => value(request, now().gid.effective),
+        Sysno::getresuid | Sysno::getresuid32 => write_ids(target, now().uid),
+        Sysno::getresgid | Sysno::getresgid32 => write_ids(target, now().gid),
+        Sysno::getgroups | Sysno::getgroups32 => getgroups(target, &now().groups),
         _ => return None,
     })
 }
 
-/// The calls that change something.
-fn set(target: &Target, store: &mut Store) -> Result<i64, Errno> {
-    let call = target.call;
-    let mut now = Credentials::clone(&store.credentials(target));
-    let id = |i| call.owner(i);
-    let before = now.clone();
-    let result = match call.sysno {
-        Sysno::setuid | Sysno::setuid32 => now.setuid(id(0)).map(|()| 0),
-        Sysno::setgid | Sysno::setgid32 => now.setgid(id(0)).map(|()| 0),
-        Sysno::setreuid | Sysno::setreuid32 => now.setreuid(id(0), id(1)).map(|()| 0),
-        Sysno::setregid | Sysno::setregid32 => now.setregid(id(0), id(1)).map(|()| 0),
-        Sysno::setresuid | Sysno::setresuid32 => now.setresuid(id(0), id(1), id(2)).map(|()| 0),
-        Sysno::setresgid | Sysno::setresgid32 => now.setresgid(id(0), id(1), id(2)).map(|()| 0),
-        // These return all of an id even where they take 16 bits of one (kernel/uid16.c).
-        Sysno::setfsuid | Sysno::setfsuid32 => Ok(now.setfsuid(id(0)).into()),
-        Sysno::setfsgid | Sysno::setfsgid32 => Ok(now.setfsgid(id(0)).into()),
-        Sysno::setgroups | Sysno::setgroups32 => setgroups(target, &mut now).map(|()| 0),
-        Sysno::capset => capset(target, &mut now).map(|()| 0),
-        _ => Err(Errno::ENOSYS),
-    }?;
-    if now != before {
-        target.is_pretended.set(true);
-        store.set(target, now)?;
+/// getresuid(2) and getresgid(2).
+fn write_ids(target: Target, ids: Ids) -> Result<i64, Failed> {
+    let addresses = target.request.all(Kind::IdOut).map(Argument::pointer);
+    for (address, id) in addresses.zip([ids.real, ids.effective, ids.saved]) {
+        target.write(address, &bytes(target.request, &[id]))?;
     }
-    Ok(result)
+    Ok(0)
 }
 
-fn setgroups(target: &Target, now: &mut Credentials) -> Result<(), Errno> {
-    let call = target.call;
+fn getgroups(target: Target, groups: &[u32]) -> Result<i64, Failed> {
+    let request = target.request;
+    let room = request.arg(Kind::Count)?.int();
+    let count = i32::try_from(groups.len()).unwrap_or(NGROUPS_MAX);
+    if room < 0 || room != 0 && count > room {
+        return Err(Errno::EINVAL.into());
+    }
+    if room != 0 && !groups.is_empty() {
+        target.write(
+            request.arg(Kind::Groups)?.pointer(),
+            &bytes(request, groups),
+        )?;
+    }
+    Ok(count.into())
+}
+
+/// The calls that change something.
+fn set(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
+    let request = target.request;
+    let before = processes.credentials(target);
+    let mut now = Credentials::clone(&before);
+    let mut ids = request.ids().map(|(_, id)| id);
+    let mut id = || ids.next().unwrap_or(u32::MAX);
+    let result: i64 = match request.sysno {
+        Sysno::setuid | Sysno::setuid32 => now.setuid(id()).map(|()| 0)?,
+        Sysno::setgid | Sysno::setgid32 => now.setgid(id()).map(|()| 0)?,
+        Sysno::setreuid | Sysno::setreuid32 => now.setreuid(id(), id()).map(|()| 0)?,
+        Sysno::setregid | Sysno::setregid32 => now.setregid(id(), id()).map(|()| 0)?,
+        Sysno::setresuid | Sysno::setresuid32 => now.setresuid(id(), id(), id()).map(|()| 0)?,
+        Sysno::setresgid | Sysno::setresgid32 => now.setresgid(id(), id(), id()).map(|()| 0)?,
+        // These return all of an id even where they take 16 bits of one (kernel/uid16.c).
+        Sysno::setfsuid | Sysno::setfsuid32 => now.setfsuid(id()).into(),
+        Sysno::setfsgid | Sysno::setfsgid32 => now.setfsgid(id()).into(),
+        Sysno::setgroups | Sysno::setgroups32 => setgroups(target, &mut now).map(|()| 0)?,
+        Sysno::capset => capset(target, &mut now).map(|()| 0)?,
+        _ => return Err(Errno::ENOSYS.into()),
+    };
+    let how = remember(target, processes, &before, now)?;
+    Ok(Outcome {
+        answer: Answer::Value(result),
+        how,
+    })
+}
+
+/// Remembers what the caller has `now`, if that is not what it had `before`.
+fn remember(
+    target: Target,
+    processes: &mut Processes,
+    before: &Credentials,
+    now: Credentials,
+) -> Result<How, Failed> {
+    if now == *before {
+        return Ok(How::Real);
+    }
+    processes.set(target, now)?;
+    Ok(How::Remembered)
+}
+
+fn setgroups(target: Target, now: &mut Credentials) -> Result<(), Failed> {
+    let request = target.request;
     // Without the right to it the rest is not even looked at (kernel/groups.c, may_setgroups).
     if !now.has(Capability::CAP_SETGID) {
-        return Err(Errno::EPERM);
+        return Err(Errno::EPERM.into());
     }
-    let count = call.int(0);
+    let count = request.arg(Kind::Count)?.int();
     if !(0..=NGROUPS_MAX).contains(&count) {
-        return Err(Errno::EINVAL);
+        return Err(Errno::EINVAL.into());
     }
-    let width = if call.has_16bit_ids() { 2 } else { 4 };
+    let width = if request.has_16bit_ids() { 2 } else { 4 };
     let mut list = vec![0; count.unsigned_abs() as usize * width];
-    target.read(call.pointer(1), &mut list)?;
+    target.read(request.arg(Kind::Groups)?.pointer(), &mut list)?;
     let groups = list.chunks_exact(width).map(|id| match *id {
         [a, b] => match u16::from_ne_bytes([a, b]) {
             u16::MAX => u32::MAX,
@@ -133,18 +144,18 @@ fn setgroups(target: &Target, now: &mut Credentials) -> Result<(), Errno> {
         },
         _ => u32::from_ne_bytes(id.try_into().unwrap_or_default()),
     });
-    now.setgroups(groups.collect())
+    Ok(now.setgroups(groups.collect())?)
 }
 
 /// The header of capget(2) and capset(2): how many words a set has, and whose it is.
-fn header(target: &Target) -> Result<(usize, i32), Errno> {
-    let address = target.call.pointer(0);
+fn header(target: Target) -> Result<(usize, i32), Failed> {
+    let address = target.request.arg(Kind::CapHeader)?.pointer();
     let mut header = [0; 8];
     target.read(address, &mut header[..4])?;
     let version = u32::from_ne_bytes([header[0], header[1], header[2], header[3]]);
     let Some((_, words)) = VERSIONS.into_iter().find(|(known, _)| *known == version) else {
         target.write(address, &VERSIONS[2].0.to_ne_bytes())?;
-        return Err(Errno::EINVAL);
+        return Err(Errno::EINVAL.into());
     };
     target.read(address + 4, &mut header[4..])?;
     Ok((
@@ -154,31 +165,29 @@ fn header(target: &Target) -> Result<(usize, i32), Errno> {
 }
 
 /// Whether `pid`, as the caller counts, is the caller.
-fn is_caller(target: &Target, pid: i32) -> bool {
+fn is_caller(target: Target, pid: i32) -> bool {
+    let own = |numbers: &str| numbers.split_whitespace().last()?.parse().ok();
     pid == 0
-        || target.status("NSpid").is_ok_and(|numbers| {
-            numbers
-                .split_whitespace()
-                .last()
-                .and_then(|number| number.parse().ok())
-                == Some(pid)
-        })
+        || target
+            .status("NSpid")
+            .is_ok_and(|numbers| own(&numbers) == Some(pid))
 }
 
-fn capget(target: &Target, store: &Store) -> Result<Answer, Errno> {
-    let data = target.call.pointer(1);
+fn capget(target: Target, processes: &Processes) -> Result<Answer, Failed> {
+    let data = target.request.arg(Kind::CapData)?.pointer();
     let (words, pid) = match header(target) {
-        Err(Errno::EINVAL) if data == 0 => return Ok(Answer::Value(0)),
+        Err(Failed::Error(Errno::EINVAL)) if data == 0 => return Ok(Answer::Value(0)),
         header => header?,
     };
     // Of others, and of one that has dropped nothing, the kernel knows.
-    let changed = if data != 0 && is_caller(target, pid) {
-        store.changed(target)
+    let is_ours = data != 0 && is_caller(target, pid);
+    let changed = if is_ours {
+        processes.changed(target)
     } else {
         None
     };
     let Some(now) = changed else {
-        return Ok(Answer::Real);
+        return Ok(Answer::Continue);
     };
     let sets = [now.effective, now.permitted, now.inheritable];
     let mut out = Vec::new();
@@ -191,41 +200,42 @@ fn capget(target: &Target, store: &Store) -> Result<Answer, Errno> {
     Ok(Answer::Value(0))
 }
 
-fn capset(target: &Target, now: &mut Credentials) -> Result<(), Errno> {
+fn capset(target: Target, now: &mut Credentials) -> Result<(), Failed> {
     let (words, pid) = header(target)?;
     if !is_caller(target, pid) {
-        return Err(Errno::EPERM);
+        return Err(Errno::EPERM.into());
     }
     let mut data = [0; 24];
     let data = &mut data[..12 * words];
-    target.read(target.call.pointer(1), data)?;
+    target.read(target.request.arg(Kind::CapData)?.pointer(), data)?;
     let set = |which: usize| {
         (0..words).fold(0, |set, word| {
             let at = 12 * word + 4 * which;
-            set | u64::from(u32::from_ne_bytes(
-                data[at..at + 4].try_into().unwrap_or_default(),
-            )) << (32 * word)
+            let bits = u32::from_ne_bytes(data[at..at + 4].try_into().unwrap_or_default());
+            set | u64::from(bits) << (32 * word)
         }) & ALL_CAPABILITIES
     };
-    now.capset(set(0), set(1), set(2))
+    Ok(now.capset(set(0), set(1), set(2))?)
 }
 
-fn prctl(target: &Target, store: &mut Store) -> Answer {
-    let call = target.call;
-    let mut now = Credentials::clone(&store.credentials(target));
-    let before = now.clone();
-    let Some(result) = now.prctl(call.int(0), [1, 2, 3, 4].map(|i| call.long(i))) else {
-        return Answer::Real;
+fn prctl(target: Target, processes: &mut Processes) -> Outcome {
+    let request = target.request;
+    let before = processes.credentials(target);
+    let mut now = Credentials::clone(&before);
+    let mut rest = request.all(Kind::Number).map(Argument::long);
+    let args = [(); 4].map(|()| rest.next().unwrap_or_default());
+    let option = request.arg(Kind::Request).map_or(0, Argument::int);
+    let Some(result) = now.prctl(option, args) else {
+        return Outcome::CONTINUE;
     };
-    let stored = if now == before {
-        Ok(())
-    } else {
-        target.is_pretended.set(true);
-        store.set(target, now)
-    };
-    result
-        .and_then(|value| stored.map(|()| value.into()))
-        .into()
+    let done = result.map_err(Failed::from).and_then(|value| {
+        let how = remember(target, processes, &before, now)?;
+        Ok(Outcome {
+            answer: Answer::Value(value.into()),
+            how,
+        })
+    });
+    done.unwrap_or_else(|failed| failed.outcome(Outcome::PRETENDED))
 }
 
 fn low_word(set: u64) -> u32 {
@@ -234,8 +244,8 @@ fn low_word(set: u64) -> u32 {
 
 /// An id as the call returns it.
 #[allow(clippy::unnecessary_wraps)] // a call's result, beside others
-fn value(call: &Call, id: u32) -> Result<i64, Errno> {
-    Ok(if call.has_16bit_ids() {
+fn value(request: &Request, id: u32) -> Result<i64, Failed> {
+    Ok(if request.has_16bit_ids() {
         narrow(id).into()
     } else {
         id.into()
@@ -243,8 +253,8 @@ fn value(call: &Call, id: u32) -> Result<i64, Errno> {
 }
 
 /// Ids as the call writes them.
-fn bytes(call: &Call, ids: &[u32]) -> Vec<u8> {
-    if call.has_16bit_ids() {
+fn bytes(request: &Request, ids: &[u32]) -> Vec<u8> {
+    if request.has_16bit_ids() {
         ids.iter()
             .flat_map(|id| narrow(*id).to_ne_bytes())
             .collect()

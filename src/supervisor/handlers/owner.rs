@@ -2,83 +2,55 @@
 //! (set-uid bits that fall) are real.
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::fcntl::AT_FDCWD;
 use nix::unistd::{Gid, Uid, fchownat};
 
-use crate::arch::Sysno;
-use crate::supervisor::target::{File, Target};
-use crate::supervisor::{IdMaps, with_flags};
+use crate::supervisor::session::Session;
+use crate::supervisor::target::answer::{Failed, How, Outcome, or_pretend};
+use crate::supervisor::target::request::Request;
+
+/// The id that says "leave alone".
+const SAME: u32 = u32::MAX;
 
 /// Answers a call of class `owner`.
-///
-/// # Errors
-/// The kernel's, but for a refusal.
-pub fn answer(target: &Target, maps: &IdMaps) -> Result<i64, Errno> {
-    let call = target.call;
-    let by_path = |flags| {
-        let path = target.path(call.pointer(0))?;
-        chown(
-            target,
-            File::At(AT_FDCWD.as_raw_fd(), &path),
-            flags,
-            maps,
-            (call.owner(1), call.owner(2)),
-        )
-    };
-    match call.sysno {
-        Sysno::fchown | Sysno::fchown32 => chown(
-            target,
-            File::Open(call.int(0)),
-            AtFlags::empty(),
-            maps,
-            (call.owner(1), call.owner(2)),
-        ),
-        Sysno::chown | Sysno::chown32 => by_path(AtFlags::empty()),
-        Sysno::lchown | Sysno::lchown32 => by_path(AtFlags::AT_SYMLINK_NOFOLLOW),
-        _ => with_flags(
-            target,
-            call.int(0),
-            call.pointer(1),
-            call.int(4),
-            |file, flags| chown(target, file, flags, maps, (call.owner(2), call.owner(3))),
-        ),
-    }
+pub fn answer(session: &mut Session, request: &Request) -> Outcome {
+    Outcome::of(chown(session, request), Outcome::PRETENDED)
 }
 
-fn chown(
-    target: &Target,
-    file: File,
-    flags: AtFlags,
-    maps: &IdMaps,
-    (uid, gid): (u32, u32),
-) -> Result<i64, Errno> {
-    const SAME: u32 = u32::MAX;
-    let change = |path: &CStr, uid: u32, gid: u32| {
+fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
+    let target = session.target(request);
+    let wanted = request.owner().ok_or(Errno::ENOSYS)?;
+    let (file, flags) = target.named_file()?;
+    let change = |path: &CStr, (uid, gid): (u32, u32)| {
         let uid = (uid != SAME).then_some(Uid::from_raw(uid));
         let gid = (gid != SAME).then_some(Gid::from_raw(gid));
         fchownat(AT_FDCWD, path, uid, gid, flags)
     };
+    let maps = &session.maps;
     // What stands for an id that is not mapped here: our own, to which everything of ours belongs.
     let own = (
-        if uid == SAME { SAME } else { maps.own.0 },
-        if gid == SAME { SAME } else { maps.own.1 },
+        if wanted.0 == SAME { SAME } else { maps.own.0 },
+        if wanted.1 == SAME { SAME } else { maps.own.1 },
     );
     let possible = (
-        if maps.has_uid(uid) { uid } else { own.0 },
-        if maps.has_gid(gid) { gid } else { own.1 },
+        if maps.has_uid(wanted.0) {
+            wanted.0
+        } else {
+            own.0
+        },
+        if maps.has_gid(wanted.1) {
+            wanted.1
+        } else {
+            own.1
+        },
     );
-    let result = target.reach(file, |path| match change(path, possible.0, possible.1) {
-        Err(Errno::EPERM) if own != possible => {
-            target.is_pretended.set(true);
-            change(path, own.0, own.1)
-        }
-        result => result,
+    let done = target.reach(&file, |path| match change(path, possible) {
+        Ok(()) if possible == wanted => Ok(How::Real),
+        Ok(()) => Ok(How::Pretended),
+        Err(Errno::EPERM) if own != possible => change(path, own).map(|()| How::Pretended),
+        Err(errno) => Err(errno),
     });
-    if possible != (uid, gid) {
-        target.is_pretended.set(true);
-    }
-    target.or_pretend(result)
+    or_pretend(done)
 }

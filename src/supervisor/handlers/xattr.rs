@@ -1,18 +1,20 @@
-//! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids
-//! are mapped), pretended where it refuses for lack of privilege. Of an ACL that names ids which
-//! are not mapped the rest is set, and so its mask, which a file's mode shows.
-
-#![allow(unsafe_code)] // the setxattr(2) family: no crate has a safe call for it here
+//! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids are
+//! mapped), pretended where it refuses for lack of privilege. Of an ACL that names ids which are not
+//! mapped the rest is set, and so its mask, which a file's mode shows.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::fcntl::AtFlags;
 
-use crate::arch::Sysno;
-use crate::supervisor::target::{File, Target};
-use crate::supervisor::{IdMaps, known_flags, with_flags};
+use crate::arch::signature::Kind;
+use crate::supervisor::memory::id_maps::IdMaps;
+use crate::supervisor::session::Session;
+use crate::supervisor::target::answer::{Failed, How, Outcome};
+use crate::supervisor::target::files::{File, known_flags};
+use crate::supervisor::target::proc::Target;
+use crate::supervisor::target::request::{Named, Request};
+use crate::sys::file::{removexattr, setxattr};
 
 /// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
 const NAME_MAX: usize = 256;
@@ -21,130 +23,104 @@ const SIZE_MAX: u64 = 65536;
 /// What becomes of which attribute.
 struct Change {
     name: CString,
-    /// The value and XATTR_CREATE or XATTR_REPLACE; `None` to remove.
+    /// The value and `XATTR_CREATE` or `XATTR_REPLACE`; `None` to remove.
     set: Option<(Vec<u8>, i32)>,
 }
 
+/// Where a value is in the caller's memory, its size, and the flags.
+type ValueAt = (u64, u64, i32);
+
 /// Answers a call of class `xattr`.
-///
-/// # Errors
-/// The kernel's, but for a refusal.
-pub fn answer(target: &Target, maps: &IdMaps) -> Result<i64, Errno> {
-    let call = target.call;
-    let here = AT_FDCWD.as_raw_fd();
-    let set = |name| {
-        read_change(
-            target,
-            name,
-            Some((call.pointer(2), call.long(3), call.int(4))),
-        )
-    };
-    let remove = |name| read_change(target, name, None);
-    let at = |change: &Change, flags| {
-        make(
-            target,
-            File::At(here, &target.path(call.pointer(0))?),
-            flags,
-            change,
-            maps,
-        )
-    };
-    let not_through = AtFlags::AT_SYMLINK_NOFOLLOW;
-    match call.sysno {
-        Sysno::setxattr => at(&set(call.pointer(1))?, AtFlags::empty()),
-        Sysno::lsetxattr => at(&set(call.pointer(1))?, not_through),
-        Sysno::fsetxattr => make(
-            target,
-            File::Open(call.int(0)),
-            AtFlags::empty(),
-            &set(call.pointer(1))?,
-            maps,
-        ),
-        Sysno::removexattr => at(&remove(call.pointer(1))?, AtFlags::empty()),
-        Sysno::lremovexattr => at(&remove(call.pointer(1))?, not_through),
-        Sysno::fremovexattr => make(
-            target,
-            File::Open(call.int(0)),
-            AtFlags::empty(),
-            &remove(call.pointer(1))?,
-            maps,
-        ),
-        // setxattrat(dir, path, flags, name, &args, sizeof args), removexattrat(dir, path, flags,
-        // name).
-        _ => {
-            let value = if call.sysno == Sysno::setxattrat {
-                Some(read_args(target)?)
-            } else {
-                None
-            };
-            let (dir, path, flags) = (call.int(0), call.pointer(1), known_flags(call.int(2))?);
-            let change = read_change(target, call.pointer(3), value)?;
-            // fs/xattr.c, path_setxattrat and path_removexattrat: O_PATH will not do, and only to
-            // set AT_FDCWD will.
-            let open = if dir == here && change.set.is_some() {
-                File::Named(dir)
-            } else {
-                File::Open(dir)
-            };
-            // A null path is as good as an empty one (fs/namei.c, getname_maybe_null).
-            if path == 0 && flags.contains(AtFlags::AT_EMPTY_PATH) {
-                return make(target, open, AtFlags::empty(), &change, maps);
-            }
-            with_flags(target, dir, path, flags.bits(), |file, flags| {
-                make(
-                    target,
-                    if let File::Named(_) = file {
-                        open
-                    } else {
-                        file
-                    },
-                    flags,
-                    &change,
-                    maps,
-                )
-            })
+pub fn answer(session: &mut Session, request: &Request) -> Outcome {
+    Outcome::of(
+        change(session.target(request), &session.maps),
+        Outcome::PRETENDED,
+    )
+}
+
+fn change(target: Target, maps: &IdMaps) -> Result<How, Failed> {
+    let value = value_at(target)?;
+    // The kernel looks at the flags before it looks at the attribute, and then at the file.
+    if let Some(Named::At { flags, .. }) = target.request.named() {
+        known_flags(flags)?;
+    }
+    let change = read_change(target, value)?;
+    let (file, flags) = file_at(target, change.set.is_some())?;
+    make(target, &file, flags, &change, maps)
+}
+
+/// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
+/// (fs/namei.c, `getname_maybe_null`), a descriptor opened with `O_PATH` will not do, and
+/// `AT_FDCWD` in its place only to set (fs/xattr.c, `path_setxattrat`, `path_removexattrat`).
+fn file_at(target: Target, sets: bool) -> Result<(File, AtFlags), Failed> {
+    let open = |dir| {
+        if dir == libc::AT_FDCWD && sets {
+            File::Empty(dir)
+        } else {
+            File::Open(dir)
         }
+    };
+    match target.request.named() {
+        Some(Named::At {
+            dir,
+            path: 0,
+            flags,
+        }) if flags.contains(AtFlags::AT_EMPTY_PATH) => Ok((open(dir), AtFlags::empty())),
+        _ => Ok(match target.named_file()? {
+            (File::Empty(dir), flags) => (open(dir), flags),
+            file => file,
+        }),
     }
 }
 
-/// `struct xattr_args`, include/uapi/linux/xattr.h: where the value is, its size, and the flags.
-fn read_args(target: &Target) -> Result<(u64, u64, i32), Errno> {
-    let (address, size) = (target.call.pointer(4), target.call.long(5));
+/// Where the value is that the call sets; `None` for a call that removes one.
+fn value_at(target: Target) -> Result<Option<ValueAt>, Failed> {
+    let request = target.request;
+    if let Ok(args) = request.arg(Kind::XattrArgs) {
+        return read_args(target, args.pointer(), request.arg(Kind::Size)?.long()).map(Some);
+    }
+    let Ok(value) = request.arg(Kind::Value) else {
+        return Ok(None);
+    };
+    let (size, flags) = (
+        request.arg(Kind::Size)?.long(),
+        request.arg(Kind::XattrFlags)?.int(),
+    );
+    Ok(Some((value.pointer(), size, flags)))
+}
+
+/// `struct xattr_args`, include/uapi/linux/xattr.h.
+fn read_args(target: Target, address: u64, size: u64) -> Result<ValueAt, Failed> {
     let mut bytes = [0; 4096];
     match size {
-        0..16 => return Err(Errno::EINVAL),
-        4097.. => return Err(Errno::E2BIG),
+        0..16 => return Err(Errno::EINVAL.into()),
+        4097.. => return Err(Errno::E2BIG.into()),
         _ => {}
     }
     let bytes = &mut bytes[..usize::try_from(size).unwrap_or_default()];
     target.read(address, bytes)?;
     if bytes[16..].iter().any(|byte| *byte != 0) {
-        return Err(Errno::E2BIG); // a later kernel's
+        return Err(Errno::E2BIG.into()); // a later kernel's
     }
-    let word = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap_or_default());
+    let word = |at: usize| bytes[at..at + 4].try_into().unwrap_or_default();
     let value = u64::from_ne_bytes(bytes[..8].try_into().unwrap_or_default());
     Ok((
         value,
-        word(8).into(),
-        i32::from_ne_bytes(word(12).to_ne_bytes()),
+        u32::from_ne_bytes(word(8)).into(),
+        i32::from_ne_bytes(word(12)),
     ))
 }
 
-fn read_change(
-    target: &Target,
-    name: u64,
-    value: Option<(u64, u64, i32)>,
-) -> Result<Change, Errno> {
-    if value.is_some_and(|(_, _, flags)| flags & !(libc::XATTR_CREATE | libc::XATTR_REPLACE) != 0) {
-        return Err(Errno::EINVAL);
+fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed> {
+    let known = libc::XATTR_CREATE | libc::XATTR_REPLACE;
+    if value.is_some_and(|(_, _, flags)| flags & !known != 0) {
+        return Err(Errno::EINVAL.into());
     }
-    let name = target
-        .string(name, NAME_MAX)?
-        .filter(|name| !name.is_empty())
-        .ok_or(Errno::ERANGE)?;
+    let name = target.string(target.request.arg(Kind::Name)?.pointer(), NAME_MAX)?;
+    let name = name.filter(|name| !name.is_empty()).ok_or(Errno::ERANGE)?;
     let set = match value {
         None => None,
-        Some((_, size, _)) if size > SIZE_MAX => return Err(Errno::E2BIG),
+        Some((_, size, _)) if size > SIZE_MAX => return Err(Errno::E2BIG.into()),
         Some((address, size, flags)) => {
             let mut value = vec![0; usize::try_from(size).unwrap_or_default()];
             target.read(address, &mut value)?;
@@ -155,46 +131,24 @@ fn read_change(
 }
 
 fn make(
-    target: &Target,
-    file: File,
+    target: Target,
+    file: &File,
     flags: AtFlags,
     change: &Change,
     maps: &IdMaps,
-) -> Result<i64, Errno> {
-    let through = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
-    let done = target.reach(file, |path| match real(path, through, change) {
+) -> Result<How, Failed> {
+    let follow = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
+    let done = target.reach(file, |path| match change.make(path, follow) {
         Err(Errno::EINVAL) => {
             let rest = change.without_unmapped(maps).ok_or(Errno::EINVAL)?;
-            real(path, through, &rest).map(|()| target.is_pretended.set(true))
+            rest.make(path, follow).map(|()| How::Pretended)
         }
-        done => done,
+        done => done.map(|()| How::Real),
     });
     match done {
-        Err(errno) if is_refusal(errno, &change.name) => Ok(target.pretend()),
-        done => done.map(|()| 0),
+        Err(Failed::Error(errno)) if is_refusal(errno, &change.name) => Ok(How::Pretended),
+        done => done,
     }
-}
-
-fn real(path: &CStr, through: bool, change: &Change) -> Result<(), Errno> {
-    let (path, name) = (path.as_ptr(), change.name.as_ptr());
-    let result = if let Some((value, flags)) = &change.set {
-        let set = if through {
-            libc::setxattr
-        } else {
-            libc::lsetxattr
-        };
-        // SAFETY: two strings that end in a null byte, and as many bytes as are said.
-        unsafe { set(path, name, value.as_ptr().cast(), value.len(), *flags) }
-    } else {
-        let remove = if through {
-            libc::removexattr
-        } else {
-            libc::lremovexattr
-        };
-        // SAFETY: two strings that end in a null byte.
-        unsafe { remove(path, name) }
-    };
-    Errno::result(result).map(drop)
 }
 
 /// Whether real root would not have seen this error.
@@ -210,6 +164,14 @@ fn is_refusal(errno: Errno, name: &CStr) -> bool {
 }
 
 impl Change {
+    /// Does it for real.
+    fn make(&self, path: &CStr, follow: bool) -> Result<(), Errno> {
+        match &self.set {
+            Some((value, flags)) => setxattr(path, follow, &self.name, value, *flags),
+            None => removexattr(path, follow, &self.name),
+        }
+    }
+
     /// An ACL (include/uapi/linux/posix_acl_xattr.h: version 2, then tag, permissions and id of
     /// each entry, little-endian) without the entries for those whom the kernel does not know here.
     /// `None` if it has no such, or is wrong apart from them.

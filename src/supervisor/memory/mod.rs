@@ -1,4 +1,5 @@
-//! What the supervisor remembers between calls.
+//! What the supervisor remembers between calls, and what it knows of its user namespace.
 
 pub mod credentials;
+pub mod id_maps;
 pub mod processes;

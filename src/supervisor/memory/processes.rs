@@ -1,10 +1,9 @@
-//! What the supervisor remembers: which credentials each process has set. It survives the
-//! supervisor, through its journal.
+//! Which credentials each process has set. It survives the process that serves, by the journal.
 //!
 //! A process carries the number of its credentials in its soft limit RLIMIT_LOCKS, which fork(2)
 //! hands on, so that children, daemons and recycled PIDs need no tracking. The entry also knows the
-//! program that set them, by the random bytes that execve(2) puts on its stack: in another program
-//! the process is root again.
+//! program that set them, by the random bytes that execve(2) puts on its stack: what another
+//! program has of them is the level's to say ([`AtExecve`]).
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,9 +11,15 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use crate::supervisor::memory::credentials::{Credentials, Ids};
-use crate::supervisor::recovery::journal::Journal;
-use crate::supervisor::target::{Target, locks_limit};
+use super::credentials::{Credentials, Ids};
+use crate::supervisor::recovery::journal::{Journal, Table};
+use crate::supervisor::target::answer::Failed;
+use crate::supervisor::target::proc::Target;
+use crate::sys::limit::locks_limit;
+
+/// What becomes of the credentials that a process has set when it executes another program; `None`
+/// where it is root again.
+pub type AtExecve = fn(&Credentials) -> Option<Credentials>;
 
 /// Soft limits from here on are numbers of entries. No use of the limit had ones as large. A 32-bit
 /// kernel, on which this may run if it has 32 bits itself, keeps 32 bits of a limit (`unsigned
@@ -62,8 +67,8 @@ struct Thread {
     number: u64,
 }
 
-/// The memory of one supervisor.
-pub struct Store {
+/// Who has set what.
+pub struct Processes {
     entries: HashMap<u64, Rc<Entry>>,
     numbers: HashMap<Rc<Entry>, u64>,
     threads: HashMap<i32, Thread>,
@@ -72,14 +77,15 @@ pub struct Store {
     weight: usize,
     enough: usize,
     root: Rc<Credentials>,
-    journal: Journal,
+    at_execve: AtExecve,
+    journal: Rc<Journal>,
 }
 
-impl Store {
+impl Processes {
     /// What `journal` says.
     #[must_use]
-    pub fn new(journal: Journal) -> Store {
-        let mut store = Store {
+    pub fn new(journal: Rc<Journal>, at_execve: AtExecve) -> Processes {
+        let mut processes = Processes {
             entries: HashMap::new(),
             numbers: HashMap::new(),
             threads: HashMap::new(),
@@ -87,38 +93,43 @@ impl Store {
             weight: 0,
             enough: ENOUGH,
             root: Rc::new(Credentials::root()),
+            at_execve,
             journal,
         };
-        for record in store.journal.records() {
-            store.replay(&record);
-        }
-        // A supervisor that was given up may come back from its call and still take a number.
-        store.next += 1 << 10;
-        store
+        processes.reload();
+        processes
     }
 
-    /// The journal, for the one who looks after it.
-    #[must_use]
-    pub fn journal(&self) -> &Journal {
-        &self.journal
+    /// Forgets what is in this process's memory and takes what the journal says.
+    pub fn reload(&mut self) {
+        (self.entries, self.numbers, self.threads) = Default::default();
+        (self.next, self.weight) = (FIRST, 0);
+        for record in self.journal.records(Table::Processes) {
+            self.replay(&record);
+        }
+        // A process that was given up may come back from its call and still take a number.
+        self.next += 1 << 10;
     }
 
     /// The caller's credentials, if they are not root's.
     #[must_use]
-    pub fn changed(&self, target: &Target) -> Option<Rc<Credentials>> {
-        let entry = self.entries.get(&self.number(target.call.tid))?;
+    pub fn changed(&self, target: Target) -> Option<Rc<Credentials>> {
+        let entry = self.entries.get(&self.number(target.request.tid))?;
         let mut random = [0; 16];
         let Program {
             address,
             random: then,
         } = entry.program;
-        let is_same = address == 0 || target.read(address, &mut random).is_ok() && random == then;
-        is_same.then(|| Rc::clone(&entry.credentials))
+        if address == 0 || target.read(address, &mut random).is_ok() && random == then {
+            Some(Rc::clone(&entry.credentials))
+        } else {
+            (self.at_execve)(&entry.credentials).map(Rc::new)
+        }
     }
 
     /// The caller's credentials.
     #[must_use]
-    pub fn credentials(&self, target: &Target) -> Rc<Credentials> {
+    pub fn credentials(&self, target: Target) -> Rc<Credentials> {
         self.changed(target)
             .unwrap_or_else(|| Rc::clone(&self.root))
     }
@@ -141,20 +152,20 @@ impl Store {
     ///
     /// # Errors
     /// `ESRCH` if it is gone; prlimit(2)'s.
-    pub fn set(&mut self, target: &Target, credentials: Credentials) -> Result<(), Errno> {
-        let tid = target.call.tid;
+    pub fn set(&mut self, target: Target, credentials: Credentials) -> Result<(), Failed> {
+        let tid = target.request.tid;
         let before = self.number(tid);
         let number = if credentials == *self.root {
             ROOT
         } else {
-            let program = program(target);
-            if target.is_closed.get() {
-                return Ok(()); // it could not be told from the next program, which would have to be root
+            match program(target) {
+                Ok(program) => self.number_of(Entry {
+                    credentials: credentials.into(),
+                    program,
+                }),
+                // It could not be told from the next program.
+                Err(_) => return Ok(()),
             }
-            self.number_of(Entry {
-                credentials: credentials.into(),
-                program,
-            })
         };
         let process: i32 = target.status("Tgid")?.parse().map_err(|_| Errno::ESRCH)?;
         let is_threaded = target.status("Threads")? != "1";
@@ -213,7 +224,7 @@ impl Store {
         }
         let number = self.next;
         self.journal
-            .append(&Record::Entry(number, &entry).to_bytes());
+            .append(Table::Processes, &Record::Entry(number, &entry).to_bytes());
         self.insert(number, entry);
         number
     }
@@ -227,13 +238,15 @@ impl Store {
     }
 
     fn remember(&mut self, tid: i32, thread: Thread) {
-        self.journal.append(&Record::Thread(tid, thread).to_bytes());
+        self.journal
+            .append(Table::Processes, &Record::Thread(tid, thread).to_bytes());
         self.threads.insert(tid, thread);
     }
 
     fn forget(&mut self, tid: i32) {
         if self.threads.remove(&tid).is_some() {
-            self.journal.append(&Record::Gone(tid).to_bytes());
+            self.journal
+                .append(Table::Processes, &Record::Gone(tid).to_bytes());
         }
     }
 
@@ -262,7 +275,8 @@ impl Store {
             .threads
             .iter()
             .map(|(tid, thread)| Record::Thread(*tid, *thread).to_bytes());
-        self.journal.rewrite(entries.chain(threads));
+        self.journal
+            .replace(Table::Processes, entries.chain(threads));
     }
 
     fn replay(&mut self, record: &[u8]) {
@@ -289,17 +303,22 @@ fn start_time(tid: i32) -> Option<u64> {
 }
 
 /// The program that the caller runs, or one at address 0 if that cannot be found out.
-fn program(target: &Target) -> Program {
-    let address = target
-        .file("auxv")
-        .ok()
-        .and_then(|auxv| at_random(&auxv))
-        .unwrap_or(0);
-    let mut random = [0; 16];
-    let is_known = target.read(address, &mut random).is_ok();
-    Program {
-        address: if is_known { address } else { 0 },
-        random,
+///
+/// # Errors
+/// [`Failed::Unreadable`].
+fn program(target: Target) -> Result<Program, Failed> {
+    let found = || -> Result<Program, Failed> {
+        let address = at_random(&target.file("auxv")?).ok_or(Errno::ENOENT)?;
+        let mut random = [0; 16];
+        target.read(address, &mut random)?;
+        Ok(Program { address, random })
+    };
+    match found() {
+        Err(Failed::Error(_)) => Ok(Program {
+            address: 0,
+            random: [0; 16],
+        }),
+        found => found,
     }
 }
 

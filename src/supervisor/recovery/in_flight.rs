@@ -1,227 +1,179 @@
-//! The call in hand, where a supervisor's guard and its successor see it, so that the one can
-//! finish what the other began.
+//! The call in hand, where the guard and a successor see it, so that the one can finish what the
+//! other began.
 
-#![allow(unsafe_code)] // mmap(2)
-
-use std::fmt;
-use std::num::NonZeroUsize;
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 
-use crate::filter::policy::{Class, ClassSet};
-use crate::supervisor::target::listener::{Notification, Response};
+use crate::supervisor::target::answer::Answer;
+use crate::sys::memory::{Shared, shareable};
+use crate::sys::seccomp::{self, NotificationRoom, seccomp_notif, seccomp_notif_resp};
 
-/// Laid out in the shared page. Zeroes are a desk with nothing on it.
-#[repr(C)]
-struct Page {
-    notification: Notification,
-    response: Response,
-    /// Whether `response` is what the call is to be answered with.
-    is_answered: AtomicBool,
-    /// Whether one of them is about to make a file where there was none.
-    is_making: AtomicBool,
-    /// How many supervisors have had the call in hand.
-    tries: AtomicU32,
-    /// How many calls have been taken in hand, and how many are done with.
-    begun: AtomicU64,
-    done: AtomicU64,
-    /// The supervisor has been given up: it finishes its call and ends.
-    is_retired: AtomicBool,
-}
+/// How many processes may take one call in hand, before it is taken for what kills them.
+const TRIES: u32 = 2;
 
-/// A value in memory that the processes forked from now on share. It is never given back: there are
-/// few in a process.
-struct Shared<T>(NonNull<T>);
-
-impl<T> Clone for Shared<T> {
-    fn clone(&self) -> Shared<T> {
-        *self
+shareable! {
+    /// Laid out in the shared page. Zeroes are a page with no call in hand.
+    struct Page {
+        /// The call in hand; zeroes if there is none.
+        notification: NotificationRoom,
+        /// Whether `value`, `errno` and `flags` are what the call is to be answered with.
+        is_answered: AtomicBool,
+        value: AtomicU64,
+        errno: AtomicU32,
+        flags: AtomicU32,
+        /// Whether its server is about to make a file where there was none.
+        is_creating: AtomicBool,
+        /// How many processes have had the call in hand.
+        tries: AtomicU32,
+        /// How many calls have been taken in hand, and how many are done with.
+        begun: AtomicU64,
+        done: AtomicU64,
+        /// The server has been given up: it finishes its call and ends.
+        is_retired: AtomicBool,
     }
 }
 
-impl<T> Copy for Shared<T> {}
-
-impl<T> Shared<T> {
-    /// All zeroes.
-    ///
-    /// # Safety
-    /// They must be a value of `T`, and whatever forked processes may change at once must be
-    /// atomic.
-    unsafe fn zeroed() -> Result<Shared<T>, Errno> {
-        let len = NonZeroUsize::new(size_of::<T>()).ok_or(Errno::EINVAL)?;
-        // SAFETY: a new mapping, which nothing else refers to. Its address is a multiple of any
-        // alignment.
-        let memory = unsafe {
-            mmap_anonymous(
-                None,
-                len,
-                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
-                MapFlags::MAP_SHARED,
-            )?
-        };
-        Ok(Shared(memory.cast()))
-    }
-
-    fn get(&self) -> &T {
-        // SAFETY: the mapping is never unmapped, and holds a T (see `zeroed`).
-        unsafe { self.0.as_ref() }
-    }
-
-    /// # Safety
-    /// No other process may look at the parts that are changed.
-    unsafe fn get_mut(&mut self) -> &mut T {
-        // SAFETY: as in `get`; the rest is the caller's promise.
-        unsafe { self.0.as_mut() }
-    }
+/// A file that was made for a thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Created {
+    /// The thread.
+    pub tid: u32,
+    /// The file's device.
+    pub dev: libc::dev_t,
+    /// The file's inode.
+    pub ino: libc::ino_t,
 }
 
-/// A desk. One process at a time puts something on it.
-pub struct Desk {
+/// The place for the call in hand. One process at a time puts something there.
+pub struct InFlight {
     page: Shared<Page>,
+    /// What has been made for the call in hand.
+    created: Option<Created>,
+    /// What was made for a call that a signal took away before it had its answer: its thread will
+    /// ask again.
+    orphan: Option<Created>,
 }
 
-impl Desk {
+impl InFlight {
     /// An empty one, shared with the processes forked from now on.
     ///
     /// # Errors
     /// mmap(2)'s.
-    pub fn new() -> Result<Desk, Errno> {
-        // SAFETY: a page is integers. Those that are not atomic are the supervisor's while it
-        // lives.
-        Ok(Desk {
-            page: unsafe { Shared::zeroed()? },
+    pub fn new() -> Result<InFlight, Errno> {
+        Ok(InFlight {
+            page: Shared::zeroed()?,
+            created: None,
+            orphan: None,
         })
     }
 
-    fn page(&self) -> &Page {
-        self.page.get()
-    }
-
-    /// Clears the desk for the next call and returns where it goes.
-    pub fn clear(&mut self) -> &mut Notification {
-        let page = self.page();
-        page.is_answered.store(false, Ordering::Release);
-        page.is_making.store(false, Ordering::Release);
-        page.tries.store(0, Ordering::Release);
-        // SAFETY: only the supervisor, which holds the desk mutably, touches this field and the
-        // response while it lives.
-        unsafe { &mut self.page.get_mut().notification }
+    /// Clears the place for the next call and returns where that goes.
+    pub fn room(&mut self) -> &NotificationRoom {
+        self.page.is_answered.store(false, Ordering::Release);
+        self.page.is_creating.store(false, Ordering::Release);
+        self.page.tries.store(0, Ordering::Release);
+        self.created = None;
+        &self.page.notification
     }
 
     /// Says that a call is in hand.
     pub fn begin(&self) {
-        self.page().begun.fetch_add(1, Ordering::AcqRel);
+        self.page.begun.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The call in hand, whatever has become of it.
+    /// The call in hand: from the moment on in which the kernel hands it over, whose number for it
+    /// is never 0.
     #[must_use]
-    pub fn notification(&self) -> &Notification {
-        &self.page().notification
+    pub fn notification(&self) -> Option<seccomp_notif> {
+        let notification = seccomp::notification(&self.page.notification);
+        (notification.id != 0).then_some(notification)
+    }
+
+    /// Counts the processes that take this call in hand; false for one too many.
+    #[must_use]
+    pub fn try_again(&self) -> bool {
+        self.page.tries.fetch_add(1, Ordering::AcqRel) < TRIES
     }
 
     /// Says that the file which the call asks for is not there and will be made.
-    pub fn make(&self) {
-        self.page().is_making.store(true, Ordering::Release);
+    pub fn create(&self) {
+        self.page.is_creating.store(true, Ordering::Release);
     }
 
-    /// Whether a supervisor that died over this call may have made its file.
+    /// Whether a process that died over this call may have made its file.
     #[must_use]
-    pub fn may_be_made(&self) -> bool {
-        self.page().is_making.load(Ordering::Acquire)
+    pub fn may_be_created(&self) -> bool {
+        self.page.is_creating.load(Ordering::Acquire)
+    }
+
+    /// Says which file has been made for the call.
+    pub fn has_created(&mut self, created: Created) {
+        self.created = Some(created);
+    }
+
+    /// What was made for the last call of thread `tid`, if that never got its answer.
+    #[must_use]
+    pub fn orphan(&self, tid: u32) -> Option<Created> {
+        self.orphan.filter(|orphan| orphan.tid == tid)
     }
 
     /// Puts down what the call is to be answered with.
-    pub fn answer(&mut self, response: Response) {
-        // SAFETY: as in `clear`.
-        unsafe { self.page.get_mut().response = response };
-        self.page().is_answered.store(true, Ordering::Release);
+    pub fn answer(&self, answer: Answer) {
+        /// include/uapi/linux/seccomp.h.
+        const SECCOMP_USER_NOTIF_FLAG_CONTINUE: u32 = 1;
+        let (value, errno, flags) = match answer {
+            Answer::Value(value) => (value, 0, 0),
+            Answer::Error(errno) => (0, errno as u32, 0),
+            Answer::Continue => (0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE),
+        };
+        let value = u64::from_ne_bytes(value.to_ne_bytes());
+        self.page.value.store(value, Ordering::Relaxed);
+        self.page.errno.store(errno, Ordering::Relaxed);
+        self.page.flags.store(flags, Ordering::Relaxed);
+        self.page.is_answered.store(true, Ordering::Release);
     }
 
     /// What the call is to be answered with, if that is known.
     #[must_use]
-    pub fn response(&self) -> Option<&Response> {
-        self.page()
-            .is_answered
-            .load(Ordering::Acquire)
-            .then(|| &self.page().response)
+    pub fn response(&self) -> Option<seccomp_notif_resp> {
+        let is_answered = self.page.is_answered.load(Ordering::Acquire);
+        is_answered.then(|| seccomp_notif_resp {
+            id: seccomp::notification(&self.page.notification).id,
+            val: i64::from_ne_bytes(self.page.value.load(Ordering::Relaxed).to_ne_bytes()),
+            error: -i32::try_from(self.page.errno.load(Ordering::Relaxed)).unwrap_or(0),
+            flags: self.page.flags.load(Ordering::Relaxed),
+        })
     }
 
-    /// Says that the call is answered.
-    pub fn finish(&mut self) {
-        // SAFETY: as in `clear`.
-        unsafe { self.page.get_mut().notification.notif.id = 0 };
-        let begun = self.page().begun.load(Ordering::Acquire);
-        self.page().done.store(begun, Ordering::Release);
-    }
-
-    /// Counts the supervisors that take this call in hand; true for the first few.
-    #[must_use]
-    pub fn try_again(&self) -> bool {
-        self.page().tries.fetch_add(1, Ordering::AcqRel) < 2
+    /// Says that the call of thread `tid` is over, and whether its caller got the answer.
+    pub fn finish(&mut self, tid: u32, is_heard: bool) {
+        let created = self.created.take();
+        if !is_heard {
+            self.orphan = created;
+        } else if self.orphan.is_some_and(|orphan| orphan.tid == tid) {
+            self.orphan = None;
+        }
+        seccomp::clear(&self.page.notification);
+        let begun = self.page.begun.load(Ordering::Acquire);
+        self.page.done.store(begun, Ordering::Release);
     }
 
     /// The number of the call in hand, counted from the first; `None` between calls.
     #[must_use]
     pub fn in_hand(&self) -> Option<u64> {
-        let begun = self.page().begun.load(Ordering::Acquire);
-        (self.page().done.load(Ordering::Acquire) != begun).then_some(begun)
+        let begun = self.page.begun.load(Ordering::Acquire);
+        (self.page.done.load(Ordering::Acquire) != begun).then_some(begun)
     }
 
-    /// Gives the supervisor up.
+    /// Gives the server up.
     pub fn retire(&self) {
-        self.page().is_retired.store(true, Ordering::Release);
+        self.page.is_retired.store(true, Ordering::Release);
     }
 
     /// Whether it has been given up.
     #[must_use]
     pub fn is_retired(&self) -> bool {
-        self.page().is_retired.load(Ordering::Acquire)
-    }
-}
-
-/// A set of classes that grows, seen by all processes forked from now on.
-#[derive(Clone, Copy)]
-pub struct Seen {
-    bits: Shared<AtomicU32>,
-}
-
-impl fmt::Debug for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Seen({})", self.classes())
-    }
-}
-
-impl Seen {
-    /// An empty one.
-    ///
-    /// # Errors
-    /// mmap(2)'s.
-    pub fn new() -> Result<Seen, Errno> {
-        // SAFETY: zero is a value, and it is atomic.
-        Ok(Seen {
-            bits: unsafe { Shared::zeroed()? },
-        })
-    }
-
-    /// Adds a class.
-    pub fn add(&self, class: Class) {
-        self.bits
-            .get()
-            .fetch_or(ClassSet::EMPTY.with(class).bits().into(), Ordering::AcqRel);
-    }
-
-    /// What has been added.
-    #[must_use]
-    pub fn classes(&self) -> ClassSet {
-        ClassSet::from_bits(
-            self.bits
-                .get()
-                .load(Ordering::Acquire)
-                .try_into()
-                .unwrap_or_default(),
-        )
+        self.page.is_retired.load(Ordering::Acquire)
     }
 }

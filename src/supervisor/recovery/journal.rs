@@ -1,4 +1,5 @@
-//! What must survive the supervisor: records in memory that its standby shares.
+//! What must survive the process that serves: records of several tables, in memory that its
+//! successor shares.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
@@ -8,11 +9,18 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-/// The journal begins with where its records start and end, 8 bytes each; each record with its
-/// length, 4 bytes. A record counts once the end says so.
+/// The journal begins with where its records start and end, 8 bytes each. A record counts once the
+/// end says so.
 const HEADER: u64 = 16;
 
-/// A list of records that grows at its end.
+/// Whose a record is. The number goes into the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Table {
+    /// Which credentials which process has set.
+    Processes = 1,
+}
+
+/// A list of records that grows at its end: length and table, 4 bytes each, then the record.
 pub struct Journal {
     file: File,
 }
@@ -23,9 +31,8 @@ impl Journal {
     /// # Errors
     /// memfd_create(2)'s.
     pub fn new() -> Result<Journal, Errno> {
-        Ok(Journal {
-            file: File::from(memfd_create(c"zroot-journal", MFdFlags::MFD_CLOEXEC)?),
-        })
+        let file = File::from(memfd_create(c"zroot-journal", MFdFlags::MFD_CLOEXEC)?);
+        Ok(Journal { file })
     }
 
     /// The descriptor that must stay open.
@@ -34,19 +41,15 @@ impl Journal {
         self.file.as_raw_fd()
     }
 
-    /// The same journal, held once more.
-    ///
-    /// # Errors
-    /// [`std::io::Error`] where there is no descriptor to be had.
-    pub fn try_clone(&self) -> std::io::Result<Journal> {
-        Ok(Journal {
-            file: self.file.try_clone()?,
-        })
+    /// Every record of `table`, the oldest first.
+    #[must_use]
+    pub fn records(&self, table: Table) -> Vec<Vec<u8>> {
+        let own = |(tag, record): &(u32, Vec<u8>)| (*tag == table as u32).then(|| record.clone());
+        self.all().iter().filter_map(own).collect()
     }
 
-    /// Every record, the oldest first.
-    #[must_use]
-    pub fn records(&self) -> Vec<Vec<u8>> {
+    /// Every record with its table's number.
+    fn all(&self) -> Vec<(u32, Vec<u8>)> {
         let (start, end) = self.bounds();
         let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
         if self.file.read_exact_at(&mut bytes, start).is_err() {
@@ -54,31 +57,38 @@ impl Journal {
         }
         let mut records = Vec::new();
         let mut rest = &bytes[..];
-        while let Some((len, after)) = rest.split_first_chunk::<4>() {
-            let Some((record, after)) = after.split_at_checked(u32::from_ne_bytes(*len) as usize)
-            else {
+        while let Some((head, after)) = rest.split_first_chunk::<8>() {
+            let (len, tag) = head.split_at(4);
+            let [len, tag] =
+                [len, tag].map(|word| u32::from_ne_bytes(word.try_into().unwrap_or_default()));
+            let Some((record, after)) = after.split_at_checked(len as usize) else {
                 break;
             };
-            records.push(record.to_vec());
+            records.push((tag, record.to_vec()));
             rest = after;
         }
         records
     }
 
-    /// Adds one. Where memory is short it is lost, but only for a supervisor that takes over.
-    pub fn append(&self, record: &[u8]) {
+    /// Adds one to `table`. Where memory is short it is lost, but only for a successor.
+    pub fn append(&self, table: Table, record: &[u8]) {
         let (start, end) = self.bounds();
-        if let Some(end) = self.write(end, record) {
+        if let Some(end) = self.write(end, table as u32, record) {
             self.set_bounds(start, end);
         }
     }
 
-    /// Puts `records` in the place of all that there are.
-    pub fn rewrite(&self, records: impl Iterator<Item = Vec<u8>>) {
+    /// Puts `records` in the place of all that `table` has. Those of other tables stay.
+    pub fn replace(&self, table: Table, records: impl Iterator<Item = Vec<u8>>) {
+        let others = self
+            .all()
+            .into_iter()
+            .filter(|(tag, _)| *tag != table as u32);
+        let records = others.chain(records.map(|record| (table as u32, record)));
         let (old_start, start) = self.bounds();
         let mut end = start;
-        for record in records {
-            match self.write(end, &record) {
+        for (tag, record) in records {
+            match self.write(end, tag, &record) {
                 Some(next) => end = next,
                 None => return, // the old ones stay
             }
@@ -86,21 +96,16 @@ impl Journal {
         self.set_bounds(start, end);
         // Where they were there is a hole now, which takes no memory.
         if let (Ok(at), Ok(len)) = (old_start.try_into(), (start - old_start).try_into()) {
-            let _ = fallocate(
-                &self.file,
-                FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE,
-                at,
-                len,
-            );
+            let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+            let _ = fallocate(&self.file, hole, at, len);
         }
     }
 
-    fn write(&self, at: u64, record: &[u8]) -> Option<u64> {
+    fn write(&self, at: u64, tag: u32, record: &[u8]) -> Option<u64> {
         let len = u32::try_from(record.len()).ok()?;
-        self.file
-            .write_all_at(&[&len.to_ne_bytes(), record].concat(), at)
-            .ok()?;
-        Some(at + 4 + u64::from(len))
+        let record = [&len.to_ne_bytes(), &tag.to_ne_bytes(), record].concat();
+        self.file.write_all_at(&record, at).ok()?;
+        Some(at + u64::try_from(record.len()).ok()?)
     }
 
     fn bounds(&self) -> (u64, u64) {
@@ -117,8 +122,38 @@ impl Journal {
     }
 
     fn set_bounds(&self, start: u64, end: u64) {
-        let _ = self
-            .file
-            .write_all_at([start.to_ne_bytes(), end.to_ne_bytes()].as_flattened(), 0);
+        let bounds = [start.to_ne_bytes(), end.to_ne_bytes()];
+        let _ = self.file.write_all_at(bounds.as_flattened(), 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Journal, Table};
+
+    /// A table that zroot does not have yet, as a later level's.
+    const OTHER: u32 = 1000;
+
+    #[test]
+    fn replacing_one_tables_records_leaves_the_others() {
+        let journal = Journal::new().expect("a journal");
+        journal.append(Table::Processes, b"old");
+        let (start, end) = journal.bounds();
+        let end = journal.write(end, OTHER, b"another's").expect("a record");
+        journal.set_bounds(start, end);
+        journal.append(Table::Processes, b"older");
+        journal.replace(Table::Processes, [b"new".to_vec()].into_iter());
+        assert_eq!(journal.records(Table::Processes), [b"new".to_vec()]);
+        let others: Vec<_> = journal
+            .all()
+            .into_iter()
+            .filter(|(tag, _)| *tag == OTHER)
+            .collect();
+        assert_eq!(others, [(OTHER, b"another's".to_vec())]);
+        journal.append(Table::Processes, b"newer");
+        assert_eq!(
+            journal.records(Table::Processes),
+            [b"new".to_vec(), b"newer".to_vec()]
+        );
     }
 }

@@ -1,13 +1,16 @@
-//! One notified call as the supervisor sees it, and what it can be answered with.
+//! A notification, decoded: which call, through which ABI, and its arguments by what they are
+//! ([`arch::signature`](crate::arch::signature)).
 
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
 
+use crate::arch::signature::{Kind, Signature};
 use crate::arch::{Abi, Sysno};
-use crate::supervisor::target::listener::seccomp_notif;
+use crate::sys::seccomp::seccomp_notif;
 
 /// A call that waits for an answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Call {
+pub struct Request {
     /// The notification's own number.
     pub id: u64,
     /// The calling thread, in the supervisor's PID namespace.
@@ -17,16 +20,41 @@ pub struct Call {
     pub abi: Abi,
     /// Which call.
     pub sysno: Sysno,
+    /// The registers.
     args: [u64; 6],
 }
 
-impl Call {
+/// One argument: a register, read as the ABI has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Argument {
+    abi: Abi,
+    register: u64,
+}
+
+/// Which file a call names, before its path has been read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Named {
+    /// The one that is open at a descriptor.
+    Open(i32),
+    /// The one at a path.
+    At {
+        /// Where the path starts: a descriptor or `AT_FDCWD`.
+        dir: i32,
+        /// The path's address.
+        path: u64,
+        /// The call's `AT_*` flags; for a call that has none, `AT_SYMLINK_NOFOLLOW` or nothing, as
+        /// it behaves.
+        flags: AtFlags,
+    },
+}
+
+impl Request {
     /// Reads a notification; `None` if it is of a call that the matrix does not have.
     #[must_use]
-    pub fn decode(notif: &seccomp_notif) -> Option<Call> {
+    pub fn decode(notif: &seccomp_notif) -> Option<Request> {
         let nr = u32::from_ne_bytes(notif.data.nr.to_ne_bytes());
         let abi = Abi::of(notif.data.arch, nr)?;
-        Some(Call {
+        Some(Request {
             id: notif.id,
             tid: notif.pid.try_into().ok()?,
             abi,
@@ -35,96 +63,116 @@ impl Call {
         })
     }
 
-    /// Argument `i` as an `unsigned int`.
+    /// What the arguments are.
     #[must_use]
-    pub const fn word(&self, i: usize) -> u32 {
-        (self.args[i] & 0xffff_ffff) as u32
+    pub const fn signature(&self) -> &'static Signature {
+        self.sysno.signature()
     }
 
-    /// Argument `i` as an `int`: a descriptor, flags.
-    #[must_use]
-    pub const fn int(&self, i: usize) -> i32 {
-        i32::from_ne_bytes(self.word(i).to_ne_bytes())
+    /// The first argument of `kind`.
+    ///
+    /// # Errors
+    /// `ENOSYS` if the call has none.
+    pub fn arg(&self, kind: Kind) -> Result<Argument, Errno> {
+        self.all(kind).next().ok_or(Errno::ENOSYS)
     }
 
-    /// Argument `i` as an address or a size in the caller's memory.
-    #[must_use]
-    pub const fn pointer(&self, i: usize) -> u64 {
-        self.args[i] & self.abi.pointer_mask()
+    /// Every argument of `kind`.
+    pub fn all(&self, kind: Kind) -> impl Iterator<Item = Argument> {
+        let params = self.signature().params.iter().zip(self.args);
+        params
+            .filter(move |(param, _)| param.kind == kind)
+            .map(|(_, register)| Argument {
+                abi: self.abi,
+                register,
+            })
     }
 
-    /// Argument `i` as a `long`.
-    #[must_use]
-    pub const fn long(&self, i: usize) -> u64 {
-        if self.abi.long_is_64bit() {
-            self.args[i]
-        } else {
-            self.word(i) as u64
-        }
+    /// The ids that the call is given, with the names of the arguments, where -1 says "leave
+    /// alone". The old calls of some ABIs take 16 bits, and have a -1 of their own
+    /// (include/linux/highuid.h, `low2highuid`).
+    pub fn ids(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        let params = self.signature().params.iter().zip(self.args);
+        params
+            .filter(|(param, _)| matches!(param.kind, Kind::Uid | Kind::Gid))
+            .map(|(param, register)| {
+                let id = Argument {
+                    abi: self.abi,
+                    register,
+                }
+                .word();
+                let id = match (self.has_16bit_ids(), id & 0xffff) {
+                    (false, _) => id,
+                    (true, 0xffff) => u32::MAX,
+                    (true, low) => low,
+                };
+                (param.name, id)
+            })
     }
 
-    /// Argument `i` as a uid or gid, where -1 says "leave alone". The old calls of some ABIs take
-    /// 16 bits, and have a -1 of their own (include/linux/highuid.h, `low2highuid`).
+    /// The owner and group that a file is to have, where -1 says "leave alone"; `None` if that is
+    /// not what the call is about.
     #[must_use]
-    pub const fn owner(&self, i: usize) -> u32 {
-        let id = self.word(i);
-        if !self.has_16bit_ids() {
-            id
-        } else if id & 0xffff == 0xffff {
-            u32::MAX
-        } else {
-            id & 0xffff
-        }
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        self.named()?;
+        let mut ids = self.ids();
+        Some((ids.next()?.1, ids.next()?.1))
     }
 
-    /// Whether this is one of the calls that take and give ids of 16 bits: on ABIs that have them,
-    /// those with a twin whose name ends in 32.
+    /// Whether the call takes and gives ids of 16 bits.
     #[must_use]
     pub const fn has_16bit_ids(&self) -> bool {
-        use Sysno::{
-            chown, fchown, getegid, geteuid, getgid, getgroups, getresgid, getresuid, getuid,
-            lchown, setfsgid, setfsuid, setgid, setgroups, setregid, setresgid, setresuid,
-            setreuid, setuid,
+        self.abi.has_16bit_ids() && self.signature().is_old
+    }
+
+    /// The file that the call is about.
+    #[must_use]
+    pub fn named(&self) -> Option<Named> {
+        if let Ok(fd) = self.arg(Kind::Fd) {
+            return Some(Named::Open(fd.int()));
+        }
+        let (path, own) = match self.arg(Kind::Path) {
+            Ok(path) => (path, AtFlags::empty()),
+            Err(_) => (self.arg(Kind::Link).ok()?, AtFlags::AT_SYMLINK_NOFOLLOW),
         };
-        self.abi.has_16bit_ids()
-            && matches!(
-                self.sysno,
-                chown
-                    | fchown
-                    | lchown
-                    | setuid
-                    | setgid
-                    | setreuid
-                    | setregid
-                    | setresuid
-                    | setresgid
-                    | setfsuid
-                    | setfsgid
-                    | setgroups
-                    | getuid
-                    | geteuid
-                    | getgid
-                    | getegid
-                    | getresuid
-                    | getresgid
-                    | getgroups
-            )
+        let dir = self.arg(Kind::Dir).map_or(libc::AT_FDCWD, Argument::int);
+        let flags = self
+            .arg(Kind::AtFlags)
+            .map_or(own, |flags| AtFlags::from_bits_retain(flags.int()));
+        Some(Named::At {
+            dir,
+            path: path.pointer(),
+            flags,
+        })
     }
 }
 
-/// What a call is answered with.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// It returns this.
-    Value(i64),
-    /// It fails.
-    Error(Errno),
-    /// The kernel executes it after all.
-    Real,
-}
+impl Argument {
+    /// As an `unsigned int`.
+    #[must_use]
+    pub const fn word(self) -> u32 {
+        (self.register & 0xffff_ffff) as u32
+    }
 
-impl From<Result<i64, Errno>> for Answer {
-    fn from(result: Result<i64, Errno>) -> Answer {
-        result.map_or_else(Answer::Error, Answer::Value)
+    /// As an `int`: a descriptor, flags.
+    #[must_use]
+    pub const fn int(self) -> i32 {
+        i32::from_ne_bytes(self.word().to_ne_bytes())
+    }
+
+    /// As an address in the caller's memory.
+    #[must_use]
+    pub const fn pointer(self) -> u64 {
+        self.register & self.abi.pointer_mask()
+    }
+
+    /// As an `unsigned long`: a size.
+    #[must_use]
+    pub const fn long(self) -> u64 {
+        if self.abi.long_is_64bit() {
+            self.register
+        } else {
+            self.word() as u64
+        }
     }
 }

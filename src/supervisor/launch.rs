@@ -1,0 +1,149 @@
+//! Starts a supervisor: a detached process that waits for the listener, which exists only once the
+//! filter is on.
+
+use std::fmt;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+
+use super::handshake;
+use super::memory::id_maps::IdMaps;
+use super::recovery::in_flight::InFlight;
+use super::recovery::journal::Journal;
+use super::report::Watchers;
+use super::server;
+use super::session::{Session, Sight};
+use super::target::base::Base;
+use super::target::listener::Listener;
+use crate::detach;
+use crate::error::Failure;
+use crate::filter::install::{self, InstallError};
+use crate::filter::policy::Policy;
+use crate::sys::socket::{receive_descriptor, send_descriptor};
+use crate::{filter, host};
+
+/// How many descriptors a supervisor must be able to have open.
+const DESCRIPTORS: libc::rlim_t = 32;
+
+/// Why there can be no supervisor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unavailable {
+    /// The kernel is older than 5.9, whose listeners do not tell when the last process is gone.
+    Kernel,
+    /// The filter of a zroot around this one, or another that pretends, answers first.
+    Enclosed,
+    /// `/proc` is missing, or another PID namespace's.
+    Proc(Errno),
+    /// The children of this process start in another PID namespace, where the numbers of its own
+    /// are not known.
+    Children,
+    /// The hard limit RLIMIT_LOCKS leaves no room for a number.
+    Limit,
+    /// What it needs of memory, descriptors or processes is not to be had.
+    Resources(Errno),
+    /// The kernel lets errors and 0 through, but 0 in place of any other value: Linux 7.2 on
+    /// ppc64le does (tests/kernels).
+    Values,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot start the supervisor: ")?;
+        match self {
+            Unavailable::Kernel => f.write_str("this kernel is older than 5.9"),
+            Unavailable::Enclosed => {
+                f.write_str("a filter around this process pretends already, and comes first")
+            }
+            Unavailable::Children => {
+                f.write_str("children of this process belong to another PID namespace")
+            }
+            Unavailable::Proc(Errno::ESRCH) => {
+                f.write_str("/proc is that of another PID namespace")
+            }
+            Unavailable::Proc(errno) => write!(f, "/proc: {}", errno.desc()),
+            Unavailable::Limit => f.write_str("the hard limit on locks (ulimit -Hx) is set"),
+            Unavailable::Resources(errno) => f.write_str(errno.desc()),
+            Unavailable::Values => {
+                f.write_str("this kernel loses the values that a supervisor returns")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
+
+/// Starts a supervisor and installs the filter that hands calls on to it, and proves that both
+/// answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
+///
+/// # Errors
+/// [`Unavailable`] and [`InstallError::Refused`]: nothing is changed;
+/// others, and [`Unavailable::Values`], come once the filter is on.
+pub fn attach(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
+    let program = filter::program(policy).context("cannot build the filter")?;
+    let supervisor = start(policy, watchers)?;
+    let listener = install::install_with_listener(&program)?;
+    let sent = send_descriptor(supervisor, &listener);
+    // It must be open nowhere else: notified calls fail only once its last descriptor is closed.
+    drop(listener);
+    sent.map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
+    let values_arrive = handshake::prove(policy).map_err(InstallError::NoAnswer)?;
+    // At level zero all answers are 0.
+    if values_arrive || !policy.level.has_supervisor() {
+        Ok(())
+    } else {
+        Err(Unavailable::Values.into())
+    }
+}
+
+/// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files
+/// as this process does now. Returns the socket over which it waits for the listener; it ends if
+/// that is closed instead.
+fn start(policy: Policy, watchers: Watchers) -> Result<OwnedFd, Unavailable> {
+    if !host::kernel_is_at_least(5, 9) {
+        return Err(Unavailable::Kernel);
+    }
+    // With fewer it might come to an end only after the filter is on.
+    let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(Unavailable::Resources)?;
+    if files < DESCRIPTORS {
+        return Err(Unavailable::Resources(Errno::EMFILE));
+    }
+    let base = Base::open().map_err(Unavailable::Proc)?;
+    let (_, hard) = getrlimit(Resource::RLIMIT_LOCKS).map_err(Unavailable::Resources)?;
+    if hard != libc::RLIM_INFINITY {
+        return Err(Unavailable::Limit);
+    }
+    // A difference is what unshare(CLONE_NEWPID) without a fork leaves; before 4.12 the second link
+    // was not there.
+    let namespace = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}"));
+    if namespace("pid").ok() != namespace("pid_for_children").ok() {
+        return Err(Unavailable::Children);
+    }
+    let maps = IdMaps::read();
+    let journal = Journal::new().map_err(Unavailable::Resources)?;
+    let in_flight = InFlight::new().map_err(Unavailable::Resources)?;
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+        .map_err(Unavailable::Resources)?;
+    let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
+    keep.extend(base.descriptors());
+    keep.extend(watchers.descriptors());
+    detach::detached(|| {
+        detach::hold_nothing_but(&keep);
+        if let Some(listener) = receive_descriptor(&there) {
+            // By number: what the closure owned would stay open on this side, too.
+            let _ = nix::unistd::close(there.as_raw_fd());
+            let sight = Sight {
+                listener: Listener::new(listener),
+                base,
+            };
+            server::serve(Session::new(
+                sight, policy, maps, journal, in_flight, watchers,
+            ));
+        }
+    })
+    .map_err(Unavailable::Resources)?;
+    Ok(here)
+}

@@ -1,0 +1,117 @@
+//! Reports for people.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::event::Event;
+use super::tally::{OwnerTally, Tally};
+use crate::text::printable;
+
+/// `PID PROGRAM CALL(ARGUMENTS) = RESULT`.
+pub fn line(event: &Event) -> String {
+    let path = event
+        .path
+        .as_ref()
+        .map(|path| format!("\"{}\"", printable(path)));
+    let arguments = event
+        .arguments
+        .iter()
+        .map(|(name, value)| format!("{name}={}", printable(value)));
+    let all: Vec<String> = path.into_iter().chain(arguments).collect();
+    let (tid, program, call) = (event.tid, printable(&event.program), event.call);
+    format!(
+        "{tid} {program} {call}({}) = {}\n",
+        all.join(", "),
+        event.result
+    )
+}
+
+/// The summary.
+pub fn summary(tally: &Tally) -> String {
+    let mut out = String::new();
+    let missing = if tally.is_partial {
+        ", as far as the last supervisor knows: one before it was killed"
+    } else {
+        ""
+    };
+    let mut classes = tally.classes().peekable();
+    if classes.peek().is_none() {
+        return format!(
+            "zroot: nothing was pretended (level {}){missing}\n",
+            tally.level
+        );
+    }
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        out,
+        "zroot: pretended calls (level {}){missing}:",
+        tally.level
+    );
+    for class in classes {
+        let (programs, calls) = (by_count(&class.programs), by_count(&class.calls));
+        let (name, total) = (class.class.name(), class.total);
+        let _ = writeln!(out, "  {name:<12}{total:>8}  by {programs} ({calls})");
+    }
+    let owners = tally.owners();
+    if !owners.is_empty() {
+        let _ = writeln!(
+            out,
+            "zroot: owners that the files do not have, and an archive of them will lack:"
+        );
+    }
+    for OwnerTally {
+        user,
+        group,
+        files,
+        named,
+        ..
+    } in owners
+    {
+        let some: Vec<String> = named.iter().take(10).map(|path| printable(path)).collect();
+        let rest = match files - some.len() as u64 {
+            0 => String::new(),
+            rest => format!(" and {rest} more"),
+        };
+        let _ = writeln!(
+            out,
+            "  {:<20} {}{rest}",
+            format!("{user}:{group}"),
+            some.join(" ")
+        );
+    }
+    if !tally.devices.is_empty() {
+        let what = if tally.level.has_supervisor() {
+            "are only placeholders"
+        } else {
+            "are not there"
+        };
+        let _ = writeln!(out, "zroot: devices that {what}:");
+        for (path, device) in &tally.devices {
+            let _ = writeln!(out, "  {} ({device})", printable(path));
+        }
+        if tally.more_devices > 0 {
+            let _ = writeln!(out, "  and {} more", tally.more_devices);
+        }
+    }
+    if !tally.checked.is_empty() {
+        let programs: Vec<String> = tally.checked.iter().map(|name| printable(name)).collect();
+        let _ = writeln!(
+            out,
+            "zroot: programs that asked for their ids after they had changed them: {}",
+            programs.join(", ")
+        );
+    }
+    out
+}
+
+/// `NAME COUNT, ...`, the largest count first.
+fn by_count(counts: &BTreeMap<&str, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by_key(|(name, count)| (Reverse(**count), **name));
+    let items: Vec<String> = counts
+        .iter()
+        .map(|(name, count)| format!("{} {count}", printable(name)))
+        .collect();
+    items.join(", ")
+}

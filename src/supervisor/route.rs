@@ -1,0 +1,90 @@
+//! Which handler answers which call.
+
+use super::handlers::{Handler, device, identity, mode_and_time, owner, plain, xattr};
+use super::handshake;
+use super::session::Session;
+use super::target::answer::Outcome;
+use super::target::request::Request;
+use crate::arch::Sysno;
+use crate::arch::signature::Kind;
+use crate::filter::policy::{Action, Class, Policy};
+
+/// Which handler answers which call under one policy.
+pub struct Routes {
+    /// In the order of [`Sysno::ALL`].
+    routes: Vec<Option<Route>>,
+}
+
+#[derive(Clone, Copy)]
+struct Route {
+    class: Class,
+    handler: Handler,
+}
+
+impl Routes {
+    /// Those of `policy`.
+    #[must_use]
+    pub fn new(policy: Policy) -> Routes {
+        let mut routes = vec![None; Sysno::ALL.len()];
+        // Who asks for ids is only looked at, where that class is not on.
+        for rule in policy.rules().filter(|rule| rule.action == Action::Notify) {
+            routes[rule.call as usize] = Some(Route {
+                class: Class::Getid,
+                handler: plain::allow,
+            });
+        }
+        for class in policy.classes.iter() {
+            for rule in class.rules(policy.level) {
+                let handler = handler(class, rule.call, rule.action);
+                routes[rule.call as usize] = Some(Route { class, handler });
+            }
+        }
+        Routes { routes }
+    }
+
+    /// Answers `request`, which may mean to do what it asks for. Who wants to know hears of it.
+    pub fn answer(&self, session: &mut Session, request: &Request) -> Outcome {
+        let Some(mut route) = self.routes[request.sysno as usize] else {
+            return Outcome::CONTINUE;
+        };
+        if handshake::is_question(request) {
+            route = Route {
+                class: Class::Probe,
+                handler: handshake::answer,
+            };
+        }
+        let outcome = (route.handler)(session, request);
+        if session.report.is_wanted() {
+            session
+                .report
+                .note(session.sight.target(request), route.class, outcome);
+        }
+        outcome
+    }
+}
+
+/// What answers `call`, of `class`, for which the policy has `action`.
+fn handler(class: Class, call: Sysno, action: Action) -> Handler {
+    match (action, class) {
+        (_, Class::Probe) => plain::probe,
+        (Action::Allow, _) => plain::allow,
+        (Action::Absent, _) => plain::absent,
+        (Action::Notify, Class::Owner) => owner::answer,
+        (Action::Notify, Class::Device) => device::answer,
+        (Action::Notify, Class::Foreign) => {
+            if call.signature().position(Kind::Mode).is_some() {
+                mode_and_time::answer_mode
+            } else {
+                mode_and_time::answer_times
+            }
+        }
+        (Action::Notify, Class::Xattr) => xattr::answer,
+        (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
+        // The policy asks nobody about the last ones, at any level.
+        (Action::FakeSuccess, _)
+        | (
+            Action::Notify,
+            Class::Sync | Class::InodeFlags | Class::Host | Class::Limits | Class::Mount,
+        ) => plain::pretend,
+    }
+}

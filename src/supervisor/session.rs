@@ -1,0 +1,101 @@
+//! What a supervisor works with, from one call to the next.
+
+use std::rc::Rc;
+
+use super::memory::credentials::Credentials;
+use super::memory::id_maps::IdMaps;
+use super::memory::processes::{AtExecve, Processes};
+use super::recovery::in_flight::InFlight;
+use super::recovery::journal::Journal;
+use super::report::{Report, Watchers};
+use super::target::base::Base;
+use super::target::listener::Listener;
+use super::target::proc::Target;
+use super::target::request::Request;
+use crate::filter::policy::{Level, Policy};
+
+/// From where targets are looked at.
+pub struct Sight {
+    /// Where calls come from.
+    pub listener: Listener,
+    /// Where the supervisor stands.
+    pub base: Base,
+}
+
+/// All that handlers, reports and the server share.
+pub struct Session {
+    /// From where targets are looked at.
+    pub sight: Sight,
+    /// Who has set which credentials.
+    pub processes: Processes,
+    /// Which ids the kernel knows here.
+    pub maps: IdMaps,
+    /// What is answered.
+    pub policy: Policy,
+    /// The call in hand.
+    pub in_flight: InFlight,
+    /// Who wants to know.
+    pub report: Report,
+}
+
+impl Sight {
+    /// The thread that made `request`.
+    #[must_use]
+    pub fn target<'a>(&'a self, request: &'a Request) -> Target<'a> {
+        Target {
+            request,
+            listener: &self.listener,
+            base: &self.base,
+        }
+    }
+}
+
+impl Session {
+    /// A session of which nothing has been asked yet. It remembers in `journal`.
+    #[must_use]
+    pub fn new(
+        sight: Sight,
+        policy: Policy,
+        maps: IdMaps,
+        journal: Journal,
+        in_flight: InFlight,
+        watchers: Watchers,
+    ) -> Session {
+        Session {
+            sight,
+            processes: Processes::new(Rc::new(journal), at_execve(policy.level)),
+            maps,
+            policy,
+            in_flight,
+            report: Report::new(policy.level, watchers),
+        }
+    }
+
+    /// The thread that made `request`.
+    #[must_use]
+    pub fn target<'a>(&'a self, request: &'a Request) -> Target<'a> {
+        self.sight.target(request)
+    }
+
+    /// Goes on in another process than the one that has served up to now, which may have died.
+    pub fn take_over(&mut self, is_successor: bool) {
+        self.processes.reload();
+        if is_successor {
+            self.report.miss();
+        }
+    }
+
+    /// Says what there is to say, when the last process under the filter is gone.
+    pub fn finish(&mut self) {
+        self.report.finish();
+    }
+}
+
+/// What a process has of the credentials that it has set, once it executes another program.
+fn at_execve(level: Level) -> AtExecve {
+    match level {
+        // Root again, as the files that it sees are root's: an identity across execve(2) without
+        // owners would make programs complain of files that are not theirs.
+        Level::Zero | Level::Selective => |_: &Credentials| None,
+    }
+}

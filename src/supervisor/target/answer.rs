@@ -1,0 +1,106 @@
+//! What a call is answered with, and what that answer is worth.
+
+use nix::errno::Errno;
+
+/// What the caller gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// The call returns this.
+    Value(i64),
+    /// The call fails.
+    Error(Errno),
+    /// The kernel executes the call after all (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`).
+    Continue,
+}
+
+/// What an answer is worth.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// It is the kernel's, or what the kernel would have said. A question is always real: to answer
+    /// it changes nothing.
+    Real,
+    /// The kernel was not told, but later questions are answered accordingly.
+    Remembered,
+    /// The caller hears of success, and not all that it asked for was done.
+    Pretended,
+}
+
+/// What a handler comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// What the caller gets.
+    pub answer: Answer,
+    /// What that is worth.
+    pub how: How,
+}
+
+impl Outcome {
+    /// The kernel executes the call.
+    pub const CONTINUE: Outcome = Outcome::real(Answer::Continue);
+
+    /// Success in the place of a refusal.
+    pub const PRETENDED: Outcome = Outcome {
+        answer: Answer::Value(0),
+        how: How::Pretended,
+    };
+
+    /// An answer that hides nothing.
+    #[must_use]
+    pub const fn real(answer: Answer) -> Outcome {
+        Outcome {
+            answer,
+            how: How::Real,
+        }
+    }
+
+    /// Success, and what it is worth; or the error of `result`. Where the kernel keeps us from
+    /// looking into the process, `unreadable`.
+    #[must_use]
+    pub fn of(result: Result<How, Failed>, unreadable: Outcome) -> Outcome {
+        match result {
+            Ok(how) => Outcome {
+                answer: Answer::Value(0),
+                how,
+            },
+            Err(failed) => failed.outcome(unreadable),
+        }
+    }
+}
+
+/// Why a call cannot be served as it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failed {
+    /// It fails with this.
+    Error(Errno),
+    /// The kernel keeps us from looking into the process: one that runs an executable which only
+    /// others may read belongs to an outer namespace (fs/exec.c, `would_dump`).
+    Unreadable,
+}
+
+impl Failed {
+    /// The error, or `unreadable` in the place of what we could not look at.
+    #[must_use]
+    pub const fn outcome(self, unreadable: Outcome) -> Outcome {
+        match self {
+            Failed::Error(errno) => Outcome::real(Answer::Error(errno)),
+            Failed::Unreadable => unreadable,
+        }
+    }
+}
+
+impl From<Errno> for Failed {
+    fn from(errno: Errno) -> Failed {
+        Failed::Error(errno)
+    }
+}
+
+/// Takes a refusal for success; every other error stays.
+///
+/// # Errors
+/// `result`'s, but for `EPERM`.
+pub fn or_pretend(result: Result<How, Failed>) -> Result<How, Failed> {
+    match result {
+        Err(Failed::Error(Errno::EPERM)) => Ok(How::Pretended),
+        result => result,
+    }
+}

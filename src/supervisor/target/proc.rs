@@ -1,0 +1,241 @@
+//! A caller, as `/proc` and its memory show it: the one place where either is read.
+
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io::{IoSlice, IoSliceMut, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
+use nix::unistd::Pid;
+
+use super::answer::Failed;
+use super::base::Base;
+use super::listener::Listener;
+use super::request::Request;
+
+/// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
+const PATH_MAX: usize = 4096;
+
+/// The thread whose call waits.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    /// The call.
+    pub request: &'a Request,
+    /// Where it came from.
+    pub listener: &'a Listener,
+    /// Where the supervisor stands.
+    pub base: &'a Base,
+}
+
+impl Target<'_> {
+    /// Whether the caller still waits. To be asked after the last look at it and before anything is
+    /// done for it.
+    ///
+    /// # Errors
+    /// `ESRCH`, which nobody will see.
+    pub fn still_waits(&self) -> Result<(), Errno> {
+        if self.listener.is_valid(self.request.id) {
+            Ok(())
+        } else {
+            Err(Errno::ESRCH)
+        }
+    }
+
+    /// Fills `buffer` from the caller's memory.
+    ///
+    /// # Errors
+    /// `EFAULT` if not all of it is there.
+    pub fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Failed> {
+        let len = buffer.len();
+        if len == 0 || self.read_some(address, buffer)? == len {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT.into())
+        }
+    }
+
+    /// Reads from the caller's memory up to the first page that is not there.
+    fn read_some(&self, address: u64, buffer: &mut [u8]) -> Result<usize, Failed> {
+        // Beyond the reach of a supervisor with smaller addresses than its target's.
+        let Ok(base) = usize::try_from(address) else {
+            return self.read_by_file(address, buffer);
+        };
+        // A transfer that fails in the middle is told only by the pieces, so that there is one per
+        // page.
+        let mut pieces = [RemoteIoVec { base: 0, len: 0 }; 20];
+        let mut done = 0;
+        while done < buffer.len() {
+            let mut used = 0;
+            let mut asked = done;
+            for piece in &mut pieces {
+                if asked == buffer.len() {
+                    break;
+                }
+                let at = base.checked_add(asked).ok_or(Errno::EFAULT)?;
+                let len = (4096 - at % 4096).min(buffer.len() - asked);
+                *piece = RemoteIoVec { base: at, len };
+                asked += len;
+                used += 1;
+            }
+            let mut into = [IoSliceMut::new(&mut buffer[done..asked])];
+            let got = match process_vm_readv(self.pid(), &mut into, &pieces[..used]) {
+                // A kernel without CONFIG_CROSS_MEMORY_ATTACH.
+                Err(Errno::ENOSYS) => {
+                    self.read_by_file(address + done as u64, &mut buffer[done..asked])?
+                }
+                Err(_) if done > 0 => 0,
+                got => looked(got)?,
+            };
+            done += got;
+            if done < asked {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    fn read_by_file(&self, at: u64, buffer: &mut [u8]) -> Result<usize, Failed> {
+        Ok(self
+            .memory(false)?
+            .read_at(buffer, at)
+            .map_err(|_| Errno::EFAULT)?)
+    }
+
+    fn memory(&self, write: bool) -> Result<fs::File, Failed> {
+        let mut how = fs::OpenOptions::new();
+        looked(
+            how.read(!write)
+                .write(write)
+                .open(path(&self.entry("mem")))
+                .map_err(|error| errno(&error)),
+        )
+    }
+
+    /// Writes to the caller's memory.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Failed> {
+        let written = match usize::try_from(address) {
+            Ok(base) => {
+                let there = RemoteIoVec {
+                    base,
+                    len: bytes.len(),
+                };
+                process_vm_writev(self.pid(), &[IoSlice::new(bytes)], &[there])
+            }
+            Err(_) => Err(Errno::ENOSYS),
+        };
+        let done = match written {
+            Err(Errno::ENOSYS) => self
+                .memory(true)?
+                .write_at(bytes, address)
+                .map_err(|_| Errno::EFAULT)?,
+            done => looked(done)?,
+        };
+        if done == bytes.len() {
+            Ok(())
+        } else {
+            Err(Errno::EFAULT.into())
+        }
+    }
+
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// `EFAULT`; `ENAMETOOLONG`.
+    pub fn path(&self, address: u64) -> Result<CString, Failed> {
+        Ok(self.string(address, PATH_MAX)?.ok_or(Errno::ENAMETOOLONG)?)
+    }
+
+    /// Reads a string of less than `limit` bytes; `None` if it is longer.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    pub fn string(&self, address: u64, limit: usize) -> Result<Option<CString>, Failed> {
+        let mut buffer = [0; PATH_MAX];
+        let limit = limit.min(PATH_MAX);
+        let mut len = 0;
+        // Most paths are short.
+        for end in [192, PATH_MAX] {
+            let end = end.min(limit);
+            let got = self.read_some(address + len as u64, &mut buffer[len..end])?;
+            if let Ok(string) = CStr::from_bytes_until_nul(&buffer[..len + got]) {
+                return Ok(Some(string.to_owned()));
+            }
+            if len + got < end {
+                return Err(Errno::EFAULT.into());
+            }
+            len = end;
+        }
+        Ok(None)
+    }
+
+    /// `TID/NAME`, from `/proc`.
+    pub(super) fn entry(&self, name: &str) -> CString {
+        CString::new(format!("{}/{name}", self.request.tid)).unwrap_or_default()
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.request.tid)
+    }
+
+    /// A field of `/proc/TID/status`.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    pub fn status(&self, field: &str) -> Result<String, Failed> {
+        let status = self.file("status")?;
+        let text = String::from_utf8_lossy(&status);
+        let value = text
+            .lines()
+            .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        Ok(value
+            .map(|value| value.trim().to_owned())
+            .ok_or(Errno::ESRCH)?)
+    }
+
+    /// Fills `buffer` from `/proc/TID/NAME`; how much of it.
+    ///
+    /// # Errors
+    /// open(2)'s, read(2)'s.
+    pub fn start_of(&self, name: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = open(self.entry(name).as_c_str(), flags, Mode::empty())?;
+        nix::unistd::read(&file, buffer)
+    }
+
+    /// The contents of `/proc/TID/NAME`.
+    ///
+    /// # Errors
+    /// open(2)'s; `ESRCH`.
+    pub fn file(&self, name: &str) -> Result<Vec<u8>, Failed> {
+        let mut contents = Vec::new();
+        let file = fs::File::open(path(&self.entry(name)));
+        let mut file = looked(file.map_err(|error| errno(&error)))?;
+        file.read_to_end(&mut contents).map_err(|_| Errno::ESRCH)?;
+        Ok(contents)
+    }
+}
+
+/// Passes on what came of a look into a process: the kernel keeps us from it, or it brings an error
+/// like any other.
+pub(super) fn looked<T>(result: Result<T, Errno>) -> Result<T, Failed> {
+    result.map_err(|errno| match errno {
+        Errno::EPERM | Errno::EACCES => Failed::Unreadable,
+        errno => errno.into(),
+    })
+}
+
+fn path(entry: &CStr) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(entry.to_bytes()))
+}
+
+fn errno(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}

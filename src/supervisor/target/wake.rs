@@ -1,0 +1,111 @@
+//! On which processor the next one that is woken goes on: a caller, or the supervisor.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{OFlag, open};
+use nix::sched::sched_getcpu;
+use nix::sys::stat::Mode;
+
+use crate::sys::seccomp;
+
+/// From which wait on it is worth to look where another caller than the last is; that costs as much
+/// as a call.
+const SHORT: Duration = Duration::from_micros(50);
+/// The same for the last caller, which may have been moved meanwhile but seldom is.
+const LONG: Duration = Duration::from_millis(1);
+
+/// Where both sides of a listener are, as far as that is known. From Linux 6.6 on the kernel can be
+/// told (kernel/seccomp.c, `seccomp_notify_set_flags`).
+pub struct Wake {
+    /// Whether who is woken goes on where the waker was.
+    is_synchronous: bool,
+    /// Whose call was received last.
+    last: u32,
+    /// Whether that caller was on another processor than the supervisor.
+    is_elsewhere: bool,
+}
+
+/// Where and when a wait began.
+pub struct Before {
+    processor: Option<usize>,
+    since: Instant,
+}
+
+impl Wake {
+    /// For `listener`; `None` where the kernel wakes as it likes.
+    pub fn new(listener: BorrowedFd) -> Option<Wake> {
+        seccomp::set_sync_wake_up(listener, true).ok()?;
+        Some(Wake {
+            is_synchronous: true,
+            last: 0,
+            is_elsewhere: false,
+        })
+    }
+
+    /// Says that the supervisor is about to wait.
+    pub fn wait(&mut self, listener: BorrowedFd) -> Before {
+        // The next caller may have us come to it.
+        if self.is_elsewhere {
+            self.set_synchronous(listener, true);
+        }
+        Before {
+            processor: sched_getcpu().ok(),
+            since: Instant::now(),
+        }
+    }
+
+    /// Chooses where `caller` goes on, which has been received after a wait that began as `before`
+    /// says. `is_crowded` asks whether the next one waits already.
+    ///
+    /// One caller at a time is best answered where it waits, and where it has woken us: the other
+    /// processors sleep, or have their work. Of many, the next already waits while one is answered,
+    /// and they are better off on other processors. But where we are is not always where the caller
+    /// is: a sleeper whose share is used up stays on its processor's queue for a while
+    /// (kernel/sched/fair.c, `DELAY_DEQUEUE`), and is woken there. Had here, the caller would stand
+    /// behind whatever else runs here, and its own processor would be idle until the scheduler sees
+    /// that, milliseconds later.
+    pub fn choose(
+        &mut self,
+        listener: BorrowedFd,
+        caller: u32,
+        before: &Before,
+        is_crowded: impl FnOnce() -> bool,
+    ) {
+        let here = sched_getcpu().ok();
+        let is_last = caller == self.last;
+        if here != before.processor {
+            self.is_elsewhere = false;
+        } else if before.since.elapsed() >= if is_last { LONG } else { SHORT } {
+            let there = i32::try_from(caller).ok().and_then(processor_of);
+            self.is_elsewhere = there.is_some() && there != here;
+        } else if !is_last {
+            self.is_elsewhere = false;
+        }
+        let is_crowded = (!is_last || !self.is_synchronous) && is_crowded();
+        self.set_synchronous(listener, !self.is_elsewhere && !is_crowded);
+        self.last = caller;
+    }
+
+    /// Has the next one that is woken, on either side, go on here or elsewhere.
+    fn set_synchronous(&mut self, listener: BorrowedFd, on: bool) {
+        if on != self.is_synchronous {
+            // It was possible once.
+            let _ = seccomp::set_sync_wake_up(listener, on);
+            self.is_synchronous = on;
+        }
+    }
+}
+
+/// The processor that thread `tid` ran on last: field 39 of `/proc/TID/stat`, proc_pid_stat(5),
+/// read from `/proc`, where the supervisor stands. `None` if that is not to be read.
+fn processor_of(tid: i32) -> Option<usize> {
+    let mut buffer = [0; 1024];
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let file = open(format!("{tid}/stat").as_str(), flags, Mode::empty()).ok()?;
+    let len = nix::unistd::read(&file, &mut buffer).ok()?;
+    // The second field is a name in brackets, which may have blanks and brackets of its own.
+    let behind_name = buffer[..len].rsplit(|byte| *byte == b')').next()?;
+    let processor = behind_name.split(|byte| *byte == b' ').nth(37)?;
+    std::str::from_utf8(processor).ok()?.parse().ok()
+}
