@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::arch::Sysno;
+use crate::arch::signature::Kind;
 
 /// What the filter answers a call with.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -220,7 +221,7 @@ impl fmt::Display for Policy {
 /// Calls that are answered alike.
 struct Group {
     answer: GroupAnswer,
-    calls: &'static [(Sysno, When)],
+    calls: &'static [(Sysno, Condition)],
 }
 
 /// What a group is answered with, at each level.
@@ -248,13 +249,51 @@ impl GroupAnswer {
     }
 }
 
+/// What a group's answer depends on; [`When`] once it is known which arguments of the call that is.
+#[derive(Clone, Copy)]
+enum Condition {
+    Always,
+    DeviceNode,
+    NonNull,
+    SetsInodeFlags,
+    CapabilityPrctl,
+}
+
+impl Condition {
+    /// The condition on the arguments that `call` has.
+    fn on(self, call: Sysno) -> When {
+        let at = |kind: Kind| -> u8 {
+            let position = call.signature().position(kind);
+            let position = position.and_then(|at| at.try_into().ok());
+            position.expect("a condition on an argument that the call has")
+        };
+        match self {
+            Condition::Always => When::Always,
+            Condition::DeviceNode => When::DeviceNode {
+                mode: at(Kind::Mode),
+                dev: at(Kind::Dev),
+            },
+            Condition::NonNull => When::NonNull {
+                arg: at(Kind::Pointer),
+            },
+            Condition::SetsInodeFlags => When::SetsInodeFlags {
+                request: at(Kind::Request),
+            },
+            Condition::CapabilityPrctl => When::CapabilityPrctl {
+                option: at(Kind::Request),
+            },
+        }
+    }
+}
+
 /// A [`Group`]: `ANSWER: CALL ...`, or `ANSWER: CALL if CONDITION; ...`.
 macro_rules! group {
-    ($answer:ident: $($call:ident)+) => {
-        Group { answer: GroupAnswer::$answer, calls: &[$((Sysno::$call, When::Always),)+] }
-    };
-    ($answer:ident: $($call:ident if $when:expr;)+) => {
-        Group { answer: GroupAnswer::$answer, calls: &[$((Sysno::$call, $when),)+] }
+    ($answer:ident: $($call:ident)+) => { group![$answer: $($call if Always;)+] };
+    ($answer:ident: $($call:ident if $condition:ident;)+) => {
+        Group {
+            answer: GroupAnswer::$answer,
+            calls: &[$((Sysno::$call, Condition::$condition),)+],
+        }
     };
 }
 
@@ -333,10 +372,12 @@ impl Class {
         self.groups().iter().flat_map(move |group| {
             let answer = group.answer.at(level).into_iter();
             answer.flat_map(|action| {
-                group
-                    .calls
-                    .iter()
-                    .map(move |&(call, when)| Rule { call, when, action })
+                let rule = move |&(call, condition): &(Sysno, Condition)| Rule {
+                    call,
+                    when: condition.on(call),
+                    action,
+                };
+                group.calls.iter().map(rule)
             })
         })
     }
@@ -355,12 +396,12 @@ impl Class {
             Class::Capability => &[
                 group![Asked: capset],
                 group![OnlyAsked: capget],
-                group![OnlyAsked: prctl if When::CapabilityPrctl { option: 0 };],
+                group![OnlyAsked: prctl if CapabilityPrctl;],
             ],
             // FIFOs, sockets and regular files stay real: make's jobserver is a FIFO.
             Class::Device => &[group![Asked:
-                mknod if When::DeviceNode { mode: 1, dev: 2 };
-                mknodat if When::DeviceNode { mode: 2, dev: 3 };
+                mknod if DeviceNode;
+                mknodat if DeviceNode;
             ]],
             // No build needs it and no kernel grants it to a user, so its success proves that the
             // filter answers, and the supervisor if there is one.
@@ -377,7 +418,7 @@ impl Class {
             Class::Foreign => &[group![OnlyAsked:
                 chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64
             ]],
-            Class::InodeFlags => &[group![Faked: file_setattr], group![Faked: ioctl if When::SetsInodeFlags { request: 1 };]],
+            Class::InodeFlags => &[group![Faked: file_setattr], group![Faked: ioctl if SetsInodeFlags;]],
             Class::Host => &[group![Faked:
                 sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
             ]],
@@ -386,7 +427,7 @@ impl Class {
             // stays real.
             Class::Limits => &[
                 group![Faked: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
-                group![Faked: prlimit64 if When::NonNull { arg: 2 };],
+                group![Faked: prlimit64 if NonNull;],
             ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are
             // absent instead: libmount then falls back to mount(2), which is faked.
