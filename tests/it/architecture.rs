@@ -134,13 +134,14 @@ fn scan(tokens: &[TokenTree], at: &Module, found: &mut Vec<Found>) {
                 }
             }
             TokenTree::Ident(_) => {
-                // Behind `.` is a method, behind `::` the rest of a path that begins with a type or
-                // with another crate's name.
-                let begins = i == 0
-                    || !is_punct(tokens.get(i - 1), '.') && !(i > 1 && is_separator(tokens, i - 2));
+                // Behind `.`, but not behind `..`, is a method; behind `::` is the rest of a path that
+                // begins with a type or with another crate's name.
+                let is_behind = |sign| i > 0 && is_punct(tokens.get(i - 1), sign);
+                let is_twice = |sign| i > 1 && is_punct(tokens.get(i - 2), sign);
+                let goes_on = is_behind('.') && !is_twice('.') || is_behind(':') && is_twice(':');
                 let (path, end) = path_at(tokens, i);
                 i = end - 1;
-                if begins && path.len() > 1 {
+                if !goes_on && path.len() > 1 {
                     let (at, how) = (at.clone(), How::Inline);
                     found.push(Found { at, path, how });
                 }
@@ -634,6 +635,7 @@ fn what_the_table_forbids_is_found() {
         "use crate::c::run;",
         "fn f() { crate::c::run() }",
         "use crate::{c};",
+        "fn f() { 0..crate::c::MOST }",
         "use crate::c; fn f() { c::run() }",
         "fn f() { println!(\"{}\", crate::c::run()) }",
         "use super::c::run;",
