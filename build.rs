@@ -1,5 +1,6 @@
 //! Builds the default filters of each ABI, so that a run of zroot need not (see `filter::program`),
-//! and warns when the executable will not be static. Downloads and probes nothing.
+//! warns when the executable will not be static, and hands start.ld to the linker. Downloads and
+//! probes nothing.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -41,18 +42,17 @@ fn main() {
     }
 
     println!("cargo::rerun-if-changed=start.ld");
+    // On glibc it gains nothing: the library's own start touches twenty other places.
     if release && env::var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("musl") && reads_scripts() {
-        println!(
-            "cargo::rustc-link-arg-bins=-Wl,-T,{}",
-            Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("start.ld")
-                .display()
-        );
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("start.ld");
+        let map = Path::new(&out).join("start.map"); // for tests/startup.rs
+        for (option, path) in [("-T", script), ("-Map", map)] {
+            println!("cargo::rustc-link-arg-bins=-Wl,{option},{}", path.display());
+        }
     }
 }
 
-/// Whether the linker is none of those that are known to take no script beside their own. GNU ld
-/// and lld, which are there by default, do.
+/// Whether the linker takes a script beside its own, as GNU ld and lld do, which are the defaults.
 fn reads_scripts() -> bool {
     let told =
         ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_LINKER"].map(|name| env::var(name).unwrap_or_default());

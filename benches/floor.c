@@ -1,12 +1,15 @@
-/* The floor that zroot's start is measured against (benches/startup.rs, tests/startup.rs): what no way to apparent root under a filter can
- * leave out, and nothing else. No search in PATH, no configuration for apt, no probe, no check of anything.
+/* The least that any way to apparent root under a filter has to do, and nothing else: no search in
+ * PATH, no configuration for apt, no probe, no check of anything. zroot's start is measured against
+ * it (benches/startup.rs, benches/compare, tests/startup.rs).
  *
  *     floor PROGRAM [ARG...]
  *
- * FILTER is zroot's own default program, as a list of { code, jt, jf, k }, so that the kernel has the same to check and to compile.
+ * FILTER is zroot's own default program, as a list of { code, jt, jf, k }, so that the kernel has
+ * the same one to check and to compile.
  *
- *     cc -O2 -static -DFILTER=... floor.c                                     on the C library that zroot is linked with
- *     cc -O2 -static -DFILTER=... -DNOLIBC -nostdlib -fno-stack-protector floor.c     without any, x86-64 only
+ *     cc -O2 -static -DFILTER=... floor.c         on the C library that zroot is linked with
+ *     cc -O2 -static -DFILTER=... -DNOLIBC -nostdlib -fno-stack-protector floor.c
+ *                                                 without any, x86-64 only
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -23,7 +26,10 @@ static long call6(long nr, long a, long b, long c)
 {
 	register long r10 __asm__("r10") = 0, r8 __asm__("r8") = 0;
 	long ret;
-	__asm__ volatile("syscall" : "=a"(ret) : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8)
+			 : "rcx", "r11", "memory");
 	return ret;
 }
 #define geteuid() ((unsigned)call(SYS_geteuid, 0, 0, 0))
@@ -62,8 +68,9 @@ static int become(char **argv, char **envp)
 {
 	unsigned uid = geteuid(), gid = getegid();
 	struct sock_fprog program = { sizeof filter / sizeof *filter, (struct sock_filter *)filter };
-	if (unshare(CLONE_NEWUSER) || put("/proc/self/setgroups", "deny", 4) || map("/proc/self/uid_map", uid) ||
-	    map("/proc/self/gid_map", gid) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	if (unshare(CLONE_NEWUSER) || put("/proc/self/setgroups", "deny", 4) ||
+	    map("/proc/self/uid_map", uid) || map("/proc/self/gid_map", gid) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
 	    call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program))
 		return 125;
 	execve(argv[1], argv + 1, envp);

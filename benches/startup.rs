@@ -1,9 +1,9 @@
-//! What zroot's own start costs beside the least that anything could: `cargo bench --bench startup
-//! [-- OTHER_ZROOT...]`. Run it as an ordinary user (a child of root's is forked and made one
-//! first, and that time would count).
+//! What zroot's own start costs, beside a C program that does only what it must: `cargo bench
+//! --bench startup [-- OTHER_ZROOT...]`. Run it as an ordinary user: for root, dropping to one in
+//! the child would be timed as well.
 //!
-//! Counts come from ptrace(2) and are exact; times are medians over interleaved runs, each divided
-//! by the floor's in the same round.
+//! Counts come from ptrace(2) and are exact. Times are medians over interleaved runs. Ratios are
+//! taken within a round.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -27,7 +27,7 @@ fn main() {
         .filter(|arg| arg != "--bench")
         .map(PathBuf::from)
         .collect();
-    // Copies, so that all lie alike in the page cache.
+    // Copies, so that all are in the page cache in the same way.
     let copy = |(i, from): (usize, &PathBuf)| {
         let to = dir.path().join(format!("other-{i}"));
         common::run(
@@ -55,8 +55,8 @@ fn main() {
 
     let mut times = vec![Vec::new(); rows.len()];
     for round in 0..=ROUNDS {
-        // In an order of its own each round: the kernel is still taking down the last one's
-        // namespace when the next one starts.
+        // In a random order: the kernel is still freeing the last one's namespace when the next
+        // one starts.
         let random = RandomState::new();
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|at| random.hash_one(at));

@@ -1,5 +1,5 @@
-//! `apt-get install` of a fixed set from packages that are in the tree already, in a fresh copy of
-//! the tree each time.
+//! `apt-get install` of a fixed set of packages. Each run gets a fresh copy of a tree that has them
+//! in apt's cache.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ use crate::workloads::Bench;
 const QUICK: &str = "man-db openssh-client";
 const FULL: &str = "gcc openssh-server man-db perl python3";
 
-/// A Debian tree with apt, eatmydata, and the packages of both sets in apt's cache. Made once per
-/// machine, by zroot, as a plain user; it stays beside the tests' trees.
+/// A Debian tree with apt, eatmydata, and the packages of both sets in apt's cache. zroot makes it
+/// once, as an unprivileged user, and it stays beside the tests' trees.
 pub fn tree() -> Result<String, String> {
     let mirror = Mirror::find()?;
     if program("mmdebstrap").is_none() {
@@ -49,7 +49,7 @@ pub fn tree() -> Result<String, String> {
         .arg(&tree)
         .args(&mirror.lines))
     .succeeds();
-    // No daemon of the set's is to be started, and real root's chroot would let it be.
+    // Keeps the packages from starting daemons, which real root's chroot would permit.
     let policy = tree.join("usr/sbin/policy-rc.d");
     fs::write(&policy, "#!/bin/sh\nexit 101\n").expect("policy-rc.d");
     run(std::process::Command::new("chmod").arg("755").arg(&policy)).succeeds();
@@ -99,8 +99,8 @@ fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<C
         let command = launcher
             .chain(apt.iter().map(|word| (*word).to_owned()))
             .collect();
-        // On a disk the last copy is put aside until the end: a file system that discards freed
-        // blocks would be busy with its own during the run.
+        // On a disk the last copy is kept until the end: a file system that discards freed blocks
+        // would do so during the next run.
         let remove = match (disk, root) {
             (true, _) => format!(
                 "mkdir -p {copy}-old && {{ [ ! -e {copy} ] || mv {copy} {copy}-old/$(date +%s%N); }}"
@@ -113,7 +113,7 @@ fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<C
         } else {
             "--preserve=all"
         };
-        // Whatever the copy left to be written must not be written while apt waits for its own.
+        // Write the copy out now, or apt's own fsync would wait for it.
         let before = format!("{remove}; cp -a {owners} {tree} {copy}; sync -f {copy}");
         Case {
             root,

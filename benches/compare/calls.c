@@ -1,10 +1,11 @@
 /* What one system call costs, measured inside one process so that no launch is in it.
  *
- *     calls DIR [allow]       prints "NAME PICOSECONDS" for each call; with "allow" under a filter of its own that allows everything
+ *     calls DIR [allow]       prints "NAME PICOSECONDS" for each call; with "allow" under a filter
+ *                             of its own that allows everything
  *     calls DIR sync          the same for a write and its fsync
  *
- * DIR holds the file "file". Through libc's own functions, so that a library in LD_PRELOAD sees them; with -DFREESTANDING for i386 without any
- * libc, through int 0x80.
+ * DIR has a file named "file". The calls go through libc, so that a library in LD_PRELOAD sees
+ * them; with -DFREESTANDING, for i386, through int 0x80 and without any libc.
  */
 #ifndef FREESTANDING
 #define _GNU_SOURCE
@@ -42,7 +43,10 @@ static char status[256];
 static long call(long nr, long a, long b, long c, long d, long e)
 {
 	long ret;
-	__asm__ volatile("int $0x80" : "=a"(ret) : "a"(nr), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory");
+	__asm__ volatile("int $0x80"
+			 : "=a"(ret)
+			 : "a"(nr), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e)
+			 : "memory");
 	return ret;
 }
 #define getppid() call(64, 0, 0, 0, 0, 0)
@@ -65,7 +69,7 @@ static long long now(void)
 	return (long long)t[0] * 1000000000 + t[1];
 }
 
-/* libgcc's, which is not there: a division by what fits into 32 bits. */
+/* What libgcc, which is not linked, has: a division by what fits into 32 bits. */
 unsigned long long __udivdi3(unsigned long long n, unsigned long long d)
 {
 	unsigned long long q = 0, r = 0;
@@ -79,11 +83,16 @@ unsigned long long __udivdi3(unsigned long long n, unsigned long long d)
 	}
 	return q;
 }
-unsigned long long __umoddi3(unsigned long long n, unsigned long long d) { return n - __udivdi3(n, d) * d; }
+unsigned long long __umoddi3(unsigned long long n, unsigned long long d)
+{
+	return n - __udivdi3(n, d) * d;
+}
 #endif
 
 enum { GETPPID, OPEN, FSTAT, CHOWN, KINDS, SYNC = KINDS };
-static const char *const names[] = { "getppid", "openat+close", "fstat", "fchownat", "write+fsync" };
+static const char *const names[] = {
+	"getppid", "openat+close", "fstat", "fchownat", "write+fsync"
+};
 static long dir, file;
 static unsigned uid, gid;
 
@@ -141,7 +150,8 @@ static int run(char **argv)
 	int first = GETPPID, last = KINDS, writes = 0, rounds = 15;
 	if (argv[2] && argv[2][0] == 's')
 		first = SYNC, last = SYNC + 1, writes = 1, rounds = 5;
-	else if (argv[2] && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0)))
+	else if (argv[2] && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+			     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0)))
 		return 3;
 	dir = open(argv[1], O_RDONLY);
 	file = openat(dir, "file", writes ? O_WRONLY : O_RDONLY);
@@ -149,17 +159,19 @@ static int run(char **argv)
 	gid = getegid();
 	if (dir < 0 || file < 0)
 		return 4;
-	for (int kind = first; kind < last; kind++) { /* batches of a millisecond, or a hundredth second for what waits for the disk */
+	/* Batches of a millisecond, or ten for what waits for the disk. */
+	unsigned long long batch = writes ? 10000000 : 1000000;
+	for (int kind = first; kind < last; kind++) {
 		unsigned tries = writes ? 5 : 100;
 		long long start = now();
 		if (!repeat(kind, tries))
 			return 5;
 		long long cost = now() - start;
-		unsigned n = (unsigned long long)tries * (writes ? 10000000 : 1000000) / (unsigned long long)(cost > 0 ? cost : 1);
+		unsigned n = tries * batch / (unsigned long long)(cost > 0 ? cost : 1);
 		times[kind] = n < 10 ? 10 : n > 20000 ? 20000 : n;
 		best[kind] = -1ULL;
 	}
-	/* The best batch: whatever else the machine does only ever adds to a batch. */
+	/* The best batch: whatever else the machine does can only add to one. */
 	for (int round = 0; round < rounds; round++)
 		for (int kind = first; kind < last; kind++) {
 			long long start = now();
@@ -182,5 +194,6 @@ int main(int argc, char **argv)
 }
 #else
 __attribute__((used)) void start(long *stack) { call(1, run((char **)(stack + 1)), 0, 0, 0, 0); }
-__asm__(".globl _start\n_start:\n\tmov %esp, %eax\n\tand $-16, %esp\n\tsub $12, %esp\n\tpush %eax\n\tcall start");
+__asm__(".globl _start\n_start:\n\t"
+	"mov %esp, %eax\n\tand $-16, %esp\n\tsub $12, %esp\n\tpush %eax\n\tcall start");
 #endif

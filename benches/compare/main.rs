@@ -1,9 +1,9 @@
-//! zroot beside its peers: `cargo bench --bench compare`. Installs nothing; says which peers it
-//! found. Prints the README's tables, and a verdict for each target that was measured.
+//! Compares zroot with its peers: `cargo bench --bench compare`. Installs nothing, and says which
+//! peers it found. Prints the README's tables, and a verdict for each target that was measured.
 //!
-//! Every round runs each launcher once on each workload, so that all of them see the same machine;
-//! what is compared are the ratios within a round. Started by root it runs everything but "real
-//! root" as an unprivileged user. `README.md` beside this file says more.
+//! Every round runs each launcher once on each workload, so that all of them see the same machine.
+//! Ratios are taken within a round. Started by root, it runs everything but "real root" as an
+//! unprivileged user. `benches/README.md` says more.
 
 mod apt;
 #[path = "../../tests/common/mod.rs"]
@@ -11,6 +11,7 @@ mod common;
 #[path = "../../tests/common/debian.rs"]
 mod debian;
 mod measure;
+mod output;
 mod peers;
 mod places;
 mod workloads;
@@ -21,9 +22,9 @@ use clap::Parser;
 
 use measure::{Group, Ratio, Table};
 use places::Places;
-use workloads::Bench;
+use workloads::{Bench, MUSL};
 
-/// All of them, in the order in which they run. The first [`QUICK`] are the default, the others
+/// All workloads, in the order in which they run. The first [`QUICK`] are the default. The others
 /// take minutes.
 const WORKLOADS: [&str; 12] = [
     "start",
@@ -185,210 +186,125 @@ fn environment(options: &Options) -> String {
     )
 }
 
-/// One line of the last table.
-struct Verdict {
-    what: String,
+/// A ratio that must be at most `limit`, where both cells were measured.
+struct Target {
+    workload: &'static str,
+    /// Which of the workload's tables.
+    table: usize,
+    what: &'static str,
+    /// A row and a column, to be divided by another.
+    of: (&'static str, usize),
+    to: (&'static str, usize),
     limit: f64,
-    ratio: Ratio,
 }
 
+const fn target(
+    (workload, table): (&'static str, usize),
+    what: &'static str,
+    of: (&'static str, usize),
+    to: (&'static str, usize),
+    limit: f64,
+) -> Target {
+    Target {
+        workload,
+        table,
+        what,
+        of,
+        to,
+        limit,
+    }
+}
+
+#[rustfmt::skip] // one a line, or two
+const TARGETS: &[Target] = &[
+    target(("start", 0), "start against static C on glibc",
+        ("zroot", 0), ("C, static, glibc", 0), 1.10),
+    target(("start", 0), "start, built for musl, against static C on musl",
+        (MUSL, 0), ("C, static, musl", 0), 1.10),
+    target(("start", 0), "start against C without libc (to go towards)",
+        ("zroot", 0), ("C, without libc", 0), 1.10),
+    target(("start", 0), "start against enroot-nsenter",
+        ("zroot", 0), ("enroot-nsenter", 0), 1.0),
+    target(("start", 0), "start, built for musl, against C without libc (to go towards)",
+        (MUSL, 0), ("C, without libc", 0), 1.10),
+    target(("start", 0), "start, built for musl, against enroot-nsenter",
+        (MUSL, 0), ("enroot-nsenter", 0), 1.0),
+
+    target(("root", 0), "--root, busybox tree, against bwrap --bind",
+        ("zroot --root", 0), ("bwrap --bind", 0), 1.0),
+    target(("root", 0), "--root, busybox tree, against ch-run",
+        ("zroot --root", 0), ("ch-run", 0), 1.0),
+    target(("root", 1), "--root, Debian tree, against bwrap --bind",
+        ("zroot --root", 0), ("bwrap --bind", 0), 1.0),
+    target(("root", 1), "--root, Debian tree, against ch-run",
+        ("zroot --root", 0), ("ch-run", 0), 1.0),
+
+    target(("calls", 0), "getppid against an allow-everything filter",
+        ("zroot", 0), ("allow-everything filter", 0), 1.02),
+    target(("calls", 0), "openat+close against an allow-everything filter",
+        ("zroot", 1), ("allow-everything filter", 1), 1.02),
+    target(("calls", 0), "fstat against an allow-everything filter",
+        ("zroot", 2), ("allow-everything filter", 2), 1.02),
+    target(("calls", 0), "faked chown against the real one",
+        ("zroot", 3), ("native", 3), 0.15),
+    target(("calls", 0), "faked chown against ch-run's (2 % for noise)",
+        ("zroot", 3), ("ch-run --seccomp", 3), 1.02),
+    target(("calls", 1), "i386 getppid against an allow-everything filter",
+        ("zroot", 0), ("allow-everything filter", 0), 1.02),
+    target(("calls", 1), "i386 openat+close against an allow-everything filter",
+        ("zroot", 1), ("allow-everything filter", 1), 1.02),
+    target(("calls", 1), "i386 fstat against an allow-everything filter",
+        ("zroot", 2), ("allow-everything filter", 2), 1.02),
+    target(("calls", 1), "faked i386 chown against the real one",
+        ("zroot", 3), ("native", 3), 0.15),
+    target(("calls", 1), "faked i386 chown against ch-run's (2 % for noise)",
+        ("zroot", 3), ("ch-run --seccomp", 3), 1.02),
+
+    target(("sync", 0), "--no-sync against eatmydata, fsync by a dynamic program",
+        ("zroot --no-sync, dynamic", 0), ("eatmydata, dynamic", 0), 1.0),
+    target(("sync", 0), "--no-sync against eatmydata, fsync by a static program",
+        ("zroot --no-sync, static", 0), ("eatmydata, static", 0), 1.0),
+
+    target(("notified", 0), "a supervised chown, 8 processes at once, against one",
+        ("zroot -c selective", 4), ("zroot -c selective", 3), 1.0),
+    target(("notified", 0), "a supervised chown, 64 processes at once, against one",
+        ("zroot -c selective", 5), ("zroot -c selective", 3), 1.0),
+
+    target(("apt", 0), "apt-get install on tmpfs against real root",
+        ("zroot --root", 0), ("real root", 0), 1.02),
+    target(("apt", 0), "apt-get install on tmpfs, selective, against real root",
+        ("zroot -c selective --root", 0), ("real root", 0), 1.03),
+
+    target(("apt-disk", 0), "apt-get install on disk, --no-sync, against real root",
+        ("zroot --root --no-sync", 0), ("real root", 0), 0.85),
+    target(("apt-disk", 0), "apt-get install on disk, --no-sync, against eatmydata in zroot",
+        ("zroot --root --no-sync", 0), ("zroot --root, eatmydata", 0), 1.0),
+    target(("apt-disk", 0), "apt-get install on disk, --no-sync, against eatmydata as real root",
+        ("zroot --root --no-sync", 0), ("real root, eatmydata", 0), 1.0),
+];
+
+/// The targets that were measured.
 #[derive(Default)]
-struct Verdicts(Vec<Verdict>);
+struct Verdicts(Vec<(&'static Target, Ratio)>);
 
 impl Verdicts {
-    /// `of` must be at most `limit` times `to`, where both were measured.
-    fn add(&mut self, table: &Table, what: &str, of: &str, to: &str, column: usize, limit: f64) {
-        if let Some(ratio) = table.ratio(of, to, column) {
-            self.0.push(Verdict {
-                what: what.to_owned(),
-                limit,
-                ratio,
-            });
-        }
-    }
-
-    /// Of row `row`, column `of` must be at most `limit` times column `to`.
-    fn add_columns(
-        &mut self,
-        table: &Table,
-        what: &str,
-        row: &str,
-        of: usize,
-        to: usize,
-        limit: f64,
-    ) {
-        if let Some(ratio) = table.ratio_between((row, of), (row, to)) {
-            self.0.push(Verdict {
-                what: what.to_owned(),
-                limit,
-                ratio,
-            });
-        }
-    }
-
-    /// The targets that group `i` of a workload covers.
     fn judge(&mut self, workload: &str, i: usize, table: &Table) {
-        match workload {
-            "start" => {
-                self.add(
-                    table,
-                    "start against static C on glibc",
-                    "zroot",
-                    "C, static, glibc",
-                    0,
-                    1.10,
-                );
-                self.add(
-                    table,
-                    "start, built for musl, against static C on musl",
-                    workloads::MUSL,
-                    "C, static, musl",
-                    0,
-                    1.10,
-                );
-                for (row, built) in [("zroot", ""), (workloads::MUSL, ", built for musl,")] {
-                    let what = format!("start{built} against C without libc (to go towards)");
-                    self.add(table, &what, row, "C, without libc", 0, 1.10);
-                    self.add(
-                        table,
-                        &format!("start{built} against enroot-nsenter"),
-                        row,
-                        "enroot-nsenter",
-                        0,
-                        1.0,
-                    );
-                }
-            }
-            "root" => {
-                for peer in ["bwrap --bind", "ch-run"] {
-                    let what = format!(
-                        "--root, {} tree, against {peer}",
-                        if i == 0 { "busybox" } else { "Debian" }
-                    );
-                    self.add(table, &what, "zroot --root", peer, 0, 1.0);
-                }
-            }
-            "calls" => {
-                let abi = if i == 0 { "" } else { "i386 " };
-                for (column, call) in ["getppid", "openat+close", "fstat"].into_iter().enumerate() {
-                    let what = format!("{abi}{call} against an allow-everything filter");
-                    self.add(
-                        table,
-                        &what,
-                        "zroot",
-                        "allow-everything filter",
-                        column,
-                        1.02,
-                    );
-                }
-                self.add(
-                    table,
-                    &format!("faked {abi}chown against the real one"),
-                    "zroot",
-                    "native",
-                    3,
-                    0.15,
-                );
-                self.add(
-                    table,
-                    &format!("faked {abi}chown against ch-run's (2 % for noise)"),
-                    "zroot",
-                    "ch-run --seccomp",
-                    3,
-                    1.02,
-                );
-            }
-            "sync" => {
-                for kind in ["dynamic", "static"] {
-                    let [of, to] =
-                        ["zroot --no-sync", "eatmydata"].map(|name| format!("{name}, {kind}"));
-                    self.add(
-                        table,
-                        &format!("--no-sync against eatmydata, fsync by a {kind} program"),
-                        &of,
-                        &to,
-                        0,
-                        1.0,
-                    );
-                }
-            }
-            "notified" => {
-                let row = "zroot -c selective";
-                for (column, many) in [(4, "8"), (5, "64")] {
-                    self.add_columns(
-                        table,
-                        &format!("a supervised chown, {many} processes at once, against one"),
-                        row,
-                        column,
-                        3,
-                        1.0,
-                    );
-                }
-            }
-            "apt" => {
-                self.add(
-                    table,
-                    "apt-get install on tmpfs against real root",
-                    "zroot --root",
-                    "real root",
-                    0,
-                    1.02,
-                );
-                let what = "apt-get install on tmpfs, selective, against real root";
-                self.add(
-                    table,
-                    what,
-                    "zroot -c selective --root",
-                    "real root",
-                    0,
-                    1.03,
-                );
-            }
-            "apt-disk" => {
-                let of = "zroot --root --no-sync";
-                self.add(
-                    table,
-                    "apt-get install on disk, --no-sync, against real root",
-                    of,
-                    "real root",
-                    0,
-                    0.85,
-                );
-                self.add(
-                    table,
-                    "apt-get install on disk, --no-sync, against eatmydata in zroot",
-                    of,
-                    "zroot --root, eatmydata",
-                    0,
-                    1.0,
-                );
-                self.add(
-                    table,
-                    "apt-get install on disk, --no-sync, against eatmydata as real root",
-                    of,
-                    "real root, eatmydata",
-                    0,
-                    1.0,
-                );
-            }
-            _ => {}
-        }
+        let here = |target: &&'static Target| target.workload == workload && target.table == i;
+        let measured = |target: &'static Target| Some((target, table.ratio(target.of, target.to)?));
+        self.0
+            .extend(TARGETS.iter().filter(here).filter_map(measured));
     }
 
     fn print(&self) {
         println!("\n| target | at most | measured | interval | |\n|---|---:|---:|---:|---|");
-        for Verdict {
-            what,
-            limit,
-            ratio:
-                Ratio {
-                    median,
-                    low,
-                    high,
-                    rounds,
-                },
-        } in &self.0
-        {
+        for (target, ratio) in &self.0 {
+            let Target { what, limit, .. } = target;
+            let Ratio {
+                median,
+                low,
+                high,
+                rounds,
+            } = ratio;
             let verdict = if high <= limit {
                 "met"
             } else if low > limit {

@@ -1,4 +1,4 @@
-//! Interleaved rounds, and what they came to.
+//! Runs the cases in interleaved rounds and makes a table of the results.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
+use crate::output::output;
 use crate::places::Places;
 
 /// One row: a command under a launcher.
@@ -18,7 +19,7 @@ pub struct Case {
     pub root: bool,
     /// A shell script that runs before each measurement, by the same user, and is not measured.
     pub before: Option<String>,
-    /// Runs in the first round only: for launchers that take minutes.
+    /// Runs in the first round only, because the launcher takes minutes.
     pub once: bool,
 }
 
@@ -49,11 +50,11 @@ pub struct Group {
     pub source: Source,
     pub cases: Vec<Case>,
     pub rounds: usize,
-    /// Whether a first round that does not count precedes.
+    /// Whether a first round is run that does not count.
     pub warm: bool,
 }
 
-/// What a group came to.
+/// The results of a group.
 pub struct Table {
     title: String,
     columns: Vec<&'static str>,
@@ -64,13 +65,12 @@ struct Row {
     name: String,
     /// Nanoseconds by round (`None` where it was not run), by column.
     rounds: Vec<Option<Vec<f64>>>,
-    /// Why it was given up.
+    /// Why it is measured no more.
     failure: Option<String>,
 }
 
-/// From so many rounds on, the interval of a [`Ratio`] holds the true median in at least 95 of 100
-/// cases; of fewer, even all of them together do not (of n rounds, they miss it on one side with
-/// probability 2^(1-n)).
+/// With so many rounds, the interval of a [`Ratio`] holds the true median in at least 95 of 100
+/// cases. With fewer it cannot: n rounds all lie on one side of it with probability 2^(1-n).
 pub const ENOUGH: usize = 6;
 
 /// A median of per-round ratios, and an interval around it.
@@ -96,8 +96,8 @@ impl Group {
         }
         for round in 0..self.rounds + usize::from(self.warm) {
             for turn in 0..self.cases.len() {
-                // Nobody always comes first, or after the same neighbour, whose filter is still
-                // being freed.
+                // No row always comes first, or always behind the same row: the kernel is still
+                // freeing that one's filter.
                 let turn = if round % 2 == 0 {
                     turn
                 } else {
@@ -128,9 +128,8 @@ impl Group {
     }
 }
 
-/// Has the kernel read an executable anew when it is next executed, as after a boot: just written,
-/// it is in the page cache in large folios, of which pages are mapped sooner (20 us of the start of
-/// a static executable of 1 MB); executed from the disk, in small ones.
+/// Makes the kernel read an executable anew when it is next executed, as after a boot. A file that
+/// was just written is in the page cache in larger folios, and its pages are mapped faster.
 fn forget(path: &Path) {
     if let Ok(file) = File::open(path) {
         // What cannot be written back or is in use stays as it is.
@@ -146,7 +145,7 @@ fn sample(
     places: &Places,
 ) -> Result<Vec<f64>, String> {
     if let Some(script) = &case.before {
-        run(&mut places.command(case.root, &["sh", "-ec", script]))
+        output(&mut places.command(case.root, &["sh", "-ec", script]))
             .map_err(|message| format!("preparation: {message}"))?;
     }
     let numbers = match source {
@@ -157,14 +156,14 @@ fn sample(
                 .into_iter()
                 .chain(case.command.iter().map(String::as_str));
             let mut times: Vec<f64> = numbers(
-                &run(&mut places.command(case.root, &words.collect::<Vec<_>>()))?,
+                &output(&mut places.command(case.root, &words.collect::<Vec<_>>()))?,
                 1.0,
             );
             vec![median(&mut times)]
         }
         Source::Printed => {
             let words: Vec<&str> = case.command.iter().map(String::as_str).collect();
-            numbers(&run(&mut places.command(case.root, &words))?, 1000.0)
+            numbers(&output(&mut places.command(case.root, &words))?, 1000.0)
         }
     };
     if numbers.len() == columns {
@@ -182,28 +181,8 @@ fn numbers(text: &str, unit: f64) -> Vec<f64> {
         .collect()
 }
 
-/// Standard output, or why there is none worth having.
-pub fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let said = stderr
-        .lines()
-        .rev()
-        .find(|line| line.contains(": "))
-        .or(stderr.lines().last())
-        .unwrap_or_default();
-    Err(format!(
-        "{} ({})",
-        output.status,
-        said.chars().take(100).collect::<String>()
-    ))
-}
-
-/// What `--time RUNS COMMAND...` does: this program again, as a process so small and so
-/// unprivileged that its posix_spawn adds little.
+/// What `--time RUNS COMMAND...` does. This program starts itself again for it: the process is then
+/// small and unprivileged, and its posix_spawn adds little.
 pub fn timer(mut args: impl Iterator<Item = String>) {
     let runs: usize = args
         .next()
@@ -259,13 +238,8 @@ impl Table {
         samples
     }
 
-    /// Row `of` against row `to`, where both were measured.
-    pub fn ratio(&self, of: &str, to: &str, column: usize) -> Option<Ratio> {
-        self.ratio_between((of, column), (to, column))
-    }
-
-    /// The same for a column of its own of each row.
-    pub fn ratio_between(&self, of: (&str, usize), to: (&str, usize)) -> Option<Ratio> {
+    /// One row and column against another, where both were measured.
+    pub fn ratio(&self, of: (&str, usize), to: (&str, usize)) -> Option<Ratio> {
         let row = |name: &str| self.rows.iter().find(|row| row.name == name);
         let (of, of_column, to, to_column) = (row(of.0)?, of.1, row(to.0)?, to.1);
         let pairs = of
@@ -325,7 +299,7 @@ impl Table {
                 let [low, middle, high] =
                     [1, 2, 3].map(|quarter| number(quantile(&samples, quarter, 4) / scale));
                 let ratio = self
-                    .ratio(name, &self.rows[0].name, column)
+                    .ratio((name, column), (&self.rows[0].name, column))
                     .map_or_else(String::new, |ratio| number(ratio.median));
                 let _ = write!(text, " {middle} ({low}..{high}) | {ratio} |");
             }

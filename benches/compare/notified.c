@@ -1,8 +1,9 @@
-/* What a call costs that a supervisor answers, alone and with many asking at once.
+/* What a call costs that a supervisor answers, for one process and for many at once.
  *
  *     notified DIR            prints "NAME PICOSECONDS": wall time by all calls of all processes
  *
- * DIR may be written to. The time for N processes is that from the first one's go to the last one's end.
+ * DIR is writable. The time of N processes is from when they are let go, together, to when the last
+ * one ends.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

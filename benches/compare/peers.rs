@@ -1,17 +1,17 @@
-//! The launchers that zroot is compared with.
+//! The launchers that are compared.
 
 use std::path::{Path, PathBuf};
 
 use crate::common::{is_root, program, zroot};
 use crate::places::text;
 
-/// A launcher: what stands before the command.
+/// A launcher: the words before the command.
 #[derive(Clone)]
 pub struct Peer {
     pub name: &'static str,
     pub prefix: Vec<String>,
     pub root: bool,
-    /// Whether it is a library in `LD_PRELOAD`, which reaches dynamically linked programs only.
+    /// Whether it is a library in `LD_PRELOAD`, which works in dynamically linked programs only.
     pub preload: bool,
 }
 
@@ -26,7 +26,7 @@ impl Peer {
         }
     }
 
-    /// The peer's words, then the command's.
+    /// The launcher's words, then the command's.
     pub fn launch<S: AsRef<str>>(&self, command: &[S]) -> Vec<String> {
         self.prefix
             .iter()
@@ -36,7 +36,7 @@ impl Peer {
     }
 }
 
-/// All peers of this machine, the command alone first. Says which are missing.
+/// All launchers on this machine, no launcher first. Says which are missing.
 pub fn find(enroot: Option<&Path>) -> Vec<Peer> {
     let zroot = text(zroot());
     let mut all = vec![

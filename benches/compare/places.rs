@@ -7,8 +7,9 @@ use std::process::Command;
 use tempfile::{Builder, TempDir};
 
 use crate::common::{give, uid, user};
+use crate::output::output;
 
-/// Directories of the unprivileged user's own, gone at the end.
+/// Directories of the unprivileged user's own, removed at the end.
 pub struct Places {
     pub disk: TempDir,
     pub tmpfs: TempDir,
@@ -55,7 +56,7 @@ impl Places {
 
     /// Runs a shell script as the unprivileged user; it must succeed.
     pub fn prepare(&self, script: &str) {
-        crate::measure::run(&mut self.command(false, &["sh", "-ec", script]))
+        output(&mut self.command(false, &["sh", "-ec", script]))
             .unwrap_or_else(|error| panic!("{script}: {error}"));
     }
 }
@@ -64,7 +65,7 @@ impl Drop for Places {
     fn drop(&mut self) {
         // pseudo's server waits half a minute for more work.
         let _ = self.command(false, &["pseudo", "-S"]).output();
-        // What the commands made may be closed to its owner, or root's.
+        // Some of it has modes that keep out its owner, who is root in this namespace.
         for dir in [self.disk.path(), self.tmpfs.path()] {
             let _ = self
                 .command(false, &["unshare", "-r", "rm", "-rf", "--", &text(dir)])
@@ -94,7 +95,7 @@ pub fn compile(
         .arg("-o")
         .arg(&to)
         .arg(source);
-    match crate::measure::run(&mut command) {
+    match output(&mut command) {
         Ok(_) => {
             give(&to);
             Some(text(&to))

@@ -1,4 +1,4 @@
-//! What is measured. Each function makes what it needs and says what is to run.
+//! The workloads. Each function makes what it needs and says what to run.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -13,6 +13,7 @@ use zroot::internals::filter::policy::Policy;
 use crate::common::{give, program, run, user, zroot};
 use crate::debian::Mirror;
 use crate::measure::{Case, Group, Source};
+use crate::output::output;
 use crate::peers::Peer;
 use crate::places::{Places, compile, text};
 
@@ -29,7 +30,7 @@ pub struct Bench {
     pub rounds: Option<usize>,
 }
 
-/// Short words for a list of strings.
+/// Owned strings of a list.
 pub fn words<S: AsRef<str>>(list: &[S]) -> Vec<String> {
     list.iter().map(|word| word.as_ref().to_owned()).collect()
 }
@@ -117,7 +118,7 @@ impl Bench {
         }
     }
 
-    /// A root directory with nothing in it but a static busybox and what ch-run wants to be there.
+    /// A root directory with a static busybox and the mount points that ch-run needs.
     /// `resolv_conf` is what its /etc/resolv.conf says: zroot --root fills an empty one, and then
     /// leaves a process behind that empties it again.
     pub fn tiny_tree(&self, name: &str, resolv_conf: &str) -> Option<String> {
@@ -251,7 +252,7 @@ impl Bench {
             None
         };
         let dir = self.places.disk.path().join("calls");
-        // Real root has a file of its own: it would take this one away from the others.
+        // Real root has a file of its own: it would make this one root's for the others.
         self.places.prepare(&format!(
             "mkdir -p {0}/root && touch {0}/file {0}/root/file",
             text(&dir)
@@ -294,37 +295,8 @@ impl Bench {
                     words(&[&path, &text(&dir), "allow"]),
                 ),
             );
-            if let (Some(ch_run), Some(tree)) = (&self.ch_run, self.tiny_tree("tree", "# none\\n"))
-            {
-                let inside = Path::new(&tree).join("calls");
-                run(Command::new("install").arg(&path).arg(&inside)).succeeds();
-                give(&inside);
-                let copy = format!(
-                    "{tree}/{}",
-                    if abi == "i386" {
-                        "calls-i386"
-                    } else {
-                        "calls-native"
-                    }
-                );
-                fs::rename(&inside, &copy).expect("rename");
-                let inside = copy.strip_prefix(&tree).unwrap_or_default();
-                cases.insert(
-                    3,
-                    Case::new(
-                        "ch-run --seccomp",
-                        words(&[
-                            ch_run,
-                            "--seccomp",
-                            "--uid=0",
-                            "--gid=0",
-                            &tree,
-                            "--",
-                            inside,
-                            "/",
-                        ]),
-                    ),
-                );
+            if let Some(case) = self.calls_in_ch_run(&path, abi) {
+                cases.insert(3, case);
             }
             let columns = vec!["getppid", "openat+close", "fstat", "fchownat"];
             Some(Group {
@@ -339,7 +311,28 @@ impl Bench {
         programs.into_iter().filter_map(group).collect()
     }
 
-    /// Nanoseconds per call that a supervisor answers, if there is one: of one process, then of
+    /// The program in ch-run, which needs a root directory and a copy of the program in there.
+    fn calls_in_ch_run(&self, program: &str, abi: &str) -> Option<Case> {
+        let ch_run = self.ch_run.as_ref()?;
+        let tree = self.tiny_tree("tree", "# none\\n")?;
+        let inside = format!("/calls-{}", abi.replace(' ', "-"));
+        let copy = format!("{tree}{inside}");
+        run(Command::new("install").args([program, &copy])).succeeds();
+        give(Path::new(&copy));
+        let words = words(&[
+            ch_run,
+            "--seccomp",
+            "--uid=0",
+            "--gid=0",
+            &tree,
+            "--",
+            &inside,
+            "/",
+        ]);
+        Some(Case::new("ch-run --seccomp", words))
+    }
+
+    /// Nanoseconds per call that a supervisor answers, if there is one: for one process, then for
     /// many at once.
     pub fn notified(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/notified.c");
@@ -349,7 +342,7 @@ impl Bench {
         for case in &mut cases {
             case.before = Some(format!("rm -rf {dir} && mkdir {dir}"));
         }
-        // PRoot would take minutes for what the other table has.
+        // PRoot would take minutes, and table `calls` has its costs.
         cases.retain(|case| !case.root && case.name != "PRoot -0");
         let columns = vec!["getuid", "fchown", "fchmodat", "fchownat", "by 8", "by 64"];
         let title = "A call that a supervisor answers".into();
@@ -363,7 +356,7 @@ impl Bench {
         })
     }
 
-    /// write and fsync on the disk, by a dynamically linked and by a static program.
+    /// Nanoseconds per write and fsync on the disk, in a dynamic and in a static program.
     pub fn sync(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/calls.c");
         let dir = self.places.disk.path().join("sync");
@@ -401,7 +394,7 @@ impl Bench {
         })
     }
 
-    /// Not to one's own ids where another's will do.
+    /// Whom files are given to. Without a launcher only one's own ids are allowed.
     fn owner(peer: &Peer) -> String {
         match peer.name {
             "native" => format!("{0}:{0}", crate::common::uid()),
@@ -511,7 +504,7 @@ impl Bench {
         }
     }
 
-    /// `./configure` of GNU hello, whose source apt brings.
+    /// `./configure` of GNU hello. apt downloads the source.
     pub fn configure(&self) -> Option<Group> {
         let mirror = Mirror::find()
             .map_err(|reason| println!("Left out: configure: {reason}"))
@@ -540,7 +533,7 @@ impl Bench {
         let script = format!(
             "cd {dir} && apt-get -qq {options} update && apt-get -qq {options} source --download-only hello && tar xf $(ls hello_*.orig.tar.* | grep -v asc$) -C source --strip-components=1"
         );
-        if let Err(error) = crate::measure::run(user("sh").args(["-ec", &script])) {
+        if let Err(error) = output(user("sh").args(["-ec", &script])) {
             println!(
                 "Left out: configure, because apt does not bring the source of hello: {error}"
             );
@@ -574,7 +567,7 @@ impl Bench {
     }
 }
 
-/// Where the compiler's machine has its own headers below /usr/include.
+/// The directory below /usr/include that has the headers of this machine's architecture.
 fn multiarch() -> String {
     let said = Command::new("cc")
         .arg("-print-multiarch")

@@ -70,7 +70,7 @@ pub fn command(program: &Path, args: &[&str]) -> Command {
 #[allow(unsafe_code)] // pre_exec
 /// Has `program` go on with `go` from stop to stop, until it has executed another program; calls
 /// `stopped` at each.
-fn trace(
+pub fn trace(
     program: &Path,
     args: &[&str],
     go: impl Fn(Pid) -> nix::Result<()>,
