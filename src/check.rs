@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork, pipe2};
+use nix::unistd::{ForkResult, pipe2};
 
 use crate::arch::Abi;
 use crate::error::{Failure, shown};
@@ -26,7 +26,8 @@ use crate::namespace::{self, Entered};
 use crate::supervisor::report::Watchers;
 use crate::supervisor::report::quoted;
 use crate::supervisor::{self, Unavailable};
-use crate::{VERSION, detach, hint};
+use crate::sys::process;
+use crate::{VERSION, hint};
 
 /// The version of the JSON form, in its member `schema`.
 const SCHEMA: u32 = 1;
@@ -200,9 +201,7 @@ fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>
         Ok((from, to)) => (fs::File::from(from), fs::File::from(to)),
         Err(errno) => return failed(errno),
     };
-    // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
-    #[allow(unsafe_code)]
-    let child = match unsafe { fork() } {
+    let child = match process::fork() {
         Ok(ForkResult::Child) => {
             drop(from);
             let text = match attempt() {
@@ -213,7 +212,7 @@ fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>
                 ),
             };
             let _ = (&to).write_all(text.as_bytes());
-            detach::exit(0)
+            process::exit(0)
         }
         Ok(ForkResult::Parent { child }) => child,
         Err(errno) => return failed(errno),

@@ -27,7 +27,9 @@ pub mod internals {
 }
 
 // The parts know each other without the detour: `crate::arch`.
-use internals::{arch, check, detach, error, filter, hint, host, launch, namespace, supervisor};
+use internals::{
+    arch, check, detach, error, filter, hint, host, launch, namespace, supervisor, sys,
+};
 
 /// What is exported as `ZROOT` and printed by `--version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

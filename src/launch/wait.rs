@@ -1,10 +1,13 @@
-//! Staying beside the command, for the one option that needs a word after its end: the command runs
-//! in a child, and its exit status is passed on.
+//! Waiting for the command, for the one option that needs a word after its end: the command runs
+//! in a child, and zroot passes on its exit status.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, raise, signal, sigprocmask};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid};
+
+use crate::sys::process::{default_signal, fork, ignore_signal};
 
 /// How the command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,8 +26,8 @@ const FORWARDED: [Signal; 4] = [
     Signal::SIGUSR2,
 ];
 
-/// Goes on in a child, where `None` is returned; here, waits for its end, and passes signals on to
-/// it meanwhile.
+/// Forks. Returns `None` in the child at once, and in the parent the child's end. Meanwhile the
+/// parent passes signals on to it.
 ///
 /// # Errors
 /// fork(2)'s.
@@ -34,24 +37,17 @@ pub fn wait_for_child() -> Result<Option<End>, Errno> {
     signals.add(Signal::SIGCHLD);
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
-    // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
-    #[allow(unsafe_code)]
-    let child = match unsafe { fork() }? {
+    let child = match fork()? {
         ForkResult::Child => {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
             return Ok(None);
         }
         ForkResult::Parent { child } => child,
     };
-    for terminal in [Signal::SIGINT, Signal::SIGQUIT] {
-        // SAFETY: no handler.
-        #[allow(unsafe_code)]
-        let _ = unsafe { signal(terminal, SigHandler::SigIgn) };
-    }
-    // An ignored SIGCHLD would not be waited for, nor leave a status.
-    // SAFETY: no handler.
-    #[allow(unsafe_code)]
-    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    ignore_signal(Signal::SIGINT);
+    ignore_signal(Signal::SIGQUIT);
+    // Where the caller ignores SIGCHLD, no status would be left.
+    default_signal(Signal::SIGCHLD);
     loop {
         if let Some(end) = end_of(child) {
             return Ok(Some(end));
@@ -81,13 +77,10 @@ impl End {
         match self {
             End::Exited(status) => u8::try_from(status & 0xff).unwrap_or(u8::MAX),
             End::Signaled(number) => {
-                // SAFETY: no handler.
-                #[allow(unsafe_code)]
-                let _ = unsafe { signal(number, SigHandler::SigDfl) };
+                default_signal(number);
                 let _ = SigSet::from_iter([number]).thread_unblock();
                 // Its core, if it left one, is the command's.
-                let _ =
-                    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+                let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
                 let _ = raise(number);
                 128_u8.saturating_add(u8::try_from(number as i32).unwrap_or(0))
             }

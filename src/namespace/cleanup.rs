@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
@@ -20,6 +20,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, UnlinkatFlags, close, pipe2, unlinkat};
 
 use crate::detach::{detached, hold_nothing_but};
+use crate::sys::process::pidfd_open;
 
 /// An inode, by its device and number.
 type Id = (libc::dev_t, libc::ino_t);
@@ -411,7 +412,7 @@ fn somebody_in(root: &OwnedFd) -> Option<Pid> {
 
 /// Returns when `process` has ended, or after a moment where the kernel cannot tell (before 5.3).
 fn wait_for_process(process: Pid) {
-    let pidfd = open_pidfd(process).ok();
+    let pidfd = pidfd_open(process).ok();
     let mut ends: Vec<PollFd> = pidfd
         .iter()
         .map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN))
@@ -424,16 +425,4 @@ fn wait_for_process(process: Pid) {
             PollTimeout::from(100u8)
         },
     );
-}
-
-#[allow(unsafe_code)]
-fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody
-    // else owns.
-    unsafe {
-        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
-        Ok(OwnedFd::from_raw_fd(
-            i32::try_from(fd).map_err(|_| Errno::EBADF)?,
-        ))
-    }
 }
