@@ -7,11 +7,13 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::error::{Failure, PRETENDED};
+use crate::filter::policy::ClassSet;
 use crate::sys::process::{default_signal, fork, ignore_signal};
 
 /// How the command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
+enum End {
     /// With this exit status.
     Exited(i32),
     /// By this signal.
@@ -26,13 +28,37 @@ const FORWARDED: [Signal; 4] = [
     Signal::SIGUSR2,
 ];
 
+/// Forks. Returns `None` in the child at once. The parent waits for the child's end, and ends as it
+/// did, unless `seen` has what is `forbidden`.
+///
+/// # Errors
+/// [`Failure`] if there can be no child, or with what was forbidden.
+#[inline(never)]
+pub fn wait_and_judge(
+    forbidden: ClassSet,
+    seen: impl Fn() -> ClassSet,
+) -> Result<Option<u8>, Failure> {
+    let end = wait_for_child().map_err(|errno| Failure::errno("cannot start a process", errno))?;
+    let Some(end) = end else { return Ok(None) };
+    let found = forbidden.minus(ClassSet::ALL.minus(seen()));
+    if found == ClassSet::EMPTY {
+        return Ok(Some(end.repeat()));
+    }
+    let failure = Failure {
+        status: PRETENDED,
+        ..Failure::new(format!(
+            "calls were pretended that --fail-on forbids: {found}"
+        ))
+    };
+    Err(failure.hint("--summary says which"))
+}
+
 /// Forks. Returns `None` in the child at once, and in the parent the child's end. Meanwhile the
 /// parent passes signals on to it.
 ///
 /// # Errors
 /// fork(2)'s.
-#[inline(never)]
-pub fn wait_for_child() -> Result<Option<End>, Errno> {
+fn wait_for_child() -> Result<Option<End>, Errno> {
     let mut signals = SigSet::from_iter(FORWARDED);
     signals.add(Signal::SIGCHLD);
     let mut before = SigSet::empty();
@@ -72,8 +98,7 @@ fn end_of(child: Pid) -> Option<End> {
 
 impl End {
     /// Ends this process the same way; the exit status where a signal does not do it.
-    #[must_use]
-    pub fn repeat(self) -> u8 {
+    fn repeat(self) -> u8 {
         match self {
             End::Exited(status) => u8::try_from(status & 0xff).unwrap_or(u8::MAX),
             End::Signaled(number) => {
