@@ -7,27 +7,27 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::slice;
 
-use anyhow::Context;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, fork, pipe2};
+use nix::unistd::{ForkResult, pipe2};
 
 use crate::arch::Abi;
 use crate::error::{Failure, shown};
-use crate::filter;
-use crate::filter::install;
 use crate::filter::policy::{Level, Policy};
 use crate::host::{Facts, kernel_is_at_least};
+use crate::launch::{Error, emulate};
 use crate::namespace::{self, Entered};
+use crate::supervisor::Unavailable;
 use crate::supervisor::handshake::{self, Enclosing};
 use crate::supervisor::report::Watchers;
-use crate::supervisor::{self, Unavailable};
+use crate::sys::process;
 use crate::text::quoted;
-use crate::{VERSION, detach, hint};
+use crate::{VERSION, hint};
 
 /// The version of the JSON form, in its member `schema`.
 const SCHEMA: u32 = 1;
@@ -43,6 +43,8 @@ pub struct Tried {
     pub detail: String,
     /// What to change, on one line.
     pub hint: Option<String>,
+    /// The levels that need it.
+    pub needed_by: &'static [Level],
 }
 
 /// What is to be known of a host.
@@ -60,16 +62,14 @@ pub struct Check {
     pub has_apparmor: bool,
 }
 
-/// The names of what has to work for a level.
+/// What every level needs, unless it is to do without.
 const NAMESPACE: &str = "user namespace";
-const FILTER: &str = "filter";
-const SUPERVISOR: &str = "supervisor";
 
 /// Tries everything. `policies` are those of the levels, in the order of [`Level::ALL`]; `userns`
 /// says whether a user namespace is wanted; file systems are asked in `dir`. Nothing is changed.
 #[must_use]
-pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
-    let enter = || -> anyhow::Result<String> {
+pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Check {
+    let enter = || -> Result<String, Error> {
         Ok(match namespace::become_root()? {
             Entered::Namespace(uid, gid) => format!("uid {uid} and gid {gid} are 0 in it"),
             Entered::AlreadyRoot(errno) => format!(
@@ -78,40 +78,40 @@ pub fn run(policies: [Policy; 2], userns: bool, dir: &Path) -> Check {
             ),
         })
     };
-    let prepare = || -> anyhow::Result<()> {
+    let prepare = || -> Result<(), Error> {
         if userns {
             enter()?;
         }
-        set_no_new_privs().context("cannot set no_new_privs")
+        set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno).into())
     };
     let mut tried = Vec::new();
     if userns {
-        tried.push(in_child(NAMESPACE, enter));
+        tried.push(in_child(NAMESPACE, &Level::ALL, enter));
     }
-    tried.push(in_child(FILTER, || {
-        prepare()?;
-        let program = filter::program(policies[Level::Zero as usize])?;
-        filter::install(&program)?;
-        install::probe()?;
-        Ok(format!("{} instructions, answers", program.len()))
-    }));
-    tried.push(in_child(SUPERVISOR, || {
-        match handshake::ask() {
-            Some(Enclosing::Supervisor(Policy {
-                level: Level::Selective,
-                ..
-            })) => {
-                return Ok("that of the zroot around this one answers".into());
-            }
-            Some(_) => return Err(Unavailable::Enclosed.into()),
-            None => {}
-        }
-        prepare()?;
-        supervisor::attach(policies[Level::Selective as usize], Watchers::default())?;
-        Ok("answers".into())
-    }));
+    for (level, policy) in Level::ALL.iter().zip(policies) {
+        let needed_by = slice::from_ref(level);
+        tried.push(match level {
+            Level::Zero => in_child("filter", needed_by, || {
+                prepare()?;
+                let length = emulate::by_filter(policy)?;
+                Ok(format!("{length} instructions, answers"))
+            }),
+            Level::Selective => in_child("supervisor", needed_by, || {
+                match handshake::ask() {
+                    Some(Enclosing::Supervisor(outer)) if outer.level >= *level => {
+                        return Ok("that of the zroot around this one answers".into());
+                    }
+                    Some(_) => return Err(Unavailable::Enclosed.into()),
+                    None => {}
+                }
+                prepare()?;
+                emulate::by_supervisor(policy, Watchers::default())?;
+                Ok("answers".into())
+            }),
+        });
+    }
     for (name, attribute, value) in ATTRIBUTES {
-        tried.push(in_child(name, || {
+        tried.push(in_child(name, &[], || {
             if userns {
                 enter()?;
             }
@@ -190,31 +190,34 @@ fn set_attribute(dir: &Path, name: &str, value: &[u8]) -> Result<(), Errno> {
 }
 
 /// Runs `attempt` in a child, where it may change what it likes.
-fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>) -> Tried {
+fn in_child(
+    name: &'static str,
+    needed_by: &'static [Level],
+    attempt: impl FnOnce() -> Result<String, Error>,
+) -> Tried {
     let failed = |errno: Errno| Tried {
         name,
         works: false,
         detail: format!("cannot be tried: {}", errno.desc()),
         hint: None,
+        needed_by,
     };
     let (mut from, to) = match pipe2(OFlag::O_CLOEXEC) {
         Ok((from, to)) => (fs::File::from(from), fs::File::from(to)),
         Err(errno) => return failed(errno),
     };
-    // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
-    #[allow(unsafe_code)]
-    let child = match unsafe { fork() } {
+    let child = match process::fork() {
         Ok(ForkResult::Child) => {
             drop(from);
             let text = match attempt() {
                 Ok(detail) => format!("+{detail}\n"),
                 Err(error) => format!(
-                    "-{error:#}\n{}",
+                    "-{error}\n{}",
                     hint::for_error(&error, Facts::read).unwrap_or_default()
                 ),
             };
             let _ = (&to).write_all(text.as_bytes());
-            detach::exit(0)
+            process::exit(0)
         }
         Ok(ForkResult::Parent { child }) => child,
         Err(errno) => return failed(errno),
@@ -230,24 +233,17 @@ fn in_child(name: &'static str, attempt: impl FnOnce() -> anyhow::Result<String>
         works: detail.starts_with('+'),
         detail: detail.get(1..).unwrap_or_default().to_owned(),
         hint,
+        needed_by,
     }
 }
 
 impl Check {
-    fn works(&self, name: &str) -> bool {
-        self.tried
-            .iter()
-            .all(|tried| tried.name != name || tried.works)
-    }
-
     /// Whether zroot works at `level`.
     #[must_use]
     pub fn level_works(&self, level: Level) -> bool {
-        self.works(NAMESPACE)
-            && match level {
-                Level::Zero => self.works(FILTER),
-                Level::Selective => self.works(SUPERVISOR),
-            }
+        self.tried
+            .iter()
+            .all(|tried| tried.works || !tried.needed_by.contains(&level))
     }
 
     /// The settings and circumstances that can forbid things, by name.
@@ -335,6 +331,7 @@ impl Check {
             works,
             detail,
             hint,
+            ..
         } in &self.tried
         {
             let _ = writeln!(
@@ -360,7 +357,11 @@ impl Check {
                 }
             );
         }
-        if !self.works(NAMESPACE) {
+        if self
+            .tried
+            .iter()
+            .any(|tried| tried.name == NAMESPACE && !tried.works)
+        {
             if self.has_apparmor || self.facts.apparmor_restrict.is_some() {
                 let _ = write!(
                     out,
@@ -387,6 +388,7 @@ impl Check {
                      works,
                      detail,
                      hint,
+                     ..
                  }| {
                     let hint = hint.as_deref().map_or_else(|| "null".into(), quoted);
                     format!(

@@ -1,47 +1,37 @@
-//! A process that outlives zroot's becoming the command and is nobody's child.
+//! A process that outlives zroot, and that the command never finds among its children.
 
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, clone};
 use nix::sys::prctl::get_child_subreaper;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, fork, getpid, setsid};
+use nix::unistd::{ForkResult, getpid, setsid};
 
-/// Runs `work` in a process of its own, in its own session, which the command does not find among
-/// its children. There, nothing of the caller's is dropped; here, nothing that `work` owns: it is
-/// the other process's now.
+pub use crate::sys::process::exit;
+use crate::sys::process::{fork, fork_without_signal};
+
+/// Runs `work` in a process of its own, in its own session. That process drops nothing of the
+/// caller's, and the caller nothing that `work` owns: it is the other process's now.
 ///
 /// # Errors
-/// fork(2)'s; `EAGAIN` for the second one's.
+/// fork(2)'s; `EAGAIN` for the second one's. `work` is dropped then.
 pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
     let start = || {
         // The command may send a signal to its process group at once.
         let _ = setsid();
     };
     if adopts_orphans() {
-        // It would come back to us. One whose end nobody is told of is left out of wait(2), unless
-        // asked for by __WALL (kernel/exit.c, eligible_child).
-        let mut stack = vec![0; 1 << 20];
-        let mut work = Some(work);
-        let child = Box::new(|| {
+        // A grandchild would come back to us.
+        return fork_without_signal(|| {
             start();
-            if let Some(work) = work.take() {
-                work();
-            }
-            exit(0)
-        });
-        // SAFETY: the child has a copy of all memory, the stack among it.
-        #[allow(unsafe_code)]
-        unsafe { clone(child, &mut stack, CloneFlags::empty(), None) }?;
-        std::mem::forget(work);
-        return Ok(());
+            work();
+            0
+        })
+        .map(drop);
     }
-    // Twice, so that it is somebody else's child.
-    // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
-    #[allow(unsafe_code)]
-    match unsafe { fork() }? {
+    // Twice, so that it becomes somebody else's child.
+    match fork()? {
         ForkResult::Parent { child } => {
             let ended = loop {
                 match waitpid(child, None) {
@@ -60,9 +50,7 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
         }
         ForkResult::Child => {
             start();
-            // SAFETY: as above.
-            #[allow(unsafe_code)]
-            let second = unsafe { fork() };
+            let second = fork();
             if matches!(second, Ok(ForkResult::Child)) {
                 work();
             }
@@ -75,15 +63,6 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
 /// namespace's first, or a subreaper.
 fn adopts_orphans() -> bool {
     getpid().as_raw() == 1 || get_child_subreaper().unwrap_or(false)
-}
-
-/// Ends a forked process. Not exit(3): what is buffered or registered is the parent's.
-pub fn exit(status: i32) -> ! {
-    // SAFETY: _exit(2) only ends the process.
-    #[allow(unsafe_code)]
-    unsafe {
-        libc::_exit(status)
-    }
 }
 
 /// Closes every descriptor but `keep`: a pipe of the caller's, held open, would keep its reader

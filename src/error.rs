@@ -1,7 +1,9 @@
 //! The one shape of zroot's own errors: what and why on one line, what to do about it, and the exit
 //! status.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::io;
 
 use nix::errno::Errno;
 
@@ -59,6 +61,15 @@ impl std::error::Error for Failure {}
 
 /// A name for a message: in quotes and on one line, whatever bytes it has.
 #[must_use]
-pub fn shown(name: impl AsRef<std::ffi::OsStr>) -> String {
+pub fn shown(name: impl AsRef<OsStr>) -> String {
     format!("'{}'", name.as_ref().to_string_lossy().escape_debug())
+}
+
+/// What an error of the standard library means, without the number that it puts behind it.
+#[must_use]
+pub fn cause(error: &io::Error) -> String {
+    error.raw_os_error().map_or_else(
+        || error.to_string(),
+        |number| Errno::from_raw(number).desc().into(),
+    )
 }

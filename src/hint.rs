@@ -2,29 +2,23 @@
 
 use nix::errno::Errno;
 
-use crate::error::Failure;
 use crate::filter::install::InstallError;
 use crate::host::Facts;
-use crate::launch::apt::ConfigError;
+use crate::launch::Error;
 use crate::namespace::{Refused, Stage};
 use crate::supervisor::Unavailable;
 
-/// What to do about `error`, whatever it is; none where its message says it all. `facts` is asked
-/// only if it matters.
+/// What to do about `error`; none where its message says it all. `facts` is asked only if it
+/// matters.
 #[must_use]
-pub fn for_error(error: &anyhow::Error, facts: impl FnOnce() -> Facts) -> Option<String> {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
-        failure.hint.clone()
-    } else if let Some(error) = error.downcast_ref::<Refused>() {
-        Some(for_namespace(*error, &facts()))
-    } else if let Some(error) = error.downcast_ref::<InstallError>() {
-        Some(for_filter(*error, &facts()))
-    } else if let Some(error) = error.downcast_ref::<Unavailable>() {
-        Some(for_supervisor(*error))
-    } else if error.is::<ConfigError>() {
-        Some("--no-apt-config does without".into())
-    } else {
-        None
+pub fn for_error(error: &Error, facts: impl FnOnce() -> Facts) -> Option<String> {
+    match error {
+        Error::Failure(failure) => failure.hint.clone(),
+        Error::Namespace(refused) => Some(for_namespace(*refused, &facts())),
+        Error::Filter(error) => Some(for_filter(*error, &facts())),
+        Error::Supervisor(unavailable) => Some(for_supervisor(*unavailable)),
+        Error::AptConfig(_) => Some("--no-apt-config does without".into()),
+        Error::Other(_) => None,
     }
 }
 

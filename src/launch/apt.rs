@@ -19,6 +19,7 @@ use nix::fcntl::{FcntlArg, fcntl, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
+use crate::error::cause;
 use crate::namespace::scratch;
 
 /// The variable that apt reads its extra configuration file's name from.
@@ -40,11 +41,11 @@ pub struct ConfigError(io::Error);
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot hold apt's configuration in memory: ")?;
-        match self.0.raw_os_error() {
-            Some(errno) => f.write_str(Errno::from_raw(errno).desc()),
-            None => self.0.fmt(f),
-        }
+        write!(
+            f,
+            "cannot hold apt's configuration in memory: {}",
+            cause(&self.0)
+        )
     }
 }
 

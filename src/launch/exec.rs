@@ -1,7 +1,7 @@
 //! Finding COMMAND and becoming it: execvp(3)'s rules, with errors that say what is wrong.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, CString, OsStr};
+use std::ffi::{CStr, CString, NulError, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
@@ -34,6 +34,16 @@ fn cannot_run(path: &CStr, why: &str, hint: Option<String>) -> Failure {
 
 fn named(name: &CStr) -> String {
     shown(OsStr::from_bytes(name.to_bytes()))
+}
+
+/// A command as execve(2) takes it.
+pub struct Command<'a> {
+    /// The paths to try, from [`find`].
+    pub candidates: Vec<CString>,
+    /// Its own name first.
+    pub args: Vec<&'a CStr>,
+    /// `NAME=value` each.
+    pub env: Vec<Cow<'a, CStr>>,
 }
 
 /// Looks for `name` as execvp(3) does, without running anything: the paths to try, in order, the
@@ -134,15 +144,32 @@ fn look(status: nix::Result<FileStat>) -> Look {
     }
 }
 
-/// Becomes the first of `candidates` (from [`find`]) that the kernel runs, with `args` (its own
-/// name first) and `env` (`NAME=value`). Returns only if none can be run.
-#[must_use]
+impl Command<'_> {
+    /// Sets the variable `name`, in place of any value it has.
+    ///
+    /// # Errors
+    /// [`NulError`] if `value` has a null byte.
+    #[inline]
+    pub fn set(&mut self, name: &str, value: &[u8]) -> Result<(), NulError> {
+        let prefix = [name.as_bytes(), b"="].concat();
+        self.env
+            .retain(|entry| !entry.to_bytes().starts_with(&prefix));
+        self.env
+            .push(CString::new([&prefix, value].concat())?.into());
+        Ok(())
+    }
+
+    /// Becomes the first of the candidates that the kernel runs. Returns only if it runs none.
+    #[must_use]
+    #[inline]
+    pub fn exec(&self) -> Failure {
+        become_command(&self.candidates, &self.args, &self.env)
+    }
+}
+
+/// Becomes the first of `candidates` that the kernel runs, with `args` and `env`.
 #[inline]
-pub fn become_command<'a>(
-    candidates: &[CString],
-    args: &[&'a CStr],
-    env: &[Cow<'a, CStr>],
-) -> Failure {
+fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, CStr>]) -> Failure {
     let searched = args
         .first()
         .is_some_and(|name| !name.to_bytes().contains(&b'/'));

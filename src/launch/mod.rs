@@ -1,6 +1,497 @@
-//! From the command line to execve: finding the command, apt's configuration, and staying beside
-//! the command where something is to be said after its end.
+//! From a plan to execve, state by state: [`Prepared`], [`Entered`], [`Emulated`], the command.
+//!
+//! Each state has one method that consumes it and returns the next. What the options decide is
+//! decided when a state is made. Only [`Emulated`] can execute the command, and only
+//! [`Entered::emulate`] makes one: so the command never runs without the emulation that was asked
+//! for.
 
 pub mod apt;
+pub mod emulate;
+pub mod error;
 pub mod exec;
+pub mod nested;
+pub mod output;
+pub mod plan;
 pub mod wait;
+
+use std::borrow::Cow;
+use std::ffi::{CStr, CString, OsStr};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Context;
+use nix::sys::prctl::set_no_new_privs;
+use nix::sys::stat::stat;
+use nix::unistd::chdir;
+
+pub use error::Error;
+
+use crate::VERSION;
+use crate::error::{Failure, shown};
+use crate::filter::policy::ClassSet;
+use crate::host;
+use crate::namespace;
+use crate::namespace::cleanup::Guard;
+use crate::namespace::root::Root;
+use crate::supervisor::handshake::{self, Enclosing};
+use crate::supervisor::report::Watchers;
+use crate::supervisor::report::seen::Seen;
+use exec::Command;
+use plan::{Output, Plan, Userns};
+
+/// What main is called with: `NAME=value` each.
+pub struct Environment(Vec<&'static CStr>);
+
+impl Environment {
+    /// Of these entries.
+    #[must_use]
+    pub const fn new(entries: Vec<&'static CStr>) -> Environment {
+        Environment(entries)
+    }
+
+    /// All of it, and room for `more` entries.
+    #[inline]
+    fn entries<'a>(&self, more: usize) -> Vec<Cow<'a, CStr>> {
+        let mut entries = Vec::with_capacity(self.0.len() + more);
+        entries.extend(self.0.iter().map(|entry| Cow::Borrowed(*entry)));
+        entries
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&'static CStr> {
+        self.0.iter().find_map(|entry| {
+            entry
+                .to_bytes()
+                .strip_prefix(name.as_bytes())?
+                .strip_prefix(b"=")?;
+            Some(&entry[name.len() + 1..])
+        })
+    }
+}
+
+/// All that the states hold. They hold it behind a pointer, so that no state is copied to the next.
+struct Launch<'a> {
+    plan: &'a Plan<'a>,
+    environment: &'a Environment,
+    /// Hears of each step.
+    say: &'a dyn Fn(fmt::Arguments),
+    command: Command<'a>,
+    /// Until it is entered.
+    root: Option<Root>,
+    /// Until execve closes it.
+    guard: Option<Guard>,
+    /// Until that is on. `None` also if the command is run plainly: ownership is real for the
+    /// caller, and `--if-needed` was given.
+    wanted: Option<Wanted>,
+}
+
+/// What comes with the emulation.
+struct Wanted {
+    apt_config: AptConfig,
+    watchers: Watchers,
+}
+
+/// apt's configuration, as far as it can be made before the namespace is entered.
+enum AptConfig {
+    Unwanted,
+    /// A file of this name.
+    Named(CString),
+    /// There is no `/proc` to name one by.
+    Missing,
+}
+
+impl AptConfig {
+    #[inline]
+    fn new(plan: &Plan, environment: &Environment) -> Result<AptConfig, Error> {
+        if !plan.apt_config {
+            return Ok(AptConfig::Unwanted);
+        }
+        let name = apt::config_in_memory(environment.variable(apt::VARIABLE))?;
+        Ok(name.map_or(AptConfig::Missing, AptConfig::Named))
+    }
+}
+
+/// Whatever bad input can make fail has been done. The process is as it was, but for `-C`. What was
+/// missing in the root directory is created, and removed again if this is dropped.
+pub struct Prepared<'a>(Box<Launch<'a>>);
+
+impl<'a> Prepared<'a> {
+    /// Looks at all that `plan` names. `say` hears of each step, here and later.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing is left behind.
+    #[inline]
+    pub fn new(
+        plan: &'a Plan<'a>,
+        environment: &'a Environment,
+        say: &'a dyn Fn(fmt::Arguments),
+    ) -> Result<Prepared<'a>, Error> {
+        let is_needed = !(plan.if_needed && host::is_real_root());
+        // Before -C, which does not mean them; opened once it is certain that there is a command.
+        let [trace, summary] =
+            [&plan.trace, &plan.summary].map(|output| output.as_ref().map(Output::absolute));
+        let mut root = plan
+            .root
+            .as_deref()
+            .map(|dir| Root::open(dir, &plan.binds))
+            .transpose()?;
+        match &root {
+            None if plan.chdir.is_none() => {}
+            None => enter_dir(plan, chdir)?,
+            Some(root) => enter_dir(plan, |dir| root.has_dir(dir))?,
+        }
+        let command = Command {
+            candidates: find(plan, environment, root.as_ref())?,
+            args: plan.command.iter().map(AsRef::as_ref).collect(),
+            env: environment.entries(2), // ZROOT and APT_CONFIG
+        };
+        let [trace, summary] = [
+            trace.map(output::open).transpose()?,
+            summary.map(output::open).transpose()?,
+        ];
+        let seen = (plan.fail_on != ClassSet::EMPTY)
+            .then(Seen::new)
+            .transpose()
+            .map_err(|errno| Failure::errno("no memory to share", errno))?;
+        let wanted = if is_needed {
+            Some(Wanted {
+                apt_config: AptConfig::new(plan, environment)?,
+                watchers: Watchers {
+                    trace,
+                    summary,
+                    seen,
+                },
+            })
+        } else {
+            None
+        };
+        let guard = match &mut root {
+            Some(root) => Guard::start(root.furnish(say)?).map_err(|errno| {
+                Failure::errno("cannot start the process that tidies up", errno)
+            })?,
+            None => None,
+        };
+        Ok(Prepared(Box::new(Launch {
+            plan,
+            environment,
+            say,
+            command,
+            root,
+            guard,
+            wanted,
+        })))
+    }
+
+    /// Enters the user namespace and the root directory.
+    ///
+    /// # Errors
+    /// [`Error`]; the process is good for nothing but saying so.
+    #[inline]
+    pub fn enter(self) -> Result<Entered<'a>, Error> {
+        let Prepared(mut launch) = self;
+        let Launch { plan, say, .. } = *launch;
+        match plan.userns {
+            _ if launch.wanted.is_none() => say(format_args!(
+                "not needed: already root over more than one id"
+            )),
+            Userns::Never => say(format_args!("no user namespace")),
+            Userns::Auto => match namespace::become_root()? {
+                namespace::Entered::Namespace(uid, gid) => say(format_args!(
+                    "user namespace: uid {uid} and gid {gid} are 0"
+                )),
+                namespace::Entered::AlreadyRoot(errno) => say(format_args!(
+                    "already uid 0, and no user namespace is to be had ({}): filter alone",
+                    errno.desc()
+                )),
+            },
+        }
+        if let Some(root) = launch.root.take() {
+            root.enter(launch.guard.as_ref())?;
+            enter_dir(plan, chdir)?;
+            say(format_args!(
+                "root directory: {}",
+                plan.root.as_deref().unwrap_or(Path::new("/")).display()
+            ));
+        }
+        Ok(Entered(launch))
+    }
+}
+
+/// In the user namespace and the root directory, where they are wanted.
+pub struct Entered<'a>(Box<Launch<'a>>);
+
+impl<'a> Entered<'a> {
+    /// With `--fail-on`, forks and waits: returns in the parent with the exit status to pass on,
+    /// and in the child with none. Without it, there is none.
+    ///
+    /// # Errors
+    /// [`Error`] if there can be no child, or if a call was pretended that must not be.
+    #[inline]
+    pub fn wait(&self) -> Result<Option<u8>, Error> {
+        let Entered(launch) = self;
+        match launch.wanted.as_ref().map(|wanted| &wanted.watchers.seen) {
+            Some(Some(seen)) => Ok(wait::wait_and_judge(launch.plan.fail_on, || {
+                seen.classes()
+            })?),
+            _ => Ok(None),
+        }
+    }
+
+    /// Turns the emulation on, at the level that was asked for, and proves that it answers.
+    ///
+    /// # Errors
+    /// [`Error`]; the process is good for nothing but saying so.
+    #[inline]
+    pub fn emulate(self) -> Result<Emulated<'a>, Error> {
+        let Entered(mut launch) = self;
+        if let Some(wanted) = launch.wanted.take() {
+            launch.set_variables(wanted.apt_config)?;
+            if !launch.plan.allow_new_privs {
+                set_no_new_privs()
+                    .map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
+            }
+            let emulation = nested::decide(launch.plan, launch.enclosing())?;
+            emulate::turn_on(emulation, wanted.watchers, launch.say)?;
+        }
+        Ok(Emulated(launch))
+    }
+}
+
+/// Under the emulation that was asked for, which has proved that it answers.
+pub struct Emulated<'a>(Box<Launch<'a>>);
+
+impl Emulated<'_> {
+    /// Becomes the command. Returns only if that fails.
+    #[must_use]
+    #[inline]
+    pub fn exec(self) -> Failure {
+        let Emulated(launch) = self;
+        launch.command.exec()
+    }
+}
+
+/// The whole way. Returns the exit status where zroot has waited for the command.
+///
+/// # Errors
+/// [`Error`].
+#[inline]
+pub fn run(
+    plan: &Plan,
+    environment: &Environment,
+    say: &dyn Fn(fmt::Arguments),
+) -> Result<u8, Error> {
+    let entered = Prepared::new(plan, environment, say)?.enter()?;
+    if let Some(status) = entered.wait()? {
+        return Ok(status);
+    }
+    Err(entered.emulate()?.exec().into())
+}
+
+impl Launch<'_> {
+    /// Sets `ZROOT`, and `APT_CONFIG` where it is wanted and can be had.
+    #[inline]
+    fn set_variables(&mut self, apt_config: AptConfig) -> Result<(), Error> {
+        let apt_config = match apt_config {
+            AptConfig::Unwanted => None,
+            AptConfig::Named(name) => Some(name),
+            AptConfig::Missing => self.apt_config_in_scratch(),
+        };
+        self.command
+            .set("ZROOT", VERSION.as_bytes())
+            .context("ZROOT")?;
+        if let Some(name) = apt_config {
+            let shown = Path::new(OsStr::from_bytes(name.to_bytes())).display();
+            (self.say)(format_args!("{}={shown}", apt::VARIABLE));
+            self.command
+                .set(apt::VARIABLE, name.as_bytes())
+                .context(apt::VARIABLE)?;
+        }
+        Ok(())
+    }
+
+    /// The file's name if it is made without `/proc`, as the namespace allows.
+    #[inline(never)]
+    fn apt_config_in_scratch(&self) -> Option<CString> {
+        let inherited = self.environment.variable(apt::VARIABLE);
+        apt::config_in_scratch(inherited).unwrap_or_else(|error| {
+            (self.say)(format_args!(
+                "no {}: there is no /proc, and no private file in its place ({error})",
+                apt::VARIABLE
+            ));
+            None
+        })
+    }
+
+    /// What encloses this zroot, where that matters.
+    #[inline]
+    fn enclosing(&self) -> Option<Enclosing> {
+        // A zroot exports ZROOT, and it may have a supervisor.
+        let is_nested = self.environment.variable("ZROOT").is_some();
+        let found = nested::asks(self.plan, is_nested)
+            .then(handshake::ask)
+            .flatten();
+        if let Some(Enclosing::Supervisor(policy)) = found {
+            (self.say)(format_args!(
+                "the supervisor of the zroot around this one answers at level {policy}"
+            ));
+        }
+        found
+    }
+}
+
+/// Does `enter` with the directory where the command starts.
+#[inline(never)]
+fn enter_dir(plan: &Plan, enter: impl Fn(&Path) -> nix::Result<()>) -> Result<(), Failure> {
+    let dir = plan.chdir();
+    enter(dir)
+        .map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(dir)), errno))
+}
+
+/// Looks for the command, as it will see files itself.
+#[inline]
+fn find(
+    plan: &Plan,
+    environment: &Environment,
+    root: Option<&Root>,
+) -> Result<Vec<CString>, Failure> {
+    let path = environment.variable("PATH").map(CStr::to_bytes);
+    exec::find(&plan.command[0], path, |path| match root {
+        None => stat(path),
+        Some(root) => root.stat(&plan.chdir().join(OsStr::from_bytes(path.to_bytes()))),
+    })
+    .map_err(|failure| match &plan.root {
+        Some(dir) if failure.hint.is_none() => failure.hint(format!(
+            "it is looked for inside the root directory {}",
+            shown(dir)
+        )),
+        _ => failure,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::Class;
+    use plan::Consistency;
+
+    fn plan(command: &'static CStr) -> Plan<'static> {
+        Plan {
+            command: vec![Cow::Borrowed(command)],
+            ..Plan::default()
+        }
+    }
+
+    fn environment() -> Environment {
+        Environment::new(vec![c"PATH=/usr/bin:/bin", c"ZROOT=0"])
+    }
+
+    /// How `plan` fails to be prepared.
+    fn failure(plan: &Plan) -> Failure {
+        match Prepared::new(plan, &environment(), &|_| {}) {
+            Err(Error::Failure(failure)) => failure,
+            Err(error) => panic!("{error}"),
+            Ok(_) => panic!("{plan:?} is prepared"),
+        }
+    }
+
+    #[test]
+    fn bad_input_is_found_before_anything_is_entered() {
+        let in_dir = |dir: &str| Plan {
+            chdir: Some(dir.into()),
+            ..plan(c"true")
+        };
+        for (plan, status, says) in [
+            (plan(c"zroot-none"), 127, "command not found"),
+            (plan(c""), 127, "empty string"),
+            (plan(c"/etc/passwd"), 126, "Permission denied"),
+            (plan(c"/usr"), 126, "a directory"),
+            (in_dir("/none"), 125, "cannot change to '/none'"),
+            (
+                Plan {
+                    root: Some("/none".into()),
+                    ..plan(c"true")
+                },
+                125,
+                "root directory '/none'",
+            ),
+            (
+                Plan {
+                    trace: Some(Output::File("/none/trace".into())),
+                    ..plan(c"true")
+                },
+                125,
+                "cannot write to '/none/trace'",
+            ),
+        ] {
+            let failure = failure(&plan);
+            assert_eq!(failure.status, status, "{failure}");
+            assert!(failure.message.contains(says), "{failure}");
+        }
+    }
+
+    /// The test harness has a thread beside this one, so that no process can be forked.
+    #[test]
+    fn nothing_is_left_in_a_root_directory_if_the_guard_cannot_start() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let plan = Plan {
+            root: Some(dir.path().into()),
+            ..plan(c"/proc/self/exe") // the host's /proc is mounted there
+        };
+        let failure = failure(&plan);
+        assert!(failure.message.contains("tidies up"), "{failure}");
+        let left = dir.path().read_dir().expect("a directory").count();
+        assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn what_the_options_decide_is_decided_when_the_state_is_made() {
+        let environment = environment();
+        let prepared = |plan: Plan, check: fn(&Launch) -> bool| {
+            let prepared = Prepared::new(&plan, &environment, &|_| {});
+            let Ok(Prepared(launch)) = prepared else {
+                panic!("{plan:?} is refused")
+            };
+            assert!(check(&launch), "{plan:?}");
+        };
+        prepared(plan(c"true"), |launch| {
+            launch.command.candidates[0].to_bytes().ends_with(b"/true")
+                && launch.root.is_none()
+                && launch.guard.is_none()
+                && matches!(
+                    launch.wanted,
+                    Some(Wanted {
+                        apt_config: AptConfig::Named(_),
+                        watchers: Watchers {
+                            trace: None,
+                            summary: None,
+                            seen: None,
+                        },
+                    })
+                )
+        });
+        let silent = Plan {
+            apt_config: false,
+            fail_on: ClassSet::EMPTY.with(Class::Owner),
+            consistency: Some(Consistency::Selective),
+            ..plan(c"true")
+        };
+        prepared(silent, |launch| {
+            matches!(
+                launch.wanted,
+                Some(Wanted {
+                    apt_config: AptConfig::Unwanted,
+                    watchers: Watchers { seen: Some(_), .. },
+                })
+            )
+        });
+        let plainly = Plan {
+            if_needed: true,
+            ..plan(c"true")
+        };
+        prepared(plainly, |launch| {
+            launch.wanted.is_none() == host::is_real_root()
+        });
+    }
+}

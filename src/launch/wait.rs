@@ -1,14 +1,19 @@
-//! Staying beside the command, for the one option that needs a word after its end: the command runs
-//! in a child, and its exit status is passed on.
+//! Waiting for the command, for the one option that needs a word after its end: the command runs
+//! in a child, and zroot passes on its exit status.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, raise, signal, sigprocmask};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, raise, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid};
+
+use crate::error::{Failure, PRETENDED};
+use crate::filter::policy::ClassSet;
+use crate::sys::process::{default_signal, fork, ignore_signal};
 
 /// How the command ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
+enum End {
     /// With this exit status.
     Exited(i32),
     /// By this signal.
@@ -23,35 +28,52 @@ const FORWARDED: [Signal; 4] = [
     Signal::SIGUSR2,
 ];
 
-/// Goes on in a child, where `None` is returned; here, waits for its end, and passes signals on to
-/// it meanwhile.
+/// Forks. Returns `None` in the child at once. The parent waits for the child's end, and ends as it
+/// did, unless `seen` has what is `forbidden`.
+///
+/// # Errors
+/// [`Failure`] if there can be no child, or with what was forbidden.
+#[inline(never)]
+pub fn wait_and_judge(
+    forbidden: ClassSet,
+    seen: impl Fn() -> ClassSet,
+) -> Result<Option<u8>, Failure> {
+    let end = wait_for_child().map_err(|errno| Failure::errno("cannot start a process", errno))?;
+    let Some(end) = end else { return Ok(None) };
+    let found = forbidden.minus(ClassSet::ALL.minus(seen()));
+    if found == ClassSet::EMPTY {
+        return Ok(Some(end.repeat()));
+    }
+    let failure = Failure {
+        status: PRETENDED,
+        ..Failure::new(format!(
+            "calls were pretended that --fail-on forbids: {found}"
+        ))
+    };
+    Err(failure.hint("--summary says which"))
+}
+
+/// Forks. Returns `None` in the child at once, and in the parent the child's end. Meanwhile the
+/// parent passes signals on to it.
 ///
 /// # Errors
 /// fork(2)'s.
-#[inline(never)]
-pub fn wait_for_child() -> Result<Option<End>, Errno> {
+fn wait_for_child() -> Result<Option<End>, Errno> {
     let mut signals = SigSet::from_iter(FORWARDED);
     signals.add(Signal::SIGCHLD);
     let mut before = SigSet::empty();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
-    // SAFETY: zroot has one thread, so that the child may do whatever the parent may.
-    #[allow(unsafe_code)]
-    let child = match unsafe { fork() }? {
+    let child = match fork()? {
         ForkResult::Child => {
             sigprocmask(SigmaskHow::SIG_SETMASK, Some(&before), None)?;
             return Ok(None);
         }
         ForkResult::Parent { child } => child,
     };
-    for terminal in [Signal::SIGINT, Signal::SIGQUIT] {
-        // SAFETY: no handler.
-        #[allow(unsafe_code)]
-        let _ = unsafe { signal(terminal, SigHandler::SigIgn) };
-    }
-    // An ignored SIGCHLD would not be waited for, nor leave a status.
-    // SAFETY: no handler.
-    #[allow(unsafe_code)]
-    let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
+    ignore_signal(Signal::SIGINT);
+    ignore_signal(Signal::SIGQUIT);
+    // Where the caller ignores SIGCHLD, no status would be left.
+    default_signal(Signal::SIGCHLD);
     loop {
         if let Some(end) = end_of(child) {
             return Ok(Some(end));
@@ -76,18 +98,14 @@ fn end_of(child: Pid) -> Option<End> {
 
 impl End {
     /// Ends this process the same way; the exit status where a signal does not do it.
-    #[must_use]
-    pub fn repeat(self) -> u8 {
+    fn repeat(self) -> u8 {
         match self {
             End::Exited(status) => u8::try_from(status & 0xff).unwrap_or(u8::MAX),
             End::Signaled(number) => {
-                // SAFETY: no handler.
-                #[allow(unsafe_code)]
-                let _ = unsafe { signal(number, SigHandler::SigDfl) };
+                default_signal(number);
                 let _ = SigSet::from_iter([number]).thread_unblock();
                 // Its core, if it left one, is the command's.
-                let _ =
-                    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0);
+                let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
                 let _ = raise(number);
                 128_u8.saturating_add(u8::try_from(number as i32).unwrap_or(0))
             }

@@ -1,25 +1,29 @@
-//! What had to be made inside a root directory, and the process that takes it away again.
+//! What zroot had to create inside a root directory, and the process that removes it again.
 //!
-//! zroot becomes the command, so nobody is left to tidy up behind it. If, and only if, something
-//! was made, a detached process waits outside of the namespaces until the last process inside is
-//! gone, and removes what is still as it was made.
+//! zroot becomes the command, so it cannot tidy up after it. If, and only if, something was
+//! created, a detached process waits outside of the namespaces until the last process inside is
+//! gone. Then it removes what nobody has changed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, Flock, FlockArg, OFlag, openat};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{
-    FileStat, Mode, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat,
+    FileStat, Mode, SFlag, UtimensatFlags, fstat, fstatat, futimens, mkdirat, utimensat,
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Pid, UnlinkatFlags, close, pipe2, unlinkat};
 
 use crate::detach::{detached, hold_nothing_but};
+use crate::sys::process::pidfd_open;
+
+use super::mount::by_descriptor;
+use super::resolve::kind;
 
 /// An inode, by its device and number.
 type Id = (libc::dev_t, libc::ino_t);
@@ -28,7 +32,7 @@ type Id = (libc::dev_t, libc::ino_t);
 struct Thing {
     parent: OwnedFd,
     name: OsString,
-    /// Which inode it is: if another has its name by then, that is the command's and stays.
+    /// Which inode it is. If another has its name later, that is the command's and stays.
     id: Id,
     what: What,
     /// The parent's times before and after: restored if nobody else has changed the directory
@@ -45,29 +49,29 @@ enum What {
     },
 }
 
-/// All that was made, in the order of making. Dropping it takes everything away again.
+/// All that was created, in that order. Dropping it removes everything again.
 #[derive(Default)]
-pub struct Made {
+pub struct Created {
     things: Vec<Thing>,
-    /// The root directory; other processes in it may be using what was made.
+    /// The root directory; other processes in it may be using what was created.
     root: Option<OwnedFd>,
 }
 
-impl Made {
-    /// Nothing yet. As long as a process has the directory `root` as its `/`, or is about to,
-    /// nothing will be taken away.
+impl Created {
+    /// Nothing yet. Nothing will be removed while a process has the directory `root` as its `/`,
+    /// or is about to.
     ///
     /// # Errors
     /// dup(2)'s.
-    pub fn inside(root: BorrowedFd) -> Result<Made, Errno> {
+    pub fn inside(root: BorrowedFd) -> Result<Created, Errno> {
         let root = root.try_clone_to_owned().map_err(|_| Errno::EMFILE)?;
-        Ok(Made {
+        Ok(Created {
             things: Vec::new(),
             root: Some(root),
         })
     }
 
-    /// Makes the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
+    /// Creates the directory `name` in `parent` and returns an `O_PATH` descriptor of it.
     ///
     /// # Errors
     /// mkdir(2)'s.
@@ -79,7 +83,7 @@ impl Made {
                 let status = fstatat(parent, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
                 self.record(kept, name, before, &status, What::Dir)?;
             }
-            Err(Errno::EEXIST) => {} // another zroot's, made at the same time
+            Err(Errno::EEXIST) => {} // another zroot's, of the same moment
             Err(errno) => return Err(errno),
         }
         openat(
@@ -120,10 +124,8 @@ impl Made {
             return Err(Errno::EMLINK); // its other names may be outside
         }
         let was_there = (!is_new).then_some(status);
-        // What has just been made may have been written by another zroot that found it.
-        if (!is_new && status.st_size != 0)
-            || super::resolve::kind(&status) != nix::sys::stat::SFlag::S_IFREG
-        {
+        // What has just been created may have been written by another zroot that found it.
+        if (!is_new && status.st_size != 0) || kind(&status) != SFlag::S_IFREG {
             return Err(Errno::ENOTEMPTY);
         }
         self.record(
@@ -177,27 +179,27 @@ impl Made {
     }
 }
 
-impl Made {
-    /// Takes everything away, the last first, but for directories that something is in.
-    fn take_away(&mut self) {
+impl Created {
+    /// Removes everything, the last first, but for directories that something is in.
+    fn remove_all(&mut self) {
         self.things = std::mem::take(&mut self.things)
             .into_iter()
             .rev()
-            .filter(|thing| thing.take_away() == Err(Errno::ENOTEMPTY))
+            .filter(|thing| thing.remove() == Err(Errno::ENOTEMPTY))
             .collect();
         self.things.reverse();
     }
 }
 
-impl Drop for Made {
+impl Drop for Created {
     fn drop(&mut self) {
-        self.take_away();
+        self.remove_all();
     }
 }
 
 impl Thing {
-    /// Removes it, if it is still what was made.
-    fn take_away(&self) -> Result<(), Errno> {
+    /// Removes it, if nobody has changed it.
+    fn remove(&self) -> Result<(), Errno> {
         let status = fstatat(
             &self.parent,
             self.name.as_os_str(),
@@ -255,7 +257,7 @@ impl Thing {
         if untouched {
             let (atime, mtime) = times(&self.parent_times.0);
             // By path, since a directory without read permission cannot be opened for futimens(2).
-            let path = super::root::by_descriptor(self.parent.as_fd());
+            let path = by_descriptor(self.parent.as_fd());
             utimensat(
                 AT_FDCWD,
                 &path,
@@ -284,22 +286,22 @@ fn same_mtime(then: &FileStat, dir: &OwnedFd) -> bool {
         .is_ok_and(|now| (now.st_mtime, now.st_mtime_nsec) == (then.st_mtime, then.st_mtime_nsec))
 }
 
-/// The detached process's other end, held by zroot until execve closes it.
+/// What zroot holds of the detached process, until execve closes it.
 pub struct Guard {
     inotify: Inotify,
     armed: OwnedFd,
 }
 
 impl Guard {
-    /// Starts the process that takes `made` away, if anything was made: at once when zroot ends
-    /// without [`arm`](Guard::arm), else when the last process of the mount namespace is gone, and
-    /// of the root directory.
+    /// Starts the process that removes `created`, if there is anything. It does so when the last
+    /// process in the mount namespace and in the root directory is gone; at once if zroot ends
+    /// without [`arm`](Guard::arm).
     ///
     /// # Errors
     /// fork(2)'s, pipe(2)'s or inotify_init(2)'s; nothing is left then.
     #[inline(never)]
-    pub fn start(made: Made) -> Result<Option<Guard>, Errno> {
-        if made.things.is_empty() {
+    pub fn start(created: Created) -> Result<Option<Guard>, Errno> {
+        if created.things.is_empty() {
             return Ok(None);
         }
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
@@ -307,20 +309,20 @@ impl Guard {
         detached(|| {
             // What the closure does not own is not dropped there.
             let _ = close(armed.as_raw_fd());
-            tidy_up(&inotify, wait, made);
+            tidy_up(&inotify, wait, created);
         })?;
         Ok(Some(Guard { inotify, armed }))
     }
 
     /// From now on everything stays until the present mount namespace ends. `root` is the root of a
-    /// file system that is mounted there and nowhere else: its end tells inotify (fs/super.c,
+    /// file system that is mounted only there, so that inotify tells of its end (fs/super.c,
     /// `generic_shutdown_super`).
     ///
     /// # Errors
     /// inotify_add_watch(2)'s or write(2)'s.
     pub fn arm(&self, root: BorrowedFd) -> Result<(), Errno> {
         self.inotify.add_watch(
-            &super::root::by_descriptor(root),
+            &by_descriptor(root),
             AddWatchFlags::IN_ONLYDIR | AddWatchFlags::IN_DELETE_SELF,
         )?;
         nix::unistd::write(&self.armed, b"armed").map(drop)
@@ -328,13 +330,13 @@ impl Guard {
 }
 
 /// What the detached process does.
-fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
+fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut created: Created) {
     let _ = nix::unistd::chdir("/");
-    let own = made
+    let own = created
         .things
         .iter()
         .map(|thing| thing.parent.as_raw_fd())
-        .chain(made.root.as_ref().map(AsRawFd::as_raw_fd));
+        .chain(created.root.as_ref().map(AsRawFd::as_raw_fd));
     hold_nothing_but(
         &own.chain([inotify.as_fd().as_raw_fd(), wait.as_raw_fd()])
             .collect::<Vec<_>>(),
@@ -343,38 +345,39 @@ fn tidy_up(inotify: &Inotify, wait: OwnedFd, mut made: Made) {
     // Ends when zroot does, by execve or otherwise.
     let mut armed = Vec::new();
     if File::from(wait).read_to_end(&mut armed).is_ok() && !armed.is_empty() {
-        // There is one event to come, when neither the command's mount namespace is left nor one
-        // that was copied from it.
+        // One event comes: when the command's mount namespace, and every copy of it, is gone.
         while inotify
             .read_events()
             .is_err_and(|errno| errno == Errno::EINTR)
         {}
     }
-    // Another zroot may have found there what this one made, and removing a directory removes the
-    // mounts on it from all namespaces (fs/namei.c, vfs_rmdir: detach_mounts).
-    let Some(root) = made.root.take() else { return };
+    // Another zroot may use what this one created, and removing a directory removes the mounts on
+    // it from all namespaces (fs/namei.c, vfs_rmdir: detach_mounts).
+    let Some(root) = created.root.take() else {
+        return;
+    };
     let mut tries = 0;
-    while !made.things.is_empty() && tries < 100 {
+    while !created.things.is_empty() && tries < 100 {
         let lock = lock(root.as_fd(), FlockArg::LockExclusive).ok();
         if let Some(process) = somebody_in(&root) {
             drop(lock);
             wait_for_process(process);
             continue;
         }
-        made.take_away();
+        created.remove_all();
         drop(lock);
-        // What is in a directory that was made is the command's, or another zroot's that is about
-        // to take it away.
-        if !made.things.is_empty() {
+        // A directory that is not empty holds what is the command's, or another zroot's that will
+        // remove it.
+        if !created.things.is_empty() {
             tries += 1;
             let _ = poll(&mut [], PollTimeout::from(10u8));
         }
     }
 }
 
-/// Held from the first look at a root directory until execve, and by whoever takes something away
-/// in it, so that nothing vanishes between a look and what follows from it. Without the right to
-/// read the directory, or where something else locks it, it does without.
+/// A lock to hold from the first look at a root directory until execve, so that nothing vanishes
+/// between the look and what follows from it: whoever removes something in there holds it, too.
+/// `None` without the right to read the directory, or where something else has locked it.
 #[must_use]
 pub fn starting(root: BorrowedFd) -> Option<Flock<OwnedFd>> {
     for _ in 0..1000 {
@@ -411,7 +414,7 @@ fn somebody_in(root: &OwnedFd) -> Option<Pid> {
 
 /// Returns when `process` has ended, or after a moment where the kernel cannot tell (before 5.3).
 fn wait_for_process(process: Pid) {
-    let pidfd = open_pidfd(process).ok();
+    let pidfd = pidfd_open(process).ok();
     let mut ends: Vec<PollFd> = pidfd
         .iter()
         .map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN))
@@ -424,16 +427,4 @@ fn wait_for_process(process: Pid) {
             PollTimeout::from(100u8)
         },
     );
-}
-
-#[allow(unsafe_code)]
-fn open_pidfd(process: Pid) -> Result<OwnedFd, Errno> {
-    // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody
-    // else owns.
-    unsafe {
-        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
-        Ok(OwnedFd::from_raw_fd(
-            i32::try_from(fd).map_err(|_| Errno::EBADF)?,
-        ))
-    }
 }

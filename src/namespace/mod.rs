@@ -1,22 +1,21 @@
 //! Becoming apparent root: a user namespace in which the caller's own uid and gid are 0.
 
 pub mod cleanup;
+pub mod mount;
 pub mod resolve;
 pub mod root;
 pub mod scratch;
 
 use std::ffi::CStr;
 use std::fmt;
-use std::path::Path;
 
 use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_dumpable;
 use nix::sys::stat::Mode;
-use nix::unistd::{Gid, Uid, chdir, chroot, fchdir, getegid, geteuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 
 /// The steps of entering a user namespace, in their order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,47 +111,4 @@ fn write(stage: Stage, path: &CStr, text: &str) -> Result<(), Refused> {
         result => result,
     };
     result.map(drop).map_err(|errno| Refused { stage, errno })
-}
-
-/// Sets `propagation` for all mounts of this new mount namespace, so that what is mounted in it
-/// does not appear in the one it was copied from, which shares its mounts where they are shared and
-/// belong to the same user namespace (fs/namespace.c, `copy_mnt_ns`).
-///
-/// That can be said only of a mount's root (`do_change_type`), which the root directory in a chroot
-/// is not. But ".." leads out of a chroot for one whose root directory is below the working
-/// directory. `below` is any directory to make that true; nothing out there is touched, and the
-/// root and working directory are as before when this returns.
-fn set_propagation(propagation: MsFlags, below: &Path) -> nix::Result<()> {
-    const DEEPEST: usize = libc::PATH_MAX as usize / "../".len();
-    let set = |root: &str| {
-        mount(
-            None::<&str>,
-            root,
-            None::<&str>,
-            MsFlags::MS_REC | propagation,
-            None::<&str>,
-        )
-    };
-    match set("/") {
-        Err(Errno::EINVAL) => {}
-        done => return done,
-    }
-    let here = |dir| {
-        open(
-            dir,
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-    };
-    let (root, working) = (here("/")?, here(".")?);
-    chdir("/")?;
-    chroot(below)?;
-    // The namespace's own root is its own parent, so more than enough does no harm.
-    let done = chdir("../".repeat(DEEPEST).as_str()).and_then(|()| set("."));
-    // Both were opened as directories of this process, so they can be entered again.
-    fchdir(root)
-        .and_then(|()| chroot("."))
-        .and_then(|()| fchdir(working))
-        .expect("way back into the root directory");
-    done
 }

@@ -12,18 +12,17 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, OFlag, open, openat, readlink};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::fcntl::{AtFlags, Flock, OFlag, open, openat};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
-use nix::unistd::{chdir, chroot, fchdir, getcwd, pivot_root};
+use nix::unistd::{chdir, fchdir, getcwd};
 
 use crate::error::{Failure, shown};
 
-use super::cleanup::{Guard, Made, starting};
+use super::cleanup::{Created, Guard, starting};
+use super::mount::{become_slash, bind, by_descriptor, make_read_only, set_propagation};
 use super::resolve::{Resolved, kind, resolve};
-use super::set_propagation;
 
 /// What `--bind` asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,7 +41,7 @@ pub struct Root {
     dir: OwnedFd,
     /// Whether it is `/` itself, which needs no mounts.
     present: bool,
-    /// Until the process is in it, nobody takes away what was found there.
+    /// Until the process is in it, nobody removes what was found there.
     _starting: Option<Flock<OwnedFd>>,
     mounts: Vec<Mount>,
     /// Files of the host's whose contents are wanted inside, for name resolution.
@@ -57,14 +56,8 @@ struct Mount {
     place: Resolved,
     is_dir: bool,
     read_only: bool,
-    /// Whether it is left out where the directory to mount on is missing and cannot be made.
+    /// Whether to leave it out where the directory to mount on is missing and cannot be created.
     optional: bool,
-}
-
-/// `/proc/self/fd/N`: the way to hand a descriptor to a call that takes a path.
-#[must_use]
-pub fn by_descriptor(fd: BorrowedFd) -> PathBuf {
-    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
@@ -102,7 +95,7 @@ impl Root {
         for bind in binds {
             root.add_bind(bind)?;
         }
-        // `/` itself has all it needs; but what is made in it must be watched from a mount (see
+        // `/` itself has all it needs; but what is created in it must be watched from a mount (see
         // `watched`).
         let makes = root
             .mounts
@@ -278,24 +271,24 @@ impl Root {
         }
     }
 
-    /// Makes the directories and files that are missing but wanted, and returns what was made.
+    /// Creates the directories and files that are missing but wanted, and returns them.
     /// `say` hears of what was left out.
     ///
     /// # Errors
-    /// [`Failure`] if a bind's target cannot be made; nothing is left then.
+    /// [`Failure`] if a bind's target cannot be created; nothing is left then.
     #[inline(never)]
-    pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Made, Failure> {
-        let made = if self.present {
-            Ok(Made::default())
+    pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Created, Failure> {
+        let created = if self.present {
+            Ok(Created::default())
         } else {
-            Made::inside(self.dir.as_fd())
+            Created::inside(self.dir.as_fd())
         };
-        let mut made =
-            made.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
+        let mut created =
+            created.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
             if matches!(mount.place, Resolved::Missing { .. }) {
-                match make_target(&mut made, self.dir.as_fd(), &mount.target, mount.is_dir) {
+                match make_target(&mut created, self.dir.as_fd(), &mount.target, mount.is_dir) {
                     Ok(place) => mount.place = Resolved::Found(place),
                     Err(errno) if mount.optional => {
                         say(format_args!(
@@ -327,7 +320,7 @@ impl Root {
             // if there is none.
             let if_missing = name != "/etc/hosts";
             if let Err(errno) = copy(
-                &mut made,
+                &mut created,
                 self.dir.as_fd(),
                 Path::new(name),
                 &contents,
@@ -339,11 +332,12 @@ impl Root {
                 ));
             }
         }
-        Ok(made)
+        Ok(created)
     }
 
-    /// Makes the directory `/`, in a mount namespace of the process's own. `guard` watches what was
-    /// made, if anything was. Call it in the user namespace. The working directory is then `/`.
+    /// Makes the directory `/`, in a mount namespace of this process's own. `guard` watches over
+    /// what was created, if anything was. Call it in the user namespace. The working directory is
+    /// `/` afterwards.
     ///
     /// # Errors
     /// [`Failure`]; the process is good for nothing but saying so.
@@ -397,9 +391,11 @@ impl Root {
                 Failure::errno(format!("cannot mount {}", shown(&target)), errno)
             })?;
             if read_only {
-                make_read_only(new.as_fd(), &target).map_err(|errno| {
-                    Failure::errno(format!("cannot make {} read-only", shown(&target)), errno)
-                })?;
+                found(new.as_fd(), &target)
+                    .and_then(|place| make_read_only(&place))
+                    .map_err(|errno| {
+                        Failure::errno(format!("cannot make {} read-only", shown(&target)), errno)
+                    })?;
             }
         }
         if guard.is_some() {
@@ -432,10 +428,10 @@ fn is_present_root(dir: &OwnedFd) -> bool {
         .is_ok_and(|slash| is_same(&slash, dir) && mount_id(&slash) == mount_id(dir))
 }
 
-/// Makes what is missing of `target` by now: another mount's target, or another zroot, may have
+/// Creates what is still missing of `target`. Another mount's target, or another zroot, may have
 /// brought a part of it.
 fn make_target(
-    made: &mut Made,
+    created: &mut Created,
     root: BorrowedFd,
     target: &Path,
     is_dir: bool,
@@ -447,7 +443,7 @@ fn make_target(
                 through_link: true, ..
             } => return Err(Errno::ELOOP), // there was none before
             Resolved::Missing { parent, rest, .. } => {
-                match make(made, parent.as_fd(), &rest, is_dir) {
+                match make(created, parent.as_fd(), &rest, is_dir) {
                     Err(Errno::EEXIST) => {}
                     result => return result,
                 }
@@ -456,9 +452,9 @@ fn make_target(
     }
 }
 
-/// Makes `rest` below `parent`: directories, the last one a file unless `is_dir`.
+/// Creates `rest` below `parent`: directories, the last one a file unless `is_dir`.
 fn make(
-    made: &mut Made,
+    created: &mut Created,
     parent: BorrowedFd,
     rest: &[OsString],
     is_dir: bool,
@@ -467,9 +463,9 @@ fn make(
     for (i, name) in rest.iter().enumerate() {
         let at = here.as_ref().map_or(parent, AsFd::as_fd);
         here = Some(if is_dir || i + 1 < rest.len() {
-            made.dir(at, name)?
+            created.dir(at, name)?
         } else {
-            made.file(at, name, b"")?
+            created.file(at, name, b"")?
         });
     }
     here.ok_or(Errno::ENOENT)
@@ -479,7 +475,7 @@ fn make(
 /// something is the tree's own and stays. Not a mount: scripts replace these files by rename, which
 /// a mount point refuses (fs/namei.c, `vfs_rename`: EBUSY).
 fn copy(
-    made: &mut Made,
+    created: &mut Created,
     root: BorrowedFd,
     path: &Path,
     contents: &[u8],
@@ -492,9 +488,9 @@ fn copy(
             let dir = if dirs.is_empty() {
                 parent
             } else {
-                make(made, parent.as_fd(), dirs, true)?
+                make(created, parent.as_fd(), dirs, true)?
             };
-            made.file(dir.as_fd(), name, contents).map(drop)
+            created.file(dir.as_fd(), name, contents).map(drop)
         }
         Resolved::Found(file) => {
             let status = fstat(&file)?;
@@ -513,7 +509,7 @@ fn copy(
             if (entry.st_dev, entry.st_ino) != (status.st_dev, status.st_ino) {
                 return Err(Errno::ELOOP); // an empty file behind a link: not worth following back
             }
-            made.file(dir.as_fd(), name, contents).map(drop)
+            created.file(dir.as_fd(), name, contents).map(drop)
         }
     }
 }
@@ -577,110 +573,4 @@ fn watched(
     let tmpfs = found(new, target)?;
     guard.arm(tmpfs.as_fd())?;
     Ok(tmpfs)
-}
-
-/// Recursive: what is mounted below the source is locked to it in a user's mount namespace
-/// (fs/namespace.c, `has_locked_children`).
-fn bind(source: BorrowedFd, place: BorrowedFd) -> Result<(), Errno> {
-    mount(
-        Some(&by_descriptor(source)),
-        &by_descriptor(place),
-        None::<&str>,
-        MsFlags::MS_BIND | MsFlags::MS_REC,
-        None::<&str>,
-    )
-}
-
-/// Makes the mount at `target`, and what is mounted below it, read-only.
-#[allow(unsafe_code)] // mount_setattr(2): no crate has a safe call
-fn make_read_only(new: BorrowedFd, target: &Path) -> Result<(), Errno> {
-    let place = found(new, target)?;
-    let attr = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY,
-        attr_clr: 0,
-        propagation: 0,
-        userns_fd: 0,
-    };
-    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
-    // SAFETY: the path is an empty C string, and `attr` outlives the call, which reads its size of
-    // bytes from it.
-    let ret = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            place.as_raw_fd(),
-            c"".as_ptr(),
-            flags,
-            &raw const attr,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    match Errno::result(ret) {
-        // Before 5.12: this mount alone, with the flags that are locked to it (fs/namespace.c,
-        // can_change_locked_flags). MS_RELATIME is not among them: it is what a mount has unless
-        // told otherwise, and keeps if told nothing (path_mount).
-        Err(Errno::ENOSYS) => {
-            let present = fstatvfs(&place)?.flags();
-            let locked = [
-                (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
-                (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
-                (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-                (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-                (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-            ];
-            let locked = locked
-                .iter()
-                .filter(|(flag, _)| present.contains(*flag))
-                .fold(MsFlags::empty(), |all, (_, flag)| all | *flag);
-            let path = by_descriptor(place.as_fd());
-            // Others below it would stay writable, and that would be a lie.
-            let here = readlink(&path)?;
-            let below = escaped(&[here.as_encoded_bytes(), b"/"].concat());
-            let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-            if mounts
-                .split(|byte| *byte == b'\n')
-                .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
-                .any(|at| at.starts_with(&below))
-            {
-                return Err(Errno::ENOSYS);
-            }
-            mount(
-                None::<&str>,
-                &path,
-                None::<&str>,
-                MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | locked,
-                None::<&str>,
-            )
-        }
-        result => result.map(drop),
-    }
-}
-
-/// A path as mountinfo has it (fs/proc_namespace.c, `show_mountinfo`).
-fn escaped(path: &[u8]) -> Vec<u8> {
-    path.iter()
-        .flat_map(|byte| {
-            if b" \t\n\\".contains(byte) {
-                format!("\\{byte:03o}").into_bytes()
-            } else {
-                vec![*byte]
-            }
-        })
-        .collect()
-}
-
-/// Makes the working directory, the root of a mount, `/`, and lets the old one go.
-fn become_slash() -> Result<(), Errno> {
-    match pivot_root(".", ".") {
-        // The old root is now mounted on top of the new one, where `.` leads to (pivot_root(2),
-        // NOTES).
-        Ok(()) => umount2(".", MntFlags::MNT_DETACH)?,
-        // The old root is no mount (in a chroot), or the initial ramfs, which cannot be moved
-        // (fs/namespace.c, pivot_root).
-        Err(Errno::EINVAL) => {
-            mount(Some("."), "/", None::<&str>, MsFlags::MS_MOVE, None::<&str>)?;
-            chroot(".")?;
-        }
-        Err(errno) => return Err(errno),
-    }
-    chdir("/")
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::set_propagation;
+use super::mount::set_propagation;
 
 /// Puts `contents` into a file called `name` on a read-only tmpfs over the first of `dirs` that is
 /// an empty directory, or holds only a file of that name, in a mount namespace of the process's

@@ -4,12 +4,10 @@
 use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use anyhow::Context;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
-use super::handshake;
 use super::memory::id_maps::IdMaps;
 use super::recovery::in_flight::InFlight;
 use super::recovery::journal::Journal;
@@ -19,11 +17,9 @@ use super::session::{Session, Sight};
 use super::target::base::Base;
 use super::target::listener::Listener;
 use crate::detach;
-use crate::error::Failure;
-use crate::filter::install::{self, InstallError};
 use crate::filter::policy::Policy;
+use crate::host;
 use crate::sys::socket::{receive_descriptor, send_descriptor};
-use crate::{filter, host};
 
 /// How many descriptors a supervisor must be able to have open.
 const DESCRIPTORS: libc::rlim_t = 32;
@@ -75,33 +71,30 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// Starts a supervisor and installs the filter that hands calls on to it, and proves that both
-/// answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
-///
-/// # Errors
-/// [`Unavailable`] and [`InstallError::Refused`]: nothing is changed;
-/// others, and [`Unavailable::Values`], come once the filter is on.
-pub fn attach(policy: Policy, watchers: Watchers) -> anyhow::Result<()> {
-    let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = start(policy, watchers)?;
-    let listener = install::install_with_listener(&program)?;
-    let sent = send_descriptor(supervisor, &listener);
-    // It must be open nowhere else: notified calls fail only once its last descriptor is closed.
-    drop(listener);
-    sent.map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
-    let values_arrive = handshake::prove(policy).map_err(InstallError::NoAnswer)?;
-    // At level zero all answers are 0.
-    if values_arrive || !policy.level.has_supervisor() {
-        Ok(())
-    } else {
-        Err(Unavailable::Values.into())
+/// A supervisor that has no listener yet. If this is dropped, it ends.
+pub struct Waiting {
+    socket: OwnedFd,
+}
+
+impl Waiting {
+    /// Hands over the listener. It must be open nowhere else: notified calls fail only once its
+    /// last descriptor is closed.
+    ///
+    /// # Errors
+    /// sendmsg(2)'s: the supervisor is gone.
+    pub fn serve(self, listener: OwnedFd) -> Result<(), Errno> {
+        let sent = send_descriptor(self.socket, &listener);
+        drop(listener);
+        sent
     }
 }
 
 /// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files
-/// as this process does now. Returns the socket over which it waits for the listener; it ends if
-/// that is closed instead.
-fn start(policy: Policy, watchers: Watchers) -> Result<OwnedFd, Unavailable> {
+/// as this process does now.
+///
+/// # Errors
+/// [`Unavailable`]; nothing is left then.
+pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable> {
     if !host::kernel_is_at_least(5, 9) {
         return Err(Unavailable::Kernel);
     }
@@ -145,5 +138,5 @@ fn start(policy: Policy, watchers: Watchers) -> Result<OwnedFd, Unavailable> {
         }
     })
     .map_err(Unavailable::Resources)?;
-    Ok(here)
+    Ok(Waiting { socket: here })
 }

@@ -22,4 +22,4 @@ pub mod server;
 pub mod session;
 pub mod target;
 
-pub use launch::{Unavailable, attach};
+pub use launch::{Unavailable, Waiting, start};

@@ -3,31 +3,30 @@
 
 use nix::errno::Errno;
 
-use super::recovery::guard::{self, Guarded};
+use super::recovery::guard::Guard;
 use super::route::Routes;
 use super::session::Session;
 use super::target::answer::{Answer, Outcome};
 use super::target::listener::Received;
 use super::target::request::Request;
-use crate::detach;
+use crate::sys::process;
 
 /// A supervisor at work.
 struct Server {
     session: Session,
     routes: Routes,
-    /// What tells the guard of this process's end.
-    guarded: Guarded,
+    guard: Guard,
 }
 
 /// Serves until the last process under the filter is gone. Does not return.
 pub fn serve(session: Session) -> ! {
-    guard::prepare();
+    let guard = Guard::prepare();
     let _ = session.sight.base.stand();
     let routes = Routes::new(session.policy);
     let mut server = Server {
         session,
         routes,
-        guarded: Guarded::default(),
+        guard,
     };
     // Answer the probe before forking the guard, so that the command need not wait for that.
     server.take_call();
@@ -35,9 +34,9 @@ pub fn serve(session: Session) -> ! {
     loop {
         server.take_call();
         if server.session.in_flight.is_retired() {
-            detach::exit(0);
+            process::exit(0);
         }
-        if guard::is_gone() {
+        if server.guard.is_gone() {
             server.fork_guard();
         }
     }
@@ -46,9 +45,8 @@ pub fn serve(session: Session) -> ! {
 impl Server {
     /// Goes on in a child of this process, which guards it, or of a later child.
     fn fork_guard(&mut self) {
-        self.guarded = Guarded::default(); // the old guard's pipe must not stay open in the new one
-        self.guarded = guard::guard(&mut self.session.in_flight);
-        self.session.take_over(self.guarded.is_successor);
+        self.guard.fork(&mut self.session.in_flight);
+        self.session.take_over(self.guard.is_successor);
     }
 
     /// Waits for a call and answers it. One is there already where the last process that served
@@ -63,7 +61,7 @@ impl Server {
                 Ok(Received::Nothing) => return,
                 Ok(Received::End) | Err(_) => {
                     self.session.finish();
-                    detach::exit(0)
+                    process::exit(0)
                 }
             }
         }

@@ -2,7 +2,6 @@
 //! `main.rs` and the allocator in `arena.rs` the only `unsafe`.
 
 pub mod file;
-pub mod limit;
 pub mod memory;
 pub mod mount;
 pub mod process;

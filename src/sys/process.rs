@@ -1,1 +1,216 @@
 //! Processes, signals and limits.
+
+use std::ffi::c_void;
+use std::mem;
+use std::num::NonZeroUsize;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::ptr::{self, NonNull};
+use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, clone, unshare};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::{ForkResult, Pid};
+
+/// fork(2), for a process of one thread.
+///
+/// With more threads the child would find memory as the others left it in the middle of their
+/// work, so this refuses.
+///
+/// # Errors
+/// fork(2)'s; unshare(2)'s, which is `EINVAL`, if there is more than one thread.
+pub fn fork() -> Result<ForkResult, Errno> {
+    has_one_thread()?;
+    // SAFETY: there is one thread, and nobody but it could start another before the call. So the
+    // child has a copy of memory in which nothing is half done, and may do what the parent may.
+    #[allow(unsafe_code)]
+    unsafe {
+        nix::unistd::fork()
+    }
+}
+
+/// Runs `work` in a child whose end nobody is told of, and ends the child with the status that
+/// `work` returns. Needs a process of one thread, as [`fork`] does.
+///
+/// The parent gets no signal, and its wait(2) leaves the child out unless asked for it by
+/// `__WALL` (kernel/exit.c, `eligible_child`). The parent drops nothing that `work` owns: it is
+/// the child's now.
+///
+/// # Errors
+/// clone(2)'s or mmap(2)'s; unshare(2)'s, which is `EINVAL`, if there is more than one thread.
+pub fn fork_without_signal(work: impl FnOnce() -> i32) -> Result<Pid, Errno> {
+    has_one_thread()?;
+    let mut stack = Stack::new()?;
+    let mut work = Some(work);
+    let child = Box::new(|| work.take().map_or(0, |work| work()) as isize);
+    // SAFETY: as in `fork`: without CLONE_VM the child has a copy of all memory, its stack among
+    // it, and there is no other thread. It does not leave the closure but by its end.
+    #[allow(unsafe_code)]
+    let pid = unsafe { clone(child, stack.usable(), CloneFlags::empty(), None) }?;
+    mem::forget(work);
+    Ok(pid)
+}
+
+/// A stack for a child. Whoever runs over its end meets a fault, and not somebody's memory.
+struct Stack(NonNull<c_void>);
+
+impl Stack {
+    /// A multiple of the largest page size (64 KiB).
+    const GUARD: usize = 64 << 10;
+    const SIZE: NonZeroUsize = NonZeroUsize::new(Stack::GUARD + (1 << 20)).unwrap();
+
+    fn new() -> Result<Stack, Errno> {
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: a new mapping takes nothing from anybody.
+        #[allow(unsafe_code)]
+        let start = unsafe { mmap_anonymous(None, Stack::SIZE, access, MapFlags::MAP_PRIVATE) }?;
+        let stack = Stack(start);
+        // SAFETY: it is ours, and nothing refers to it.
+        #[allow(unsafe_code)]
+        unsafe { mprotect(start, Stack::GUARD, ProtFlags::PROT_NONE) }?;
+        Ok(stack)
+    }
+
+    /// What is above the guard.
+    fn usable(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping is that long, zeroed, and ours as long as `self` lives; whoever has
+        // `self` borrowed for writing is alone with it.
+        #[allow(unsafe_code)]
+        unsafe {
+            let start = self.0.cast::<u8>().add(Stack::GUARD);
+            slice::from_raw_parts_mut(start.as_ptr(), Stack::SIZE.get() - Stack::GUARD)
+        }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and nothing refers to it any more. A child never comes here.
+        #[allow(unsafe_code)]
+        let _ = unsafe { munmap(self.0, Stack::SIZE.get()) };
+    }
+}
+
+/// Whether this process has one thread, as an error where it has more or nobody can tell.
+fn has_one_thread() -> Result<(), Errno> {
+    // Nothing is unshared: the kernel looks whether it would have to (kernel/fork.c,
+    // check_unshare_flags).
+    match unshare(CloneFlags::CLONE_THREAD) {
+        // A container runtime may forbid unshare(2). The directory has a link of its own, one in
+        // its parent, and one for each thread (fs/proc/base.c, proc_task_getattr).
+        Err(refused) => match nix::sys::stat::stat(c"/proc/self/task") {
+            Ok(status) if status.st_nlink == 3 => Ok(()),
+            _ => Err(refused),
+        },
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Ends a forked process. Not exit(3): what is buffered or registered is the parent's.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: _exit(2) only ends the process.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::_exit(status)
+    }
+}
+
+/// Leaves `signal` to the kernel.
+pub fn default_signal(signal: Signal) {
+    set(signal, SigHandler::SigDfl);
+}
+
+/// Ignores `signal`.
+pub fn ignore_signal(signal: Signal) {
+    set(signal, SigHandler::SigIgn);
+}
+
+/// Sets the flag that this returns whenever `signal` arrives, and interrupts a call that waits.
+///
+/// A handler must not do much, so that it cannot be given: this one stores to an atomic.
+pub fn flag_signal(signal: Signal) -> &'static AtomicBool {
+    set(signal, SigHandler::Handler(flag));
+    &FLAGS[signal as usize]
+}
+
+/// One for each signal number that [`Signal`] has a name for: below 32 on every architecture.
+static FLAGS: [AtomicBool; 32] = [const { AtomicBool::new(false) }; 32];
+
+extern "C" fn flag(signal: libc::c_int) {
+    let flag = usize::try_from(signal).ok().and_then(|at| FLAGS.get(at));
+    if let Some(flag) = flag {
+        flag.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The kernel refuses only what is no signal, SIGKILL and SIGSTOP.
+fn set(signal: Signal, handler: SigHandler) {
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: without a handler of ours nothing of ours runs. `flag` is one that may run between
+    // any two instructions: it takes no lock and no memory, and stores to an atomic.
+    #[allow(unsafe_code)]
+    let _ = unsafe { sigaction(signal, &action) };
+}
+
+/// A descriptor that can be read once `process` has ended.
+///
+/// # Errors
+/// pidfd_open(2)'s: `ENOSYS` before 5.3.
+pub fn pidfd_open(process: Pid) -> Result<OwnedFd, Errno> {
+    // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which nobody
+    // else owns.
+    #[allow(unsafe_code)]
+    unsafe {
+        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
+        Ok(OwnedFd::from_raw_fd(
+            RawFd::try_from(fd).map_err(|_| Errno::EBADF)?,
+        ))
+    }
+}
+
+/// The soft limit RLIMIT_LOCKS of the process that thread `tid` is in, set to `new` if that is
+/// given; the value before. It limits nothing since Linux 2.4.25, fork(2) copies it and execve(2)
+/// keeps it: a place for a number that follows a process and its children.
+///
+/// # Errors
+/// prlimit(2)'s.
+pub fn locks_limit(tid: i32, new: Option<u64>) -> Result<u64, Errno> {
+    // struct rlimit64: the soft limit, the hard limit.
+    let mut old = [0_u64; 2];
+    let limits = new.map(|soft| [soft, libc::RLIM64_INFINITY]);
+    let new = limits.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let resource = libc::RLIMIT_LOCKS;
+    // SAFETY: the kernel reads one struct rlimit64, or nothing, and writes one.
+    #[allow(unsafe_code)]
+    let ret = unsafe { libc::syscall(libc::SYS_prlimit64, tid, resource, new, &raw mut old) };
+    Errno::result(ret)?;
+    Ok(old[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The test harness has a thread beside this one.
+    #[test]
+    fn a_process_of_two_threads_does_not_fork() {
+        let one = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| one.wait());
+            assert_eq!(fork().err(), Some(Errno::EINVAL));
+            assert_eq!(fork_without_signal(|| 0).err(), Some(Errno::EINVAL));
+            one.wait();
+        });
+    }
+
+    #[test]
+    fn a_signal_sets_its_flag() {
+        let flag = flag_signal(Signal::SIGUSR2);
+        assert!(!flag.load(Ordering::Relaxed));
+        nix::sys::signal::raise(Signal::SIGUSR2).expect("a signal to this thread");
+        assert!(flag.load(Ordering::Relaxed));
+        default_signal(Signal::SIGUSR2);
+    }
+}

@@ -15,7 +15,7 @@ use super::credentials::{Credentials, Ids};
 use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::proc::Target;
-use crate::sys::limit::locks_limit;
+use crate::sys::process::locks_limit;
 
 /// What becomes of the credentials that a process has set when it executes another program; `None`
 /// where it is root again.

@@ -9,18 +9,18 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::{set_name, set_pdeathsig};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getppid, pipe2};
+use nix::unistd::{ForkResult, Pid, getppid, pipe2};
 
 use super::in_flight::InFlight;
-use crate::detach;
+use crate::sys::process;
 
 /// How long a call may take before a successor goes on with the rest, in milliseconds.
 const PATIENCE: u16 = 1000;
 
-/// Whether the guard is gone.
-static IS_ALONE: AtomicBool = AtomicBool::new(false);
+/// Tells the process that serves of the guard's end.
+const GUARD_IS_GONE: Signal = Signal::SIGUSR1;
 
 /// What a guard waits for.
 enum Fate {
@@ -32,79 +32,83 @@ enum Fate {
     Hangs,
 }
 
-/// What makes the process one that serves under a guard. Its end tells the guard of this process's.
-#[derive(Default)]
-pub struct Guarded {
-    /// A pipe that closes with this process; none where no guard could be had.
+/// What the process that serves has of its guard.
+pub struct Guard {
+    /// Set by [`GUARD_IS_GONE`].
+    is_gone: &'static AtomicBool,
+    /// A pipe whose end tells the guard of this process's; none where no guard could be had.
     life: Option<OwnedFd>,
     /// Whether another process served before.
     pub is_successor: bool,
 }
 
-/// Readies this process for a guard: which signal tells of the guard's end, and that children can
-/// be waited for. All other signals are blocked: nothing aimed at the command may stop us while it
-/// needs answers.
-pub fn prepare() {
-    let action = |handler| SigAction::new(handler, SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler stores to an atomic.
-    #[allow(unsafe_code)]
-    let _ = unsafe { sigaction(Signal::SIGUSR1, &action(SigHandler::Handler(guard_is_gone))) };
-    // The caller may ignore the ends of its children, a guard must not.
-    // SAFETY: no handler is set.
-    #[allow(unsafe_code)]
-    let _ = unsafe { sigaction(Signal::SIGCHLD, &action(SigHandler::SigDfl)) };
-    let mut blocked = SigSet::all();
-    blocked.remove(Signal::SIGUSR1);
-    let _ = blocked.thread_set_mask();
-}
-
-/// Whether the guard has died since this was last asked.
-pub fn is_gone() -> bool {
-    IS_ALONE.swap(false, Ordering::Relaxed)
-}
-
-/// Forks a process that serves, and replaces it if it dies or hangs. Returns in each of those; in
-/// this process only where none can be forked. `in_flight` is where they put the call in hand.
-pub fn guard(in_flight: &mut InFlight) -> Guarded {
-    let _ = set_name(c"zroot-guard");
-    let own = Pid::this();
-    let mut hung: Vec<Pid> = Vec::new();
-    let mut guarded = Guarded::default();
-    while let Ok((wait, life)) = pipe2(OFlag::O_CLOEXEC) {
-        // SAFETY: a supervisor has one thread, so that the child may do whatever the parent may.
-        #[allow(unsafe_code)]
-        let child = match unsafe { fork() } {
-            Ok(ForkResult::Parent { child }) => child,
-            Ok(ForkResult::Child) => {
-                guarded.life = Some(life);
-                let _ = set_pdeathsig(Signal::SIGUSR1);
-                IS_ALONE.store(getppid() != own, Ordering::Relaxed);
-                break;
-            }
-            Err(_) => break,
-        };
-        drop(life);
-        match fate_of(child, &wait, in_flight, &mut hung) {
-            Fate::Done => {
-                for process in hung {
-                    let _ = kill(process, Signal::SIGKILL);
-                }
-                detach::exit(0)
-            }
-            Fate::Died => {}
-            Fate::Hangs => {
-                in_flight.retire();
-                hung.push(child);
-                match InFlight::new() {
-                    Ok(new) => *in_flight = new,
-                    Err(_) => detach::exit(1),
-                }
-            }
+impl Guard {
+    /// None yet. Readies this process for one: children can be waited for, and a signal tells of
+    /// the guard's end. All other signals are blocked: nothing aimed at the command may stop us
+    /// while it needs answers.
+    #[must_use]
+    pub fn prepare() -> Guard {
+        // The caller may ignore the ends of its children, a guard must not.
+        process::default_signal(Signal::SIGCHLD);
+        let is_gone = process::flag_signal(GUARD_IS_GONE);
+        let mut blocked = SigSet::all();
+        blocked.remove(GUARD_IS_GONE);
+        let _ = blocked.thread_set_mask();
+        Guard {
+            is_gone,
+            life: None,
+            is_successor: false,
         }
-        guarded.is_successor = true;
     }
-    let _ = set_name(c"zroot-supervise");
-    guarded
+
+    /// Whether the guard has died since this was last asked.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.is_gone.swap(false, Ordering::Relaxed)
+    }
+
+    /// Forks a process that serves, and replaces it if it dies or hangs. Returns in each of those;
+    /// in this process only where none can be forked. `in_flight` is where they put the call in
+    /// hand.
+    pub fn fork(&mut self, in_flight: &mut InFlight) {
+        let _ = set_name(c"zroot-guard");
+        let own = Pid::this();
+        let mut hung: Vec<Pid> = Vec::new();
+        (self.life, self.is_successor) = (None, false);
+        while let Ok((wait, life)) = pipe2(OFlag::O_CLOEXEC) {
+            let child = match process::fork() {
+                Ok(ForkResult::Parent { child }) => child,
+                Ok(ForkResult::Child) => {
+                    self.life = Some(life);
+                    let _ = set_pdeathsig(GUARD_IS_GONE);
+                    // It may have died before it was asked to tell.
+                    self.is_gone.store(getppid() != own, Ordering::Relaxed);
+                    break;
+                }
+                Err(_) => break,
+            };
+            drop(life);
+            match fate_of(child, &wait, in_flight, &mut hung) {
+                Fate::Done => {
+                    for process in hung {
+                        let _ = kill(process, Signal::SIGKILL);
+                    }
+                    process::exit(0)
+                }
+                Fate::Died => {}
+                Fate::Hangs => {
+                    in_flight.retire();
+                    hung.push(child);
+                    match InFlight::new() {
+                        Ok(new) => *in_flight = new,
+                        Err(_) => process::exit(1),
+                    }
+                }
+            }
+            self.is_successor = true;
+        }
+        let _ = set_name(c"zroot-supervise");
+    }
 }
 
 /// Waits for the end of `child`, which holds the other end of `wait`, or for it to hang. Meanwhile,
@@ -133,8 +137,4 @@ fn fate_of(child: Pid, wait: &OwnedFd, in_flight: &InFlight, hung: &mut Vec<Pid>
             Err(_) => {}
         }
     }
-}
-
-extern "C" fn guard_is_gone(_: libc::c_int) {
-    IS_ALONE.store(true, Ordering::Relaxed);
 }

@@ -1,0 +1,310 @@
+//! What was typed: clap's definition of the options, and where they end.
+
+use std::borrow::Cow;
+use std::ffi::{CStr, OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::arch::Abi;
+use crate::check::Form;
+use crate::error::Failure;
+use crate::filter::dump::Format;
+use crate::filter::policy::{ClassSet, UnknownClass};
+use crate::launch::plan::{Consistency, Userns};
+use crate::namespace::root::Bind;
+
+const AFTER_HELP: &str = "\
+Options end at the first argument that is not one. Without COMMAND, on a terminal, $SHELL is started.
+
+Classes on by default: owner identity capability device probe; with --consistency=selective also getid xattr foreign.
+Others: sync inode-flags host limits mount.
+
+Exit status: 124 --fail-on; 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
+
+/// What was typed.
+#[derive(Parser, Default, Debug)]
+#[command(
+    name = "zroot",
+    version,
+    about = "Run COMMAND as apparent root, without privileges",
+    override_usage = "zroot [OPTIONS] [--] COMMAND [ARG...]",
+    after_help = AFTER_HELP,
+    args_override_self = true
+)]
+pub(super) struct Args {
+    /// Change to DIR first
+    #[arg(short = 'C', long, value_name = "DIR")]
+    pub(super) chdir: Option<PathBuf>,
+
+    /// Make DIR the root directory, with the host's /proc, /sys and /dev
+    #[arg(long, value_name = "DIR")]
+    pub(super) root: Option<PathBuf>,
+
+    /// Mount the host's SRC at DST inside the root directory
+    #[arg(long, value_name = "SRC[:DST[:ro]]", value_parser = OsStringValueParser::new().try_map(parse_bind))]
+    pub(super) bind: Vec<Bind>,
+
+    /// Whether to enter a user namespace
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
+    pub(super) userns: Userns,
+
+    /// How far the pretence goes
+    #[arg(short = 'c', long, value_name = "LEVEL", value_enum)]
+    pub(super) consistency: Option<Consistency>,
+
+    /// Run COMMAND plainly if already root over more than one id
+    #[arg(long)]
+    pub(super) if_needed: bool,
+
+    /// Leave no_new_privs off
+    #[arg(long)]
+    pub(super) allow_new_privs: bool,
+
+    /// Also pretend the calls of these classes, or 'all'
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
+    pub(super) fake: Vec<ClassSet>,
+
+    /// Do not pretend the calls of these classes, or 'all' but the probe; beats --fake
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
+    pub(super) no_fake: Vec<ClassSet>,
+
+    /// Pretend to write to disk: the same as --fake=sync
+    #[arg(long)]
+    pub(super) no_sync: bool,
+
+    /// Do not set APT_CONFIG
+    #[arg(long)]
+    pub(super) no_apt_config: bool,
+
+    /// Print the filter, as asm, raw, c or oci, and run nothing
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "asm", value_parser = parse_format)]
+    pub(super) dump_filter: Option<Format>,
+
+    /// Say what the call CALL is answered with the arguments that follow, and run nothing
+    #[arg(long, value_name = "CALL")]
+    pub(super) explain: Option<OsString>,
+
+    /// For --dump-filter and --explain: on a kernel of ABI, or 'all'
+    #[arg(long, value_name = "ABI", value_parser = parse_arch)]
+    pub(super) arch: Option<Arch>,
+
+    /// Split STRING into arguments, as env(1) does; only as the first argument, for #! lines
+    #[arg(short = 'S', long, value_name = "STRING")]
+    pub(super) split_string: Option<OsString>,
+
+    /// At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE
+    /// ends in .json
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) summary: Option<OsString>,
+
+    /// A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub(super) trace: Option<OsString>,
+
+    /// End with status 124 if a call of these classes was pretended, or of 'all'; zroot waits for
+    /// COMMAND then
+    #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
+    pub(super) fail_on: Vec<ClassSet>,
+
+    /// Say what this host lets zroot do, and what to change; run no COMMAND
+    #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    pub(super) check: Option<Form>,
+
+    /// Say each step on standard error
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+/// Which kernels' filters to show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arch {
+    /// One for each ABI, which comes first there.
+    All,
+    /// That of which this ABI comes first.
+    Of(Abi),
+}
+
+impl Arch {
+    /// The word for [`All`](Arch::All).
+    pub const ALL_NAME: &str = "all";
+}
+
+/// A command line that makes no sense.
+pub(super) fn usage(message: impl Into<String>) -> Failure {
+    Failure::new(message).hint("try 'zroot --help'")
+}
+
+/// clap's definition of the command line, for documents and their tests.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Args::command()
+}
+
+/// The options of `args`, or the text that they ask for, and where COMMAND begins.
+#[inline(never)] // for a small stack where it is not called
+pub(super) fn options(args: &[Cow<'_, CStr>]) -> Result<(Result<Args, String>, usize), Failure> {
+    let definition = definition();
+    let (options, command) = end_of_options(&definition, args);
+    let typed = if options == 1 {
+        Ok(Args::default())
+    } else {
+        parse_options(definition, &args[..options])?
+    };
+    Ok((typed, command))
+}
+
+/// Where the options end and where COMMAND begins: at the first argument that is neither an option
+/// nor an option's value, or after `--`.
+fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize, usize) {
+    let takes_value = |matches: &dyn Fn(&clap::Arg) -> bool| {
+        definition.get_arguments().any(|arg| {
+            arg.get_action().takes_values() && !arg.is_require_equals_set() && matches(arg)
+        })
+    };
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        let arg = arg.to_bytes();
+        let value_follows = match arg {
+            b"--" => return (at, at + 1),
+            b"-" => return (at, at),
+            [b'-', b'-', long @ ..] => {
+                takes_value(&|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long))
+            }
+            [b'-', shorts @ ..] => {
+                // Of a cluster, the first option that takes a value takes what is left of it, or
+                // the next argument.
+                let is = |short: u8| takes_value(&|arg| arg.get_short() == Some(short.into()));
+                shorts
+                    .iter()
+                    .position(|short| is(*short))
+                    .is_some_and(|with_value| with_value + 1 == shorts.len())
+            }
+            _ => return (at, at),
+        };
+        at += if value_follows { 2 } else { 1 };
+    }
+    (args.len(), args.len())
+}
+
+/// clap on the options alone. The inner `Err` is the text that `--help` or `--version` asks for.
+fn parse_options(
+    mut definition: clap::Command,
+    args: &[Cow<'_, CStr>],
+) -> Result<Result<Args, String>, Failure> {
+    let mut clap = |args: &mut dyn Iterator<Item = OsString>| -> Result<Args, clap::Error> {
+        definition
+            .try_get_matches_from_mut(args)
+            .and_then(|matches| Args::from_arg_matches(&matches))
+    };
+    let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
+    if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
+        return Ok(Ok(typed));
+    }
+    // Once more for the message, which quotes arguments: line breaks in one must not break it.
+    let Err(error) = clap(
+        &mut args
+            .by_ref()
+            .map(|arg| printable(&arg.to_string_lossy()).into()),
+    ) else {
+        return Err(usage("invalid UTF-8 was detected in one or more arguments"));
+    };
+    let text = error.render().to_string();
+    if matches!(
+        error.kind(),
+        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion
+    ) {
+        return Ok(Err(text));
+    }
+    // "error: WHAT" and perhaps "  tip: ADVICE" or "  [possible values: ...]", among usage that
+    // does not fit one line.
+    let mut lines = text.lines();
+    let message = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned();
+    let advice = lines
+        .map(str::trim)
+        .find(|line| line.starts_with("tip: ") || line.starts_with("[possible values"));
+    let usage = usage(message);
+    Err(match advice {
+        Some(advice) => usage.hint(advice.trim_start_matches("tip: ").trim_matches(['[', ']'])),
+        None => usage,
+    })
+}
+
+/// `text` with its control characters escaped.
+fn printable(text: &str) -> String {
+    text.chars().fold(String::new(), |mut out, c| {
+        if c.is_control() {
+            out.extend(c.escape_debug());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+fn parse_format(name: &str) -> Result<Format, String> {
+    let names = || Format::ALL.map(Format::name).join(" ");
+    Format::ALL
+        .into_iter()
+        .find(|format| format.name() == name)
+        .ok_or_else(|| format!("the formats are {}", names()))
+}
+
+fn parse_arch(name: &str) -> Result<Arch, String> {
+    let names = || Abi::ALL.map(Abi::name).join(" ");
+    match Abi::ALL.into_iter().find(|abi| abi.name() == name) {
+        Some(abi) => Ok(Arch::Of(abi)),
+        None if name == Arch::ALL_NAME => Ok(Arch::All),
+        None => Err(format!("the ABIs are {}, and {}", names(), Arch::ALL_NAME)),
+    }
+}
+
+/// Reads `SRC[:DST[:ro]]`. Without DST, SRC's own absolute path.
+fn parse_bind(text: OsString) -> Result<Bind, String> {
+    let text = text.into_vec();
+    let mut parts = text.split(|byte| *byte == b':');
+    let mut path = || {
+        parts
+            .next()
+            .map(|part| PathBuf::from(OsStr::from_bytes(part)))
+    };
+    let (source, target) = (path().unwrap_or_default(), path());
+    let read_only = match (parts.next(), parts.next()) {
+        (None, _) => false,
+        (Some(b"ro"), None) => true,
+        _ => {
+            return Err(
+                "after SRC:DST only ':ro' may follow, and neither may contain a colon".into(),
+            );
+        }
+    };
+    if source.as_os_str().is_empty() {
+        return Err("SRC is empty".into());
+    }
+    let target = match target {
+        None => std::path::absolute(&source).map_err(|error| error.to_string())?,
+        Some(target) => target,
+    };
+    if !target.is_absolute() {
+        return Err("DST must be absolute".into());
+    }
+    Ok(Bind {
+        source,
+        target,
+        read_only,
+    })
+}
+
+fn parse_classes(name: &str) -> Result<ClassSet, UnknownClass> {
+    if name == "all" {
+        Ok(ClassSet::ALL)
+    } else {
+        name.parse().map(|class| ClassSet::EMPTY.with(class))
+    }
+}

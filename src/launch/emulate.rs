@@ -1,0 +1,114 @@
+//! Turns the emulation on, and proves that it answers.
+
+use std::fmt;
+
+use anyhow::Context;
+
+use super::error::Error;
+use super::nested::Emulation;
+use crate::error::Failure;
+use crate::filter::install::{self, InstallError};
+use crate::filter::{self, Policy};
+use crate::supervisor::handshake;
+use crate::supervisor::report::Watchers;
+use crate::supervisor::{self, Unavailable};
+
+/// Turns `emulation` on, with a supervisor that reports to `watchers`. `say` hears what it is.
+///
+/// # Errors
+/// [`Error`] if it is not on, or does not answer.
+#[inline(never)]
+pub fn turn_on(
+    emulation: Emulation,
+    watchers: Watchers,
+    say: &dyn Fn(fmt::Arguments),
+) -> Result<(), Error> {
+    let policy = match emulation {
+        Emulation::Enclosing { beside } => {
+            if let Some(policy) = beside {
+                beside_supervisor(policy)?;
+                say(format_args!("filter: fakes {}", policy.classes));
+            }
+            return Ok(());
+        }
+        Emulation::Supervisor { policy, otherwise } => {
+            match (by_supervisor(policy, watchers), otherwise) {
+                (Ok(()), _) => {
+                    say(format_args!("supervisor: level {policy}"));
+                    return Ok(());
+                }
+                (Err(error), Some(policy)) if can_go_on(&error) => {
+                    say(format_args!("level zero: {error}"));
+                    policy
+                }
+                (Err(error), _) => return Err(error),
+            }
+        }
+        Emulation::Filter { policy, instead_of } => {
+            if let Some(reason) = instead_of {
+                say(format_args!("level zero: {reason}"));
+            }
+            policy
+        }
+    };
+    let length = by_filter(policy)?;
+    say(format_args!(
+        "filter: {length} instructions, fakes {}, answers",
+        policy.classes
+    ));
+    Ok(())
+}
+
+/// Whether a filter alone can still be had after the failed attempt to have a supervisor.
+fn can_go_on(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Supervisor(_) | Error::Filter(InstallError::Refused(_))
+    )
+}
+
+/// Installs the filter for `policy`, and proves that it answers. Returns how long it is. Needs
+/// `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
+///
+/// # Errors
+/// [`Error::Filter`].
+#[inline]
+pub fn by_filter(policy: Policy) -> Result<usize, Error> {
+    let length = beside_supervisor(policy)?;
+    install::probe()?;
+    Ok(length)
+}
+
+/// The same where an enclosing zroot's supervisor has proved already that it answers, and answers
+/// the probe, too.
+///
+/// # Errors
+/// [`Error::Filter`].
+#[inline]
+pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
+    let program = filter::program(policy).context("cannot build the filter")?;
+    filter::install(&program)?;
+    Ok(program.len())
+}
+
+/// Starts a supervisor that reports to `watchers`, installs the filter that hands calls on to it,
+/// and proves that both answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
+///
+/// # Errors
+/// [`Error::Supervisor`], or [`Error::Filter`] that says that it is refused: no filter is on, unless
+/// it is [`Unavailable::Values`]. Another [`Error`]: the filter is on, and may not be answered.
+pub fn by_supervisor(policy: Policy, watchers: Watchers) -> Result<(), Error> {
+    let program = filter::program(policy).context("cannot build the filter")?;
+    let supervisor = supervisor::start(policy, watchers)?;
+    let listener = install::install_with_listener(&program)?;
+    supervisor
+        .serve(listener)
+        .map_err(|errno| Failure::errno("the supervisor is gone", errno))?;
+    let values_arrive = handshake::prove(policy).map_err(InstallError::NoAnswer)?;
+    // At level zero all answers are 0.
+    if values_arrive || !policy.level.has_supervisor() {
+        Ok(())
+    } else {
+        Err(Unavailable::Values.into())
+    }
+}
