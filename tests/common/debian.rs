@@ -5,7 +5,6 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -13,7 +12,9 @@ use std::sync::OnceLock;
 use nix::fcntl::{Flock, FlockArg};
 use tempfile::TempDir;
 
-use crate::common::{Ran, dir, give, keep, program, run, skip, user, zroot, zroot_with};
+use crate::common::{
+    Ran, dir, executable, give, keep, program, run, skip, user, zroot, zroot_with,
+};
 
 /// A tree, and what the tests install there: downloaded once into its own cache.
 pub struct Kind {
@@ -188,7 +189,7 @@ impl Root {
         .succeeds();
         fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf"))
             .expect("copy of resolv.conf");
-        fs::copy(zroot(), copy.path().join("zroot")).expect("copy of zroot");
+        copy_zroot(copy.path());
         Some(copy)
     }
 
@@ -231,9 +232,7 @@ impl Root {
     /// Puts an executable file inside.
     pub fn write(&self, path: &str, text: &str) {
         let path = self.path().join(path);
-        fs::write(&path, text).expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("chmod");
-        give(&path);
+        executable(&path, text);
     }
 
     /// What is left of a run: mounts, processes, files of zroot's. Nothing, if all is well.
@@ -278,6 +277,11 @@ fn chroot<A: AsRef<OsStr>>(root: &Path, args: impl IntoIterator<Item = A>) -> Co
 fn remove(tree: &Path) {
     let removed: Ran = run(user("unshare").args(["-r", "rm", "-rf", "--"]).arg(tree));
     assert!(!tree.exists() || std::thread::panicking(), "{removed:#?}");
+}
+
+/// Puts zroot into a tree. By a child, for the reason that [`executable`] has.
+fn copy_zroot(tree: &Path) {
+    run(Command::new("cp").arg(zroot()).arg(tree.join("zroot"))).succeeds();
 }
 
 /// Waits for its turn: another test program may be making the tree.
@@ -346,7 +350,7 @@ fn make(home: &Path, tree: &Path, mirror: &Mirror, kind: &Kind) -> Result<(), St
             .args(&lines),
     )
     .succeeds();
-    fs::copy(zroot(), new.join("zroot")).expect("copy of zroot");
+    copy_zroot(&new);
     run(&mut chroot(&new, ["/zroot", "--", "sh", "-c", &download])).succeeds();
     fs::rename(&new, tree).expect("rename of the tree");
     fs::write(&stamp, recipe).expect("the tree's stamp");

@@ -11,6 +11,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -20,6 +21,26 @@ pub const TEST_ID: u32 = 64711;
 
 /// The PATH that commands under test see.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What chown says of an id that is not mapped.
+pub const INVALID: &str = "Invalid argument";
+pub const NOT_PERMITTED: &str = "Operation not permitted";
+
+/// How long a condition may take to come true before a test gives up.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Asks for `get` until it has something.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(value) = get() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {LONG:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// Whether the tests themselves run as root.
 pub fn is_root() -> bool {
@@ -84,8 +105,7 @@ pub fn zroot() -> &'static Path {
     PATH.get_or_init(|| {
         let path = own_dir(format!("/tmp/zroot-tests-{}", uid()).into()).join("zroot");
         let new = path.with_extension(std::process::id().to_string());
-        // By a child: a descriptor open for writing in this process would be inherited by whatever
-        // another thread starts meanwhile, and nobody could execute the copy (ETXTBSY).
+        // By a child, for the reason that `executable` has.
         run(Command::new("install")
             .args(["-m", "755", env!("CARGO_BIN_EXE_zroot")])
             .arg(&new))
@@ -95,9 +115,9 @@ pub fn zroot() -> &'static Path {
     })
 }
 
-/// A command that runs as the unprivileged user with a small, fixed environment and no standard
-/// input.
-pub fn user(program: impl AsRef<OsStr>) -> Command {
+/// A command with a small, fixed environment and no standard input. It runs as whoever runs the
+/// tests.
+pub fn plain(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs([
         ("PATH", PATH),
@@ -106,6 +126,12 @@ pub fn user(program: impl AsRef<OsStr>) -> Command {
         ("DEBIAN_FRONTEND", "noninteractive"),
     ]);
     command.stdin(Stdio::null()).current_dir("/tmp");
+    command
+}
+
+/// The same, as the unprivileged user.
+pub fn user(program: impl AsRef<OsStr>) -> Command {
+    let mut command = plain(program);
     if is_root() {
         command.uid(TEST_ID).gid(TEST_ID); // std also drops the supplementary groups then
     }
@@ -183,8 +209,8 @@ pub fn program(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Whether to go on with the test `test` although `reason` says that something it needs is missing:
-/// never. Prints a SKIP line and returns, or fails if `ZROOT_MUST_RUN` is 1.
+/// Says that the test `test` is left out because of `reason`, something that the machine lacks.
+/// Fails if `ZROOT_MUST_RUN` is 1.
 pub fn skip(test: &str, reason: &str) {
     assert!(
         std::env::var_os("ZROOT_MUST_RUN").is_none_or(|value| value != "1"),
@@ -194,8 +220,9 @@ pub fn skip(test: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "SKIP {test}: {reason}");
 }
 
-/// Whether the test `test`, about real root, has to be left out because the tests run as a plain
-/// user. That is no lack of the machine's, so `ZROOT_MUST_RUN` does not mind; CI runs them as root.
+/// Whether the test `test`, which is about real root, has to be left out because a plain user runs
+/// the tests. The machine lacks nothing, so this is no failure with `ZROOT_MUST_RUN`; CI runs the
+/// tests as root as well.
 pub fn for_root_only(test: &str) -> bool {
     if !is_root() {
         let _ = writeln!(
@@ -246,9 +273,9 @@ impl Ran {
     }
 }
 
-/// Writes an executable file of the unprivileged user's. Another process does the writing: were the
-/// file open for writing here while another thread forks, it would be busy (ETXTBSY) until that
-/// thread's child has executed.
+/// Writes an executable file of the unprivileged user's. A child does the writing. If this process
+/// had the file open for writing while another thread forks, that thread's child would have it open
+/// as well, and nobody could execute the file (ETXTBSY) until that child executes something.
 pub fn executable(path: &Path, contents: impl AsRef<[u8]>) {
     use std::io::Write;
     zroot(); // for the same reason its copy, which is written here, comes first
@@ -399,8 +426,8 @@ impl SmallTree {
         listing
     }
 
-    /// Waits until all is as in `before`: what zroot has made is taken away by a process that
-    /// nobody waits for.
+    /// Waits until all is as in `before`. The process that takes away what zroot has made is no
+    /// child of this one.
     #[track_caller]
     pub fn settles(&self, before: &Listing) {
         self.settles_but_for(before, |_| false);
@@ -420,7 +447,7 @@ impl SmallTree {
                 .map(|(path, what)| (path.clone(), what.clone()))
                 .collect()
         };
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        let deadline = Instant::now() + LONG;
         loop {
             let now = self.listing();
             let (new, gone) = (differ(&now, before), differ(before, &now));
@@ -428,10 +455,10 @@ impl SmallTree {
                 return;
             }
             assert!(
-                std::time::Instant::now() < deadline,
+                Instant::now() < deadline,
                 "not as before: {new:#?}, which was {gone:#?}"
             );
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 }

@@ -253,6 +253,7 @@ impl Guest {
     }
 
     /// Everything that is to be seen on a kernel.
+    #[allow(clippy::too_many_lines)] // a list
     fn steps(&self, machine: &Machine, kernel: &Kernel) -> Vec<Step> {
         let Guest {
             checks,
@@ -328,7 +329,7 @@ impl Guest {
         };
         let selective = format!("/zroot-{native} -c selective");
         let mut program = |name: &str, by: &str, command: String, wanted| {
-            add(native, "programs", &format!("{name}-{by}"), command, wanted)
+            add(native, "programs", &format!("{name}-{by}"), command, wanted);
         };
         for (name, script, saying) in PROGRAMS {
             let command = |by: &str, dir: &str| {

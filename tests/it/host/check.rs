@@ -1,0 +1,198 @@
+//! `--check` says what is so, and what to change where it is not.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::common::{self, dir, filter_answering, run, under_filter, user, zroot, zroot_with};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn tried<'a>(check: &'a Value, name: &str) -> &'a Value {
+    let list = check["tried"].as_array().expect("a list");
+    list.iter()
+        .find(|tried| tried["name"] == name)
+        .unwrap_or_else(|| panic!("no '{name}' in {check:#}"))
+}
+
+#[test]
+fn everything_works_where_everything_does() {
+    let ran = run(&mut zroot_with(["--check"])).succeeds();
+    assert_eq!(ran.stderr, "");
+    for line in ["level zero: works", "level selective: works"] {
+        assert!(ran.stdout.lines().any(|one| one == line), "{ran:#?}");
+    }
+    let check = json(&run(&mut zroot_with(["--check=json"])).succeeds().stdout);
+    assert_eq!(
+        check["levels"],
+        serde_json::json!({ "zero": true, "selective": true })
+    );
+    for name in [
+        "user namespace",
+        "filter",
+        "supervisor",
+        "user attributes",
+        "file capabilities",
+        "ACLs",
+    ] {
+        assert_eq!(tried(&check, name)["works"], true, "{check:#}");
+    }
+    assert!(
+        check["apparmor_profile"]
+            .as_str()
+            .expect("text")
+            .contains(&format!("profile zroot {}", zroot().display()))
+    );
+}
+
+#[test]
+fn a_forbidden_namespace_is_named_with_its_cause() {
+    // The limit of a namespace around zroot, which its owner may set.
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all \"$0\" --check=$1 $2";
+    let outer = |form: &str, more: &str| {
+        let mut command = user("unshare");
+        command
+            .args([
+                "-r",
+                "--map-user=1000",
+                "--keep-caps",
+                "--",
+                "sh",
+                "-c",
+                script,
+            ])
+            .arg(zroot())
+            .args([form, more]);
+        run(&mut command)
+    };
+    let ran = outer("json", "--userns=auto");
+    assert_eq!(ran.status, 125, "{ran:#?}");
+    let check = json(&ran.stdout);
+    assert_eq!(
+        check["levels"],
+        serde_json::json!({ "zero": false, "selective": false })
+    );
+    let namespace = tried(&check, "user namespace");
+    assert_eq!(namespace["works"], false);
+    assert!(
+        namespace["hint"]
+            .as_str()
+            .expect("a hint")
+            .contains("user.max_user_namespaces is 0"),
+        "{check:#}"
+    );
+    assert_eq!(check["host"]["user.max_user_namespaces"], "0");
+    let ran = outer("text", "--userns=auto");
+    assert!(
+        ran.stdout.contains("\n  NO  user namespace")
+            && ran.stdout.contains("\nlevel zero: does not work\n"),
+        "{ran:#?}"
+    );
+    // Without a namespace the filter is enough.
+    let ran = outer("json", "--userns=never").succeeds();
+    assert_eq!(json(&ran.stdout)["levels"]["zero"], true);
+}
+
+#[test]
+fn an_outer_filter_is_named_with_what_it_has_to_allow() {
+    let refuse = |form: &str| {
+        let filter = filter_answering(
+            libc::SYS_unshare,
+            libc::SECCOMP_RET_ERRNO | libc::EPERM as u32,
+        );
+        run(under_filter(&mut zroot_with([form]), filter))
+    };
+    let ran = refuse("--check");
+    assert_eq!(ran.status, 125, "{ran:#?}");
+    for part in [
+        "an outer seccomp filter",
+        "seccomp filters around: 1",
+        "SCMP_ACT_ALLOW",
+        "level zero: does not work",
+    ] {
+        assert!(ran.stdout.contains(part), "no '{part}' in {ran:#?}");
+    }
+    assert_eq!(
+        json(&refuse("--check=json").stdout)["levels"]["zero"],
+        false
+    );
+}
+
+#[test]
+fn a_chroot_without_proc_has_level_zero_only() {
+    let dir = dir();
+    fs::create_dir(dir.path().join("root")).expect("a directory");
+    common::give(&dir.path().join("root"));
+    run(user("cp").arg(zroot()).arg(dir.path().join("root/zroot"))).succeeds();
+    let ran = run(user("unshare")
+        .args(["-r", "chroot", "root", "/zroot", "--check=json"])
+        .current_dir(dir.path()))
+    .succeeds();
+    let check = json(&ran.stdout);
+    assert_eq!(
+        check["levels"],
+        serde_json::json!({ "zero": true, "selective": false })
+    );
+    assert!(
+        tried(&check, "supervisor")["hint"]
+            .as_str()
+            .expect("a hint")
+            .contains("mount /proc"),
+        "{check:#}"
+    );
+}
+
+#[test]
+fn under_a_supervisor_that_one_is_named() {
+    let inner = format!("{} --check=json", zroot().display());
+    let ran = run(&mut zroot_with([
+        "-c",
+        "selective",
+        "--",
+        "sh",
+        "-c",
+        &inner,
+    ]))
+    .succeeds();
+    let check = json(&ran.stdout);
+    assert_eq!(check["levels"]["selective"], true);
+    assert!(
+        tried(&check, "supervisor")["detail"]
+            .as_str()
+            .expect("text")
+            .contains("around this one"),
+        "{check:#}"
+    );
+}
+
+#[test]
+fn a_directory_that_keeps_no_attributes_is_named() {
+    let check = json(
+        &run(&mut zroot_with(["--check=json", "-C", "/proc"]))
+            .succeeds()
+            .stdout,
+    );
+    let attributes = tried(&check, "user attributes");
+    assert_eq!(
+        (&attributes["works"], &check["levels"]["zero"]),
+        (&false.into(), &true.into())
+    );
+    assert!(
+        attributes["detail"]
+            .as_str()
+            .expect("text")
+            .starts_with("user.zroot in '/proc': "),
+        "{check:#}"
+    );
+}
+
+#[test]
+fn nothing_is_run_or_left() {
+    let (what, _) = run(&mut zroot_with(["--check", "true"])).refused(125);
+    assert_eq!(what, "--check runs no command");
+    let dir = dir();
+    run(zroot_with(["--check"]).current_dir(dir.path())).succeeds();
+    assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+}

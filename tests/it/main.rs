@@ -1,0 +1,24 @@
+//! The tests of plain `cargo test`. They are one executable, since linking each takes long.
+//! tests/README.md says where a new test goes.
+
+#[macro_use] // need!
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/debian.rs"]
+mod debian;
+
+mod cli;
+mod filter;
+mod host;
+mod packages;
+mod report;
+mod root;
+mod supervisor;
+mod table;
+
+/// The harness's name of the test `name` in the module `module_path`: for tests that run this
+/// program once more, with themselves alone.
+fn full_name(module_path: &str, name: &str) -> String {
+    let (_crate, module) = module_path.split_once("::").expect("not the crate itself");
+    format!("{module}::{name}")
+}

@@ -1,0 +1,278 @@
+//! The supervisor survives whatever its targets do, and they survive what is done to it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{Bench, GUARD, Live, SUPERVISOR, descriptors, program, send, stat};
+use crate::common::{self, is_root, run, user, wait_for};
+
+/// Targets that say so if a call of theirs comes out wrong.
+struct Canaries(Vec<Live>);
+
+impl Canaries {
+    fn start(bench: &Bench) -> Canaries {
+        // One after the other would have supervisors of their own; the shell starts all.
+        let mut command = bench.selective(&[
+            "sh",
+            "-ec",
+            r#"exec 9<&0; ("$0" canary b <&9 >b.out; echo $? >b.status) & "$0" canary a; wait; cat b.out b.status"#,
+        ]);
+        let mut live = Live::start(command.arg(program()));
+        live.says("ready");
+        wait_for("the second", || {
+            fs::read_to_string(bench.dir.path().join("b.out"))
+                .ok()
+                .filter(|said| said.contains("ready"))
+        });
+        Canaries(vec![live])
+    }
+
+    #[track_caller]
+    fn all_was_right(self) {
+        for live in self.0 {
+            live.ends("right\nready\nright\n0");
+        }
+    }
+}
+
+#[test]
+fn a_killed_supervisor_is_replaced() {
+    let Some(bench) = Bench::new("a_killed_supervisor_is_replaced") else {
+        return;
+    };
+    let canaries = Canaries::start(&bench);
+    let mut supervisor = bench.one(SUPERVISOR);
+    let guard = bench.one(GUARD);
+    let count = descriptors(supervisor);
+    for signal in [Signal::SIGKILL; 25] {
+        send(supervisor, signal);
+        supervisor = bench.successor(SUPERVISOR, supervisor);
+    }
+    assert_eq!(bench.one(GUARD), guard);
+    wait_for("as many descriptors as before", || {
+        (descriptors(supervisor) == count).then_some(())
+    });
+    canaries.all_was_right();
+    bench.nothing_is_left();
+}
+
+#[test]
+fn a_killed_guard_is_replaced() {
+    let Some(bench) = Bench::new("a_killed_guard_is_replaced") else {
+        return;
+    };
+    let canaries = Canaries::start(&bench);
+    for _ in 0..10 {
+        let (guard, supervisor) = (bench.one(GUARD), bench.one(SUPERVISOR));
+        send(guard, Signal::SIGKILL);
+        // The supervisor takes its place.
+        assert_eq!(bench.successor(GUARD, guard), supervisor);
+        let heir = bench.successor(SUPERVISOR, supervisor);
+        // And the new one's child is replaced as the first one was.
+        send(heir, Signal::SIGKILL);
+        bench.successor(SUPERVISOR, heir);
+    }
+    canaries.all_was_right();
+    bench.nothing_is_left();
+}
+
+/// If both are killed at the same instant, nobody is left to answer. Calls fail, and none hangs.
+#[test]
+fn without_supervisor_and_guard_calls_fail() {
+    let Some(bench) = Bench::new("without_supervisor_and_guard_calls_fail") else {
+        return;
+    };
+    let mut live = Live::start(&mut bench.supervised(&["until"]));
+    live.says("ready");
+    live.ends("right");
+    for _ in 0..10 {
+        let mut live = Live::start(&mut bench.supervised(&["until"]));
+        live.says("ready");
+        let (supervisor, guard) = (bench.one(SUPERVISOR), bench.one(GUARD));
+        // Stopped, neither sees the other's end.
+        send(guard, Signal::SIGSTOP);
+        send(supervisor, Signal::SIGSTOP);
+        send(guard, Signal::SIGKILL);
+        send(supervisor, Signal::SIGKILL);
+        live.says("ENOSYS");
+        live.ends("");
+        bench.nothing_is_left();
+    }
+}
+
+#[test]
+fn signals_do_not_disturb_it() {
+    let Some(bench) = Bench::new("signals_do_not_disturb_it") else {
+        return;
+    };
+    let canaries = Canaries::start(&bench);
+    let (supervisor, guard) = (bench.one(SUPERVISOR), bench.one(GUARD));
+    for signal in [
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGINT,
+        Signal::SIGUSR2,
+        Signal::SIGXFSZ,
+        Signal::SIGPIPE,
+        Signal::SIGALRM,
+    ] {
+        send(supervisor, signal);
+        send(guard, signal);
+    }
+    for pid in [supervisor, guard, supervisor] {
+        send(pid, Signal::SIGSTOP);
+        wait_for("stopped", || (stat(pid)?.0 == "T").then_some(()));
+        send(pid, Signal::SIGCONT);
+    }
+    assert!(bench.named(GUARD).contains(&guard));
+    canaries.all_was_right();
+    bench.nothing_is_left();
+}
+
+/// A path that leads into a file system which another target serves, and which does not answer.
+#[test]
+fn a_call_that_hangs_holds_up_nobody_else() {
+    let name = "a_call_that_hangs_holds_up_nobody_else";
+    let Some(bench) = Bench::new(name) else {
+        return;
+    };
+    let mut device = PathBuf::from("/dev/fuse");
+    if is_root() {
+        // Where users may not open the machine's own, root makes another.
+        device = bench.dir.path().join("fuse");
+        let made = Command::new("mknod")
+            .args(["-m", "666"])
+            .arg(&device)
+            .args(["c", "10", "229"])
+            .status();
+        assert!(made.expect("mknod").success());
+    }
+    run(user("mkdir").arg(bench.dir.path().join("place"))).succeeds();
+    let (device, control) = (
+        device.to_str().expect("UTF-8"),
+        "exec 3<>$0 && unshare -rm true",
+    );
+    if run(user("sh").args(["-c", control, device])).status != 0 {
+        // A plain user may have to go without, where root makes a device for the test.
+        if is_root() {
+            common::skip(name, "/dev/fuse cannot be opened");
+        } else {
+            common::for_root_only(name);
+        }
+        return;
+    }
+    let ran = bench.right(&["hang", device, "place"], "right");
+    // It did hang.
+    let first: f32 = ran
+        .stdout
+        .strip_prefix("first after ")
+        .and_then(|rest| rest.split(' ').next()?.parse().ok())
+        .expect("a number");
+    assert!(first > 0.5, "{ran:#?}");
+    bench.nothing_is_left();
+}
+
+/// Memory that only `pid` has, resident, in bytes.
+fn rss(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .expect("VmRSS");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<u64>()
+        .expect("a number")
+        * 1024
+}
+
+/// 4 MiB, and 100 bytes per state that a process has.
+fn assert_small(pid: i32, states: u64) {
+    let (is, most) = (rss(pid), 4 * 1024 * 1024 + 100 * states);
+    assert!(is < most, "{is} bytes, more than {most}");
+}
+
+#[test]
+fn memory_is_bounded() {
+    let Some(bench) = Bench::new("memory_is_bounded") else {
+        return;
+    };
+    for (what, count) in [
+        ("one-process", "20000"),
+        ("short-lived", "20000"),
+        ("huge", "300"),
+        ("many", "500"),
+    ] {
+        let mut live = Live::start(&mut bench.supervised(&[what, count]));
+        live.says("done");
+        let supervisor = bench.one(SUPERVISOR);
+        assert_small(supervisor, if what == "many" { 500 } else { 1 });
+        // Nothing of it is in the journal either.
+        if is_root() {
+            let journal = fs::read_dir(format!("/proc/{supervisor}/fd"))
+                .expect("fd")
+                .flatten()
+                .map(|entry| entry.path());
+            let journal = journal.filter(|path| {
+                fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains("zroot-journal"))
+            });
+            let size = std::os::unix::fs::MetadataExt::blocks(
+                &fs::metadata(journal.last().expect("a journal")).expect("metadata"),
+            ) * 512;
+            assert!(
+                size < 4 * 1024 * 1024,
+                "{what}: the journal has {size} bytes"
+            );
+            assert!(descriptors(supervisor).expect("fd") < 12);
+        }
+        // A successor knows it all, too.
+        send(supervisor, Signal::SIGKILL);
+        bench.successor(SUPERVISOR, supervisor);
+        live.ends("");
+        bench.nothing_is_left();
+    }
+}
+
+#[test]
+fn many_threads_and_processes() {
+    let Some(bench) = Bench::new("many_threads_and_processes") else {
+        return;
+    };
+    bench.right(&["threads"], "right");
+    let mut command = bench.selective(&["prlimit", "--nproc=300"]);
+    let mut live = Live::start(command.arg(program()).arg("bomb"));
+    assert!(live.child.wait().expect("waited for").success());
+    bench.nothing_is_left();
+}
+
+#[test]
+fn garbage_does_not_kill_it() {
+    let Some(bench) = Bench::new("garbage_does_not_kill_it") else {
+        return;
+    };
+    run(user("mkdir").args(["x", "y"]).current_dir(bench.dir.path())).succeeds();
+    let seed = std::process::id();
+    let script = format!(
+        r#"exec 9<&0; for dir in x y; do (cd $dir; while [ -e ../go ]; do "$0" garbage 1 $(({seed} + $(date +%N | sed 's/^0*//'))); done >&2; echo $? >status) & done
+        "$0" canary a <&9; rm go; wait"#
+    );
+    fs::write(bench.dir.path().join("go"), "").expect("written");
+    common::give(&bench.dir.path().join("go"));
+    let mut command = bench.selective(&["sh", "-c", &script]);
+    let mut live = Live::start(command.arg(program()));
+    live.says("ready");
+    let (supervisor, guard) = (bench.one(SUPERVISOR), bench.one(GUARD));
+    let deadline = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < deadline {
+        assert_eq!(bench.named(SUPERVISOR), [supervisor]);
+        assert_eq!(bench.named(GUARD), [guard]);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_small(supervisor, 10);
+    live.ends("right");
+    bench.nothing_is_left();
+}
