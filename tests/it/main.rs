@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/debian.rs"]
 mod debian;
 
+mod architecture;
 mod cli;
 mod filter;
 mod host;
