@@ -557,6 +557,99 @@ fn modules_depend_on_each_other_in_no_circle() {
     assert!(circles.is_empty(), "\n{}", circles.join("\n"));
 }
 
+// Other rules about the text.
+
+/// What may say `unsafe`: the safe functions around system calls, argv, and the allocator.
+const UNSAFE: [&str; 3] = ["src/sys/", "src/main.rs", "src/arena.rs"];
+
+/// How often `unsafe` stands in the tokens, also in those of macros.
+fn count_unsafe(tokens: &[TokenTree]) -> usize {
+    let count = |token: &TokenTree| match token {
+        TokenTree::Ident(word) => usize::from(word == "unsafe"),
+        TokenTree::Group(group) => count_unsafe(&group.stream().into_iter().collect::<Vec<_>>()),
+        _ => 0,
+    };
+    tokens.iter().map(count).sum()
+}
+
+#[test]
+fn unsafe_is_in_sys_only() {
+    let mut wrong = String::new();
+    for (file, text) in source() {
+        let count = count_unsafe(&tokens(&text));
+        if count > 0 && !UNSAFE.iter().any(|allowed| file.starts_with(allowed)) {
+            let _ = writeln!(wrong, "{file} says unsafe {count} times");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Columns of a line.
+const WIDTH: usize = 100;
+
+/// The lines of all string literals.
+fn strings(tokens: &[TokenTree], into: &mut BTreeSet<String>) {
+    for token in tokens {
+        match token {
+            TokenTree::Literal(literal) => {
+                let text = literal.to_string();
+                if text.contains('"') {
+                    into.extend(text.lines().map(|line| line.trim().to_owned()));
+                }
+            }
+            TokenTree::Group(group) => {
+                strings(&group.stream().into_iter().collect::<Vec<_>>(), into);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The numbers of lines that are too long. A string's part of a line does not count, since messages
+/// are searched for and so not broken; nor do tables under `rustfmt::skip`, nor attributes, which
+/// rustfmt does not break.
+fn too_long(text: &str) -> Vec<usize> {
+    let mut literals = BTreeSet::new();
+    strings(&tokens(text), &mut literals);
+    let indentation = |line: &str| line.len() - line.trim_start().len();
+    let mut skipped: Option<usize> = None;
+    let mut numbers = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        if let Some(depth) = skipped {
+            if indentation(line) == depth && line.trim_start().starts_with(['}', ']', ')']) {
+                skipped = None;
+            }
+            continue;
+        }
+        let trimmed = line.trim_start();
+        if trimmed == "#[rustfmt::skip]" {
+            skipped = Some(indentation(line));
+        }
+        let width = line.chars().count();
+        let is_attribute = trimmed.starts_with("#[") && trimmed.ends_with(']');
+        if width <= WIDTH || is_attribute {
+            continue;
+        }
+        let parts = literals.iter().filter(|part| line.contains(*part));
+        let most = parts.map(|part| part.chars().count()).max().unwrap_or(0);
+        if width - most > WIDTH {
+            numbers.push(i + 1);
+        }
+    }
+    numbers
+}
+
+#[test]
+fn lines_have_at_most_100_columns() {
+    let mut wrong = String::new();
+    for (file, text) in source() {
+        for number in too_long(&text) {
+            let _ = writeln!(wrong, "{file}:{number} is longer");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
 // The test's own tests, on a small tree.
 
 fn small() -> BTreeMap<String, String> {
@@ -700,4 +793,26 @@ fn circles_are_found() {
             "in a circle: c uses b",
         ]
     );
+}
+
+#[test]
+fn unsafe_and_long_lines_are_found() {
+    let text = "unsafe_code!(); m!({ unsafe { f() } }); unsafe fn f() {} // unsafe\nconst A: &str = \"unsafe\";";
+    assert_eq!(count_unsafe(&tokens(text)), 2);
+    let long = "x ".repeat(60);
+    let lines = [
+        format!("// {long}"),
+        format!("f(\"{long}\");"),
+        "const A: &str = \"\\".into(),
+        format!("    {long} \\"),
+        format!("    {long}\";"),
+        "#[rustfmt::skip]".into(),
+        "const B: [u8; 1] = [".into(),
+        format!("    y, // {long}"),
+        "];".into(),
+        format!("#[arg({long})] // one"),
+        format!("#[arg({long})]"),
+        format!("struct C; // {long}"),
+    ];
+    assert_eq!(too_long(&lines.join("\n")), [1, 10, 12]);
 }
