@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 /// .bss.
 const SIZE: usize = 16 << 10;
 
-/// Blocks one behind the other. The last one can grow and be given back; what the others had is
-/// lost, so that nothing need be kept of them.
+/// Blocks, one behind the other. Only the last one can grow or be given back, so nothing has to be
+/// known of the others.
 #[repr(C, align(16))] // `used` on the page of the first blocks
 pub struct Arena {
     used: AtomicUsize,

@@ -1,11 +1,11 @@
 //! `--check`: what zroot can do on this host, found out by doing it in children, and what to change
 //! where it cannot.
 
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::slice;
 
@@ -25,6 +25,7 @@ use crate::namespace::{self, Entered};
 use crate::supervisor::Unavailable;
 use crate::supervisor::handshake::{self, Enclosing};
 use crate::supervisor::report::Watchers;
+use crate::sys::file::fsetxattr;
 use crate::sys::process;
 use crate::text::quoted;
 use crate::{VERSION, hint};
@@ -116,6 +117,7 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
                 enter()?;
             }
             set_attribute(dir, attribute, value).map_err(|errno| {
+                let attribute = attribute.to_string_lossy();
                 Failure::errno(format_args!("{attribute} in {}", shown(dir)), errno)
                     .hint("use a file system that keeps it")
             })?;
@@ -150,16 +152,16 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
 /// (include/uapi/linux/capability.h, version 2); an ACL that names its owner
 /// (include/uapi/linux/posix_acl_xattr.h: user::rw-, user:0:rw-, group::---, mask::rw-,
 /// other::---).
-const ATTRIBUTES: [(&str, &str, &[u8]); 3] = [
-    ("user attributes", "user.zroot", b"check"),
+const ATTRIBUTES: [(&str, &CStr, &[u8]); 3] = [
+    ("user attributes", c"user.zroot", b"check"),
     (
         "file capabilities",
-        "security.capability",
+        c"security.capability",
         &[1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
     ),
     (
         "ACLs",
-        "system.posix_acl_access",
+        c"system.posix_acl_access",
         &[
             2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 6, 0, 0, 0, 0, 0, 4, 0, 0, 0, 255,
             255, 255, 255, 16, 0, 6, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255,
@@ -168,25 +170,13 @@ const ATTRIBUTES: [(&str, &str, &[u8]); 3] = [
 ];
 
 /// Gives a file without a name an attribute: it is gone when this returns.
-fn set_attribute(dir: &Path, name: &str, value: &[u8]) -> Result<(), Errno> {
+fn set_attribute(dir: &Path, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     let file = open(
         dir,
         OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC,
         Mode::from_bits_truncate(0o600),
     )?;
-    let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
-    // SAFETY: a string that ends in a null byte, and as many bytes as are said.
-    #[allow(unsafe_code)]
-    let result = unsafe {
-        libc::fsetxattr(
-            file.as_raw_fd(),
-            name.as_ptr(),
-            value.as_ptr().cast(),
-            value.len(),
-            0,
-        )
-    };
-    Errno::result(result).map(drop)
+    fsetxattr(file.as_fd(), name, value)
 }
 
 /// Runs `attempt` in a child, where it may change what it likes.

@@ -9,7 +9,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, getpid, setsid};
 
 pub use crate::sys::process::exit;
-use crate::sys::process::{fork, fork_without_signal};
+use crate::sys::process::{exit, fork, fork_without_signal};
 
 /// Runs `work` in a process of its own, in its own session. That process drops nothing of the
 /// caller's, and the caller nothing that `work` owns: it is the other process's now.
@@ -59,15 +59,15 @@ pub fn detached(work: impl FnOnce()) -> Result<(), Errno> {
     }
 }
 
-/// Whether children of children become this process's own when their parents end: it is its PID
-/// namespace's first, or a subreaper.
+/// Whether this process becomes the parent of its descendants whose parents have ended: it is the
+/// first of its PID namespace, or a subreaper.
 fn adopts_orphans() -> bool {
     getpid().as_raw() == 1 || get_child_subreaper().unwrap_or(false)
 }
 
-/// Closes every descriptor but `keep`: a pipe of the caller's, held open, would keep its reader
-/// waiting. The standard ones may be among `keep`, where the caller has closed its own; else they
-/// lead to `/dev/null`.
+/// Closes every descriptor but `keep`. If a pipe of the caller's stayed open, its reader would wait
+/// for us. The standard descriptors lead to `/dev/null` afterwards, unless they are in `keep`
+/// because the caller had closed its own.
 pub fn hold_nothing_but(keep: &[RawFd]) {
     let Ok(open) = fs::read_dir("/proc/self/fd") else {
         return;

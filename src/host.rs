@@ -1,8 +1,9 @@
-//! What `/proc` says of this host, read only once something has been refused.
+//! What `/proc` says of this host, and whether the caller is real root.
 
 use std::fs;
 
-/// Settings and circumstances that can forbid what zroot needs. `None` where `/proc` does not say.
+/// Settings and circumstances that can forbid what zroot needs, read once something is refused.
+/// `None` where `/proc` does not say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Facts {
     /// Whether `/proc/self` is there at all.

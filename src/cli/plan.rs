@@ -1,4 +1,4 @@
-//! From what was typed to what will be done.
+//! Args (what was typed) -> [`Plan`] (what will be done), and what makes no sense together.
 
 use std::borrow::Cow;
 use std::ffi::CStr;

@@ -25,14 +25,13 @@ use crate::namespace::scratch;
 /// The variable that apt reads its extra configuration file's name from.
 pub const VARIABLE: &str = "APT_CONFIG";
 
-/// The first line is how a nested zroot knows its parent's file.
+/// By the first line a nested zroot knows that the file is an enclosing zroot's.
 const SETTINGS: &str =
     "// zroot: one id only, so apt cannot drop to another\nAPT::Sandbox::User \"root\";\n";
 
-/// The descriptor's lowest number: above those that scripts choose (0-9, and dash's and bash's own
-/// from 10), below 64, where every process's descriptor table would have to grow
-/// (include/linux/fdtable.h, `NR_OPEN_DEFAULT`), and what bash counts down from for `<(...)` is
-/// skipped by bash when taken.
+/// The descriptor's lowest number. Scripts choose 0 to 9, dash and bash take theirs from 10. From
+/// 64 every process's descriptor table would have to grow (include/linux/fdtable.h,
+/// `NR_OPEN_DEFAULT`). bash counts down from there for `<(...)`, but skips what is taken.
 const LOWEST_FD: i32 = 50;
 
 /// The configuration could not be made.
@@ -59,8 +58,8 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
 
 /// Makes the configuration and returns the value for [`VARIABLE`], or `None` where there is no
 /// `/proc` to name it by. `inherited` is the variable's present value: that file's contents come
-/// last, so that the user's own settings win. If it cannot be read it counts as empty, as for apt,
-/// which only warns.
+/// last, so that the user's own settings win. If that file cannot be read, it counts as empty: apt
+/// only warns of that.
 ///
 /// # Errors
 /// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
@@ -85,8 +84,8 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
     }
     let path = [b"/proc/", pid.as_bytes(), format!("/fd/{fd}").as_bytes()].concat();
     let path = CString::new(path)?;
-    // A mere copy of a /proc has a "self", too. (To look for the file itself would have the kernel
-    // make inodes for all of its path.)
+    // A copy of a /proc has a "self", too. (Looking for the file itself would be dear: the kernel
+    // would make an inode for each part of its path.)
     Ok(statfs(c"/proc")
         .is_ok_and(|proc| proc.filesystem_type() == PROC_SUPER_MAGIC)
         .then_some(path))

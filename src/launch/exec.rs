@@ -76,8 +76,8 @@ pub fn find(
         let Ok(candidate) = CString::new([dir, b"/", bytes].concat()) else {
             continue;
         };
-        // Behind a runnable one the rest need no look: they are tried only if the kernel refuses
-        // it.
+        // After a runnable one there is no need to look: the rest are tried only if the kernel
+        // refuses it.
         if !seen_runnable {
             match look(stat(&candidate)) {
                 Look::Runnable => seen_runnable = true,
@@ -183,7 +183,7 @@ fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, 
                     None => continue,
                 }
             }
-            // Behind a directory that cannot be searched there is nothing to be found.
+            // In a directory that cannot be searched nothing can be found.
             Errno::EACCES if searched && stat(path.as_c_str()).is_err() => continue,
             Errno::EACCES => cannot_run(path, errno.desc(), Some(denied_hint(path))),
             Errno::ENOEXEC => return not_executable_format(path, args, env),

@@ -130,8 +130,8 @@ impl<'a> Prepared<'a> {
     ) -> Result<Prepared<'a>, Error> {
         let is_needed = !(plan.if_needed && host::is_real_root());
         // Before -C, which does not mean them; opened once it is certain that there is a command.
-        let [trace, summary] =
-            [&plan.trace, &plan.summary].map(|output| output.as_ref().map(Output::absolute));
+        let trace = plan.trace.as_ref().map(Output::absolute);
+        let summary = plan.summary.as_ref().map(Output::absolute);
         let mut root = plan
             .root
             .as_deref()
@@ -147,10 +147,8 @@ impl<'a> Prepared<'a> {
             args: plan.command.iter().map(AsRef::as_ref).collect(),
             env: environment.entries(2), // ZROOT and APT_CONFIG
         };
-        let [trace, summary] = [
-            trace.map(output::open).transpose()?,
-            summary.map(output::open).transpose()?,
-        ];
+        let trace = trace.map(output::open).transpose()?;
+        let summary = summary.map(output::open).transpose()?;
         let seen = (plan.fail_on != ClassSet::EMPTY)
             .then(Seen::new)
             .transpose()

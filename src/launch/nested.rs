@@ -144,11 +144,11 @@ mod tests {
         decide(plan, enclosing).map_err(|error| error.to_string())
     }
 
-    fn filter(plan: &Plan) -> Result<Emulation, String> {
-        Ok(Emulation::Filter {
+    fn filter(plan: &Plan, instead_of: Option<Unavailable>) -> Emulation {
+        Emulation::Filter {
             policy: plan.policy(Level::Zero),
-            instead_of: None,
-        })
+            instead_of,
+        }
     }
 
     fn refused(unavailable: Unavailable) -> Result<Emulation, String> {
@@ -177,7 +177,8 @@ mod tests {
     fn alone_a_level_gets_what_it_needs() {
         for consistency in [None, Some(Zero)] {
             let plan = plan(consistency);
-            assert_eq!(decided(&plan, None), filter(&plan), "{consistency:?}");
+            let filter = Ok(filter(&plan, None));
+            assert_eq!(decided(&plan, None), filter, "{consistency:?}");
         }
         let supervisor = |plan: &Plan, otherwise: Option<Policy>| {
             Ok(Emulation::Supervisor {
@@ -204,13 +205,11 @@ mod tests {
         let enclosing = Some(Enclosing::Filter);
         for consistency in [None, Some(Zero)] {
             let plan = plan(consistency);
-            assert_eq!(decided(&plan, enclosing), filter(&plan), "{consistency:?}");
+            let filter = Ok(filter(&plan, None));
+            assert_eq!(decided(&plan, enclosing), filter, "{consistency:?}");
         }
         let auto = plan(Some(Auto));
-        let instead = Emulation::Filter {
-            policy: auto.policy(Level::Zero),
-            instead_of: Some(Unavailable::Enclosed),
-        };
+        let instead = filter(&auto, Some(Unavailable::Enclosed));
         assert_eq!(decided(&auto, enclosing), Ok(instead));
         for plan in [
             plan(Some(Selective)),

@@ -72,8 +72,8 @@ pub enum Entered {
 #[inline]
 pub fn become_root() -> Result<Entered, Refused> {
     let (uid, gid) = (geteuid(), getegid());
-    // Since 5.12 the outer uid 0 can only be mapped by who had CAP_SETFCAP before the unshare
-    // (kernel/user_namespace.c, verify_root_map), and after it is too late to turn back. A
+    // Since 5.12 only who had CAP_SETFCAP before the unshare can map the outer uid 0
+    // (kernel/user_namespace.c, verify_root_map). After it, it would be too late to turn back. A
     // container that drops all capabilities is like that.
     if uid.is_root()
         && !caps::has_cap(None, CapSet::Effective, Capability::CAP_SETFCAP).unwrap_or(true)
@@ -105,8 +105,8 @@ fn write(stage: Stage, path: &CStr, text: &str) -> Result<(), Refused> {
         nix::unistd::write(file, text.as_bytes()) // whole or not at all (kernel/user_namespace.c)
     };
     let result = match attempt() {
-        // The files in /proc/self belong to root while the process is not dumpable: its executable
-        // cannot be read by its user (mode 0711; fs/exec.c, would_dump). execve sets that anew.
+        // If the user may not read the executable (mode 0711), the process is not dumpable, and
+        // its files in /proc/self belong to root (fs/exec.c, would_dump). execve sets that anew.
         Err(Errno::EACCES) => set_dumpable(true).and_then(|()| attempt()),
         result => result,
     };
