@@ -8,7 +8,6 @@ use nix::sys::prctl::get_child_subreaper;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, getpid, setsid};
 
-pub use crate::sys::process::exit;
 use crate::sys::process::{exit, fork, fork_without_signal};
 
 /// Runs `work` in a process of its own, in its own session. That process drops nothing of the

@@ -42,6 +42,7 @@ fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
     if facts.has_user_namespaces == Some(false) {
         return "this kernel is built without user namespaces (CONFIG_USER_NS): use another".into();
     }
+    let is_restricted = facts.apparmor_restrict.is_some_and(|value| value != 0);
     match (stage, errno) {
         (Stage::Unshare, Errno::ENOSYS) if is_filtered(facts) => OUTER_FILTER.into(),
         (Stage::Unshare, Errno::EINVAL | Errno::ENOSYS) => {
@@ -57,7 +58,7 @@ fn cause(Refused { stage, errno }: Refused, facts: &Facts) -> String {
         (Stage::Unshare, _) if facts.unprivileged_userns_clone == Some(0) => {
             "kernel.unprivileged_userns_clone is 0: have an administrator run 'sysctl kernel.unprivileged_userns_clone=1'".into()
         }
-        (_, Errno::EPERM | Errno::EACCES) if facts.apparmor_restrict.is_some_and(|value| value != 0) => {
+        (_, Errno::EPERM | Errno::EACCES) if is_restricted => {
             "kernel.apparmor_restrict_unprivileged_userns is set: have an administrator install an AppArmor profile for zroot that allows 'userns', or run 'sysctl kernel.apparmor_restrict_unprivileged_userns=0'".into()
         }
         (Stage::Unshare, _) if facts.ids_are_mapped == Some(false) => {

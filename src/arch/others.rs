@@ -1,5 +1,5 @@
 //! The calls that no policy names, by name: what a name that is not in the matrix may still be.
-//! `tests/table.rs` compares.
+//! `tests/it/table.rs` compares.
 
 /// Every call of any ABI that is not in the matrix, as far as this zroot's Linux (6.17) has it,
 /// sorted.

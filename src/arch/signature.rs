@@ -80,8 +80,8 @@ pub struct Signature {
     /// In the order of the registers.
     pub params: &'static [Param],
     /// Whether the call takes or gives ids of 16 bits on ABIs that have them
-    /// ([`Abi::has_16bit_ids`](super::abi::Abi::has_16bit_ids)): there it has a twin whose name ends in
-    /// 32.
+    /// ([`Abi::has_16bit_ids`](super::abi::Abi::has_16bit_ids)): there it has a twin whose name
+    /// ends in 32.
     pub is_old: bool,
 }
 

@@ -3,8 +3,8 @@
 //!
 //! The only place with system call numbers. They are written as the kernel's `asm/unistd*.h` has
 //! them, but for x32, whose numbers stand here without `__X32_SYSCALL_BIT`
-//! ([`Abi::nr_bit`](super::abi::Abi::nr_bit) adds it). Checked, cell by cell, against two independent
-//! sources by `tests/table.rs`.
+//! ([`Abi::nr_bit`](super::abi::Abi::nr_bit) adds it). Checked, cell by cell, against two
+//! independent sources by `tests/it/table.rs`.
 //!
 //! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm
 //! and 31-bit s390 have both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have
@@ -27,7 +27,8 @@ macro_rules! cell {
 macro_rules! table {
     ($([$name:ident $($cell:tt)+])+) => {
         /// A system call by name; [`Sysno::nr`] gives its number on an ABI.
-        #[allow(non_camel_case_types, missing_docs)] // the kernel's own spelling, and its manual's documentation
+        // The kernel's own spelling, and its manual's documentation.
+        #[allow(non_camel_case_types, missing_docs)]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Sysno { $($name,)+ }
 

@@ -69,8 +69,8 @@ const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 /// Calls through other ABIs are allowed.
 ///
 /// # Errors
-/// [`AsmError`], which is a mistake in this module: `tests/filter.rs` builds every policy for every
-/// family.
+/// [`AsmError`], which is a mistake in this module: `tests/it/filter/program.rs` builds every
+/// policy for every family.
 pub fn build(family: &[Abi], policy: Policy) -> Result<Program, AsmError> {
     let rules: Vec<Rule> = policy.rules().collect();
     match assemble(family, &rules, Layout::Shared) {

@@ -108,7 +108,8 @@ fn asm(programs: &[(Abi, Program)], policy: Policy) -> String {
     for (i, (abi, program)) in programs.iter().enumerate() {
         if programs.len() > 1 {
             out.push_str(if i == 0 { "" } else { "\n" });
-            let _ = writeln!(out, "# {}", title(*abi, program, policy)); // writing to a String cannot fail
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "# {}", title(*abi, program, policy));
         }
         out.push_str(&disasm::text(program, abi.family()));
     }

@@ -95,8 +95,9 @@ pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
 /// and proves that both answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
 ///
 /// # Errors
-/// [`Error::Supervisor`], or [`Error::Filter`] that says that it is refused: no filter is on, unless
-/// it is [`Unavailable::Values`]. Another [`Error`]: the filter is on, and may not be answered.
+/// [`Error::Supervisor`], or [`Error::Filter`] that says that it is refused: no filter is on,
+/// unless it is [`Unavailable::Values`]. Another [`Error`]: the filter is on, and may not be
+/// answered.
 pub fn by_supervisor(policy: Policy, watchers: Watchers) -> Result<(), Error> {
     let program = filter::program(policy).context("cannot build the filter")?;
     let supervisor = supervisor::start(policy, watchers)?;

@@ -28,13 +28,20 @@ unsafe impl<T: Shareable, const N: usize> Shareable for [T; N] {}
 
 /// Defines a struct that is [`Shareable`] because each of its fields is.
 macro_rules! shareable {
-    ($(#[$about:meta])* struct $name:ident { $($(#[$field_about:meta])* $field:ident: $kind:ty,)+ }) => {
+    (
+        $(#[$about:meta])*
+        struct $name:ident { $($(#[$field_about:meta])* $field:ident: $kind:ty,)+ }
+    ) => {
         $(#[$about])*
         struct $name { $($(#[$field_about])* $field: $kind,)+ }
 
         // SAFETY: the bounds say it of each field, and a struct has nothing but its fields.
         #[allow(unsafe_code)]
-        unsafe impl $crate::sys::memory::Shareable for $name where $($kind: $crate::sys::memory::Shareable,)+ {}
+        unsafe impl $crate::sys::memory::Shareable for $name
+        where
+            $($kind: $crate::sys::memory::Shareable,)+
+        {
+        }
     };
 }
 pub(crate) use shareable;

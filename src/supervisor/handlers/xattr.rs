@@ -1,6 +1,6 @@
-//! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids are
-//! mapped), pretended where it refuses for lack of privilege. Of an ACL that names ids which are not
-//! mapped the rest is set, and so its mask, which a file's mode shows.
+//! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids
+//! are mapped), pretended where it refuses for lack of privilege. Of an ACL that names ids which
+//! are not mapped the rest is set, and so its mask, which a file's mode shows.
 
 use std::ffi::{CStr, CString};
 

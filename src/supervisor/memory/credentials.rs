@@ -1,6 +1,6 @@
 //! A task's credentials as the kernel has them, for a process that appears to be root where every
 //! id is mapped: credentials(7), capabilities(7). Pure: no system call is made.
-//! `tests/credentials.rs` compares every answer with the kernel's.
+//! `tests/it/supervisor/credentials.rs` compares every answer with the kernel's.
 //!
 //! The rules are those of Linux 6.17 without security modules. Earlier kernels differ in three
 //! places, which are marked.

@@ -26,7 +26,9 @@ const GUARD_IS_GONE: Signal = Signal::SIGUSR1;
 enum Fate {
     /// The last process under the filter is gone.
     Done,
-    /// The server died before.
+    /// The server was killed before.
+    Killed,
+    /// It died of itself.
     Died,
     /// It has had one call in hand for too long.
     Hangs,
@@ -95,7 +97,9 @@ impl Guard {
                     }
                     process::exit(0)
                 }
-                Fate::Died => {}
+                Fate::Killed => {}
+                // Most likely of the call that it had in hand.
+                Fate::Died => in_flight.blame(),
                 Fate::Hangs => {
                     in_flight.retire();
                     hung.push(child);
@@ -132,6 +136,7 @@ fn fate_of(child: Pid, wait: &OwnedFd, in_flight: &InFlight, hung: &mut Vec<Pid>
             Ok(_) => match waitpid(child, None) {
                 Err(Errno::EINTR) => {}
                 Ok(WaitStatus::Exited(_, 0)) => return Fate::Done,
+                Ok(WaitStatus::Signaled(_, Signal::SIGKILL, _)) => return Fate::Killed,
                 _ => return Fate::Died,
             },
             Err(_) => {}

@@ -9,8 +9,10 @@ use crate::supervisor::target::answer::Answer;
 use crate::sys::memory::{Shared, shareable};
 use crate::sys::seccomp::{self, NotificationRoom, seccomp_notif, seccomp_notif_resp};
 
-/// How many processes may take one call in hand, before it is taken for what kills them.
-const TRIES: u32 = 2;
+/// How many processes may die of one call, before it is taken for what kills them.
+const FAULTS: u32 = 2;
+/// How many may take it in hand, whatever they die of.
+const TRIES: u32 = 100;
 
 shareable! {
     /// Laid out in the shared page. Zeroes are a page with no call in hand.
@@ -26,6 +28,8 @@ shareable! {
         is_creating: AtomicBool,
         /// How many processes have had the call in hand.
         tries: AtomicU32,
+        /// How many of them died, and nobody had killed them.
+        faults: AtomicU32,
         /// How many calls have been taken in hand, and how many are done with.
         begun: AtomicU64,
         done: AtomicU64,
@@ -73,6 +77,7 @@ impl InFlight {
         self.page.is_answered.store(false, Ordering::Release);
         self.page.is_creating.store(false, Ordering::Release);
         self.page.tries.store(0, Ordering::Release);
+        self.page.faults.store(0, Ordering::Release);
         self.created = None;
         &self.page.notification
     }
@@ -93,7 +98,13 @@ impl InFlight {
     /// Counts the processes that take this call in hand; false for one too many.
     #[must_use]
     pub fn try_again(&self) -> bool {
-        self.page.tries.fetch_add(1, Ordering::AcqRel) < TRIES
+        let is_harmless = self.page.faults.load(Ordering::Acquire) < FAULTS;
+        self.page.tries.fetch_add(1, Ordering::AcqRel) < TRIES && is_harmless
+    }
+
+    /// Says that a process has died with the call in hand, and that nobody had killed it.
+    pub fn blame(&self) {
+        self.page.faults.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Says that the file which the call asks for is not there and will be made.
