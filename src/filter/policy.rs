@@ -131,15 +131,23 @@ impl Level {
     /// The classes that have rules at this level.
     #[must_use]
     pub const fn classes(self) -> ClassSet {
-        let mut classes = ClassSet::EMPTY;
-        let mut i = 0;
-        while i < Class::ALL.len() {
-            if self.has(Class::ALL[i]) {
-                classes = classes.with(Class::ALL[i]);
+        // Looked up in every run, so that it is worked out before.
+        const BY_LEVEL: [ClassSet; Level::ALL.len()] = {
+            let mut by_level = [ClassSet::EMPTY; Level::ALL.len()];
+            let mut level = 0;
+            while level < by_level.len() {
+                let mut class = 0;
+                while class < Class::ALL.len() {
+                    if Level::ALL[level].has(Class::ALL[class]) {
+                        by_level[level] = by_level[level].with(Class::ALL[class]);
+                    }
+                    class += 1;
+                }
+                level += 1;
             }
-            i += 1;
-        }
-        classes
+            by_level
+        };
+        BY_LEVEL[self as usize]
     }
 
     /// The classes that are on unless removed.
