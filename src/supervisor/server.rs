@@ -55,7 +55,7 @@ impl Server {
         let Session {
             sight, in_flight, ..
         } = &mut self.session;
-        if in_flight.notification().is_none() {
+        if !in_flight.has_call() {
             match sight.listener.receive(in_flight.room()) {
                 Ok(Received::Call) => in_flight.begin(),
                 Ok(Received::Nothing) => return,

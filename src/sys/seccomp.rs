@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // no crate has a safe call for any of them
 
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,8 +106,10 @@ pub fn setgroups_without_list(count: usize) -> Result<libc::c_long, Errno> {
 /// # Errors
 /// ioctl(2)'s: `ENOENT` if the caller is gone, `EINTR`.
 pub fn receive(listener: BorrowedFd, room: &NotificationRoom) -> Result<(), Errno> {
-    // The kernel wants it so (kernel/seccomp.c, seccomp_notify_recv: check_zeroed_user).
-    clear(room);
+    // The kernel wants it zeroed (kernel/seccomp.c, seccomp_notify_recv: check_zeroed_user).
+    for word in room {
+        word.store(0, Ordering::Relaxed);
+    }
     let request = libc::SECCOMP_IOCTL_NOTIF_RECV as _;
     // SAFETY: `room` is as large as the kernel's structure, or larger, and atomic, so that whoever
     // else reads it meanwhile sees integers.
@@ -114,11 +117,16 @@ pub fn receive(listener: BorrowedFd, room: &NotificationRoom) -> Result<(), Errn
     Errno::result(ret).map(drop)
 }
 
-/// Fills `room` with zeroes: the notification's number, which comes first, before the rest.
+/// The number of the notification that is in `room`, which comes first in it; 0 if there is none.
+#[must_use]
+pub fn id(room: &NotificationRoom) -> u64 {
+    const { assert!(offset_of!(seccomp_notif, id) == 0) };
+    room[0].load(Ordering::Acquire)
+}
+
+/// Leaves no notification in `room`.
 pub fn clear(room: &NotificationRoom) {
-    for word in room {
-        word.store(0, Ordering::Release);
-    }
+    room[0].store(0, Ordering::Release);
 }
 
 /// The notification that is in `room`.

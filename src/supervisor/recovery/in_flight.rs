@@ -87,12 +87,18 @@ impl InFlight {
         self.page.begun.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The call in hand: from the moment on in which the kernel hands it over, whose number for it
-    /// is never 0.
+    /// Whether there is a call in hand: from the moment on in which the kernel hands it over, whose
+    /// number for it is never 0.
+    #[must_use]
+    pub fn has_call(&self) -> bool {
+        seccomp::id(&self.page.notification) != 0
+    }
+
+    /// The call in hand.
     #[must_use]
     pub fn notification(&self) -> Option<seccomp_notif> {
-        let notification = seccomp::notification(&self.page.notification);
-        (notification.id != 0).then_some(notification)
+        self.has_call()
+            .then(|| seccomp::notification(&self.page.notification))
     }
 
     /// Counts the processes that take this call in hand; false for one too many.
@@ -150,7 +156,7 @@ impl InFlight {
     pub fn response(&self) -> Option<seccomp_notif_resp> {
         let is_answered = self.page.is_answered.load(Ordering::Acquire);
         is_answered.then(|| seccomp_notif_resp {
-            id: seccomp::notification(&self.page.notification).id,
+            id: seccomp::id(&self.page.notification),
             val: i64::from_ne_bytes(self.page.value.load(Ordering::Relaxed).to_ne_bytes()),
             error: -i32::try_from(self.page.errno.load(Ordering::Relaxed)).unwrap_or(0),
             flags: self.page.flags.load(Ordering::Relaxed),
