@@ -49,8 +49,8 @@ impl Server {
         self.session.take_over(self.guard.is_successor);
     }
 
-    /// Waits for a call and answers it. One is there already where the last process that served
-    /// died of it. Ends with the last process under the filter.
+    /// Waits for a call and answers it. A successor finds one waiting: the call that was in hand.
+    /// Ends the process when the last one under the filter is gone.
     fn take_call(&mut self) {
         let Session {
             sight, in_flight, ..
@@ -79,7 +79,7 @@ impl Server {
                 Some(request) if self.session.in_flight.try_again() => {
                     self.routes.answer(&mut self.session, &request)
                 }
-                // It is not in the matrix, or has killed those who served before.
+                // The matrix does not have it, or servers have died of it.
                 _ => unknown,
             };
             self.session.in_flight.answer(outcome.answer);

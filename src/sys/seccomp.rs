@@ -137,7 +137,7 @@ pub fn notification(room: &NotificationRoom) -> seccomp_notif {
     unsafe { std::mem::transmute::<[u64; WORDS], seccomp_notif>(words) }
 }
 
-/// Answers a notification.
+/// Answers a notification. A signal does not keep it from that.
 ///
 /// # Errors
 /// ioctl(2)'s: `ENOENT` if nobody waits for it any more.
@@ -145,17 +145,32 @@ pub fn send(listener: BorrowedFd, response: seccomp_notif_resp) -> Result<(), Er
     let more = [0; 64 - size_of::<seccomp_notif_resp>()];
     let mut room = ResponseRoom { response, more };
     let request = libc::SECCOMP_IOCTL_NOTIF_SEND as _;
-    // SAFETY: the kernel reads its structure, which is not larger than the room.
-    let ret = unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw mut room) };
-    Errno::result(ret).map(drop)
+    uninterrupted(|| {
+        // SAFETY: the kernel reads its structure, which is not larger than the room.
+        unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw mut room) }
+    })
 }
 
-/// Whether the caller of notification `id` still waits.
+/// Whether the caller of notification `id` still waits. A signal does not make it look gone.
 #[must_use]
 pub fn is_valid(listener: BorrowedFd, id: u64) -> bool {
     let request = libc::SECCOMP_IOCTL_NOTIF_ID_VALID as _;
-    // SAFETY: the kernel reads eight bytes.
-    unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw const id) == 0 }
+    uninterrupted(|| {
+        // SAFETY: the kernel reads eight bytes.
+        unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw const id) }
+    })
+    .is_ok()
+}
+
+/// Makes `call` until no signal interrupts it: the ioctls that this is for wait for a mutex
+/// (kernel/seccomp.c, `mutex_lock_interruptible`).
+fn uninterrupted(mut call: impl FnMut() -> libc::c_int) -> Result<(), Errno> {
+    loop {
+        match Errno::result(call()) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(drop),
+        }
+    }
 }
 
 /// Has both sides of `listener` wake each other on the same processor, as a function call would go

@@ -23,7 +23,7 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
         request.arg(Kind::Mode)?.word(),
         request.arg(Kind::Dev)?.word(),
     );
-    // open(2) and its like heed the caller's, which only it can tell otherwise.
+    // The kernel applies the umask of whoever makes the file: that must be the caller's.
     let mask = u32::from_str_radix(&target.status("Umask")?, 8).map_err(|_| Errno::ESRCH)?;
     umask(Mode::from_bits_truncate(mask));
     let permissions = Mode::from_bits_truncate(mode);
@@ -43,14 +43,14 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
         let how = match mknodat(AT_FDCWD, path, kind, permissions, dev.into()) {
             Ok(()) => How::Real,
             Err(Errno::EPERM) => {
-                // There was none, or the error would have been EEXIST (fs/namei.c, do_mknodat): if
-                // there is one later, it is ours.
+                // No file was there, or the error would have been EEXIST (fs/namei.c, do_mknodat).
+                // A successor that finds one knows by this that it is ours.
                 in_flight.create();
                 mknodat(AT_FDCWD, path, SFlag::S_IFREG, permissions, 0)?;
                 How::Pretended
             }
-            // A process that died over this call has made it, or it was made for the same call
-            // before a signal took the caller away.
+            // A server that died over this call has made it. Or it was made when the caller asked
+            // before, and a signal interrupted that call.
             Err(Errno::EEXIST)
                 if may_be_created || orphan.is_some() && created().ok() == orphan =>
             {

@@ -23,8 +23,8 @@ const VERSIONS: [(u32, usize); 3] = [(0x1998_0330, 1), (0x2007_1026, 2), (0x2008
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     let target = session.sight.target(request);
     let processes = &mut session.processes;
-    // What is asked about a process that we cannot look into is the kernel's to answer. Whatever
-    // that process sets, nobody could tell it later.
+    // A process that we cannot look into gets the kernel's answer to a question. What it sets is
+    // forgotten: we could not give it back.
     let asked = |result: Result<Answer, Failed>| match result {
         Ok(answer) => Outcome::real(answer),
         Err(failed) => failed.outcome(Outcome::CONTINUE),

@@ -78,8 +78,8 @@ fn touch(target: Target) -> Result<How, Failed> {
         _ => target.named_file()?,
     };
     let done = target.reach(&file, |path| match utimensat(path, &times, flags) {
-        // To set them to now, write permission will do, so that its lack is what is complained of.
-        // Or a directory on the way cannot be searched.
+        // Setting them to now needs only write permission, so that the kernel complains of that: a
+        // refusal like the others. But EACCES may also mean a directory on the way.
         Err(Errno::EACCES) if is_now && fstatat(AT_FDCWD, path, flags).is_ok() => Err(Errno::EPERM),
         result => result,
     });

@@ -163,7 +163,7 @@ impl Processes {
                     credentials: credentials.into(),
                     program,
                 }),
-                // It could not be told from the next program.
+                // We could not tell this program from the next one, so we cannot remember.
                 Err(_) => return Ok(()),
             }
         };

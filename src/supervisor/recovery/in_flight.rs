@@ -54,7 +54,7 @@ pub struct InFlight {
     page: Shared<Page>,
     /// What has been made for the call in hand.
     created: Option<Created>,
-    /// What was made for a call that a signal took away before it had its answer: its thread will
+    /// What was made for a call that a signal interrupted before it was answered. Its thread will
     /// ask again.
     orphan: Option<Created>,
 }

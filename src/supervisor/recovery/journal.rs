@@ -70,7 +70,7 @@ impl Journal {
         records
     }
 
-    /// Adds one to `table`. Where memory is short it is lost, but only for a successor.
+    /// Adds one to `table`. Where memory is short it is lost; only a successor would notice.
     pub fn append(&self, table: Table, record: &[u8]) {
         let (start, end) = self.bounds();
         if let Some(end) = self.write(end, table as u32, record) {
@@ -94,7 +94,7 @@ impl Journal {
             }
         }
         self.set_bounds(start, end);
-        // Where they were there is a hole now, which takes no memory.
+        // Give the memory of the old ones back.
         if let (Ok(at), Ok(len)) = (old_start.try_into(), (start - old_start).try_into()) {
             let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
             let _ = fallocate(&self.file, hole, at, len);

@@ -63,8 +63,7 @@ impl Target<'_> {
         }
     }
 
-    /// Has `act` do the real thing to `file`: it is called with a path that means for the
-    /// supervisor what `file` means for the caller.
+    /// Calls `act` with a path that leads the supervisor to the file which the caller means.
     ///
     /// # Errors
     /// What keeps the caller from the file, `EBADF` for one; what `act` says.
@@ -98,8 +97,8 @@ impl Target<'_> {
             self.still_waits()?;
             act(path)
         })();
-        // Not to be back would mean to take all later paths for what they are not. A successor
-        // does better.
+        // From any other place all later paths would lead elsewhere. A successor starts at the
+        // right one.
         if is_elsewhere {
             self.base
                 .return_to_root()
@@ -140,7 +139,7 @@ impl Target<'_> {
         self.reach_link(&path, act)
     }
 
-    /// Does it to what the link at `path`, of the caller's in `/proc`, leads to.
+    /// The same for a link of the caller's in `/proc`.
     fn reach_link<T>(
         &self,
         path: &CStr,
@@ -149,7 +148,7 @@ impl Target<'_> {
         self.still_waits()?;
         match act(path) {
             Err(Errno::EACCES) => {
-                // Of the file, or of the way to it?
+                // Does the file refuse it, or does the kernel keep us from the caller's links?
                 match looked(place(&self.entry("root"))) {
                     Err(Failed::Unreadable) => Err(Failed::Unreadable),
                     _ => Err(Errno::EACCES.into()),

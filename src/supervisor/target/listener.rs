@@ -23,7 +23,7 @@ pub enum Received {
 /// A listener. A forked process's shares the kernel's queue.
 pub struct Listener {
     fd: OwnedFd,
-    /// Since 6.6. Only from then on RECV itself returns when the last process is gone
+    /// `None` before Linux 6.6, where RECV does not return either when the last process is gone
     /// (kernel/seccomp.c, `recv_wait_event`).
     wake: Option<Wake>,
 }
@@ -39,7 +39,7 @@ impl Listener {
     /// Waits for the next notification and puts it into `room`.
     ///
     /// # Errors
-    /// ioctl(2)'s that no other call will do better.
+    /// ioctl(2)'s. The next call would fail the same way.
     pub fn receive(&mut self, room: &NotificationRoom) -> Result<Received, Errno> {
         if self.wake.is_none() && self.is_unused(PollTimeout::NONE) {
             return Ok(Received::End);
@@ -67,8 +67,8 @@ impl Listener {
         events.contains(PollFlags::POLLHUP) && !events.contains(PollFlags::POLLIN)
     }
 
-    /// Answers. An error says that nobody waits for it any more: the caller died, or a signal
-    /// called it away.
+    /// Answers. An error says that nobody waits for the answer: the caller died, or a signal
+    /// interrupted its call.
     ///
     /// # Errors
     /// `ENOENT`.

@@ -1,4 +1,5 @@
-//! On which processor the next one that is woken goes on: a caller, or the supervisor.
+//! On which processor a woken process runs next: a caller that has its answer, or the supervisor
+//! that gets a call.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -9,16 +10,16 @@ use nix::sys::stat::Mode;
 
 use crate::sys::seccomp;
 
-/// From which wait on it is worth to look where another caller than the last is; that costs as much
-/// as a call.
+/// After a wait this long the supervisor looks where a new caller runs. Looking costs as much as a
+/// call.
 const SHORT: Duration = Duration::from_micros(50);
-/// The same for the last caller, which may have been moved meanwhile but seldom is.
+/// The same for the caller that called last: it may have been moved, but seldom is.
 const LONG: Duration = Duration::from_millis(1);
 
-/// Where both sides of a listener are, as far as that is known. From Linux 6.6 on the kernel can be
-/// told (kernel/seccomp.c, `seccomp_notify_set_flags`).
+/// What is known of where the two sides of a listener run. The kernel can be told since Linux 6.6
+/// (kernel/seccomp.c, `seccomp_notify_set_flags`).
 pub struct Wake {
-    /// Whether who is woken goes on where the waker was.
+    /// Whether a woken process runs where its waker does.
     is_synchronous: bool,
     /// Whose call was received last.
     last: u32,
@@ -45,7 +46,7 @@ impl Wake {
 
     /// Says that the supervisor is about to wait.
     pub fn wait(&mut self, listener: BorrowedFd) -> Before {
-        // The next caller may have us come to it.
+        // Let the next caller wake us on its own processor.
         if self.is_elsewhere {
             self.set_synchronous(listener, true);
         }
@@ -55,16 +56,17 @@ impl Wake {
         }
     }
 
-    /// Chooses where `caller` goes on, which has been received after a wait that began as `before`
-    /// says. `is_crowded` asks whether the next one waits already.
+    /// Chooses where `caller` runs once it has its answer. It has been received after a wait that
+    /// began as `before` says. `is_crowded` tells whether the next call waits already.
     ///
-    /// One caller at a time is best answered where it waits, and where it has woken us: the other
-    /// processors sleep, or have their work. Of many, the next already waits while one is answered,
-    /// and they are better off on other processors. But where we are is not always where the caller
-    /// is: a sleeper whose share is used up stays on its processor's queue for a while
-    /// (kernel/sched/fair.c, `DELAY_DEQUEUE`), and is woken there. Had here, the caller would stand
-    /// behind whatever else runs here, and its own processor would be idle until the scheduler sees
-    /// that, milliseconds later.
+    /// A single caller is best woken on the supervisor's processor: it waited there, and other
+    /// processors sleep or have their own work. With many callers the next one waits already while
+    /// one is answered, so they are better spread over the processors.
+    ///
+    /// But the supervisor does not always run where its caller does. A sleeper that has used up its
+    /// share stays on its processor's queue for a while (kernel/sched/fair.c, `DELAY_DEQUEUE`) and
+    /// is woken there. A caller that is woken here instead would queue behind whatever else runs
+    /// here, while its own processor idles until the scheduler notices, milliseconds later.
     pub fn choose(
         &mut self,
         listener: BorrowedFd,
@@ -87,7 +89,7 @@ impl Wake {
         self.last = caller;
     }
 
-    /// Has the next one that is woken, on either side, go on here or elsewhere.
+    /// Has the next process that is woken, on either side, run here or wherever it was.
     fn set_synchronous(&mut self, listener: BorrowedFd, on: bool) {
         if on != self.is_synchronous {
             // It was possible once.

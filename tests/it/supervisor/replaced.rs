@@ -80,6 +80,39 @@ fn a_killed_guard_is_replaced() {
     bench.nothing_is_left();
 }
 
+/// strace(1) has every third ioctl of the supervisor fail with EINTR: those that take calls, that
+/// look whether a caller still waits, and that answer.
+#[test]
+fn an_interrupted_supervisor_loses_no_call() {
+    const TEST: &str = "an_interrupted_supervisor_loses_no_call";
+    need!(TEST, "strace");
+    let Some(bench) = Bench::new(TEST) else {
+        return;
+    };
+    let canaries = Canaries::start(&bench);
+    let supervisor = bench.one(SUPERVISOR);
+    let log = bench.dir.path().join("ioctls");
+    // The last ones are not interrupted, so that strace lets go of a call as it is.
+    let inject = "inject=ioctl:error=EINTR:when=1..1500+3";
+    let mut strace = user("strace")
+        .args(["-qq", "-e", "trace=ioctl", "-e", inject, "-o"])
+        .arg(&log)
+        .args(["-p", &supervisor.to_string()])
+        .spawn()
+        .expect("strace");
+    wait_for("500 interrupted ioctls, and more", || {
+        let log = fs::read_to_string(&log).ok()?;
+        (log.lines().count() > 1600).then(|| {
+            assert_eq!(log.matches("(INJECTED)").count(), 500);
+        })
+    });
+    send(i32::try_from(strace.id()).expect("a pid"), Signal::SIGTERM);
+    strace.wait().expect("strace's end");
+    assert_eq!(bench.one(SUPERVISOR), supervisor);
+    canaries.all_was_right();
+    bench.nothing_is_left();
+}
+
 /// If both are killed at the same instant, nobody is left to answer. Calls fail, and none hangs.
 #[test]
 fn without_supervisor_and_guard_calls_fail() {
