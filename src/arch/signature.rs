@@ -88,8 +88,15 @@ pub struct Signature {
 impl Signature {
     /// Which argument is the first of `kind`, counted from 0.
     #[must_use]
-    pub fn position(&self, kind: Kind) -> Option<usize> {
-        self.params.iter().position(|param| param.kind == kind)
+    pub const fn position(&self, kind: Kind) -> Option<u8> {
+        let mut i = 0_u8;
+        while (i as usize) < self.params.len() {
+            if self.params[i as usize].kind as u8 == kind as u8 {
+                return Some(i);
+            }
+            i += 1;
+        }
+        None
     }
 }
 

@@ -229,7 +229,7 @@ impl fmt::Display for Policy {
 /// Calls that are answered alike.
 struct Group {
     answer: GroupAnswer,
-    calls: &'static [(Sysno, Condition)],
+    calls: &'static [(Sysno, When)],
 }
 
 /// What a group is answered with, at each level.
@@ -268,29 +268,32 @@ enum Condition {
 }
 
 impl Condition {
-    /// The condition on the arguments that `call` has.
-    fn on(self, call: Sysno) -> When {
-        let at = |kind: Kind| -> u8 {
-            let position = call.signature().position(kind);
-            let position = position.and_then(|at| at.try_into().ok());
-            position.expect("a condition on an argument that the call has")
-        };
+    /// The condition on the arguments that `call` has. It is worked out by the compiler.
+    const fn on(self, call: Sysno) -> When {
         match self {
             Condition::Always => When::Always,
             Condition::DeviceNode => When::DeviceNode {
-                mode: at(Kind::Mode),
-                dev: at(Kind::Dev),
+                mode: position(call, Kind::Mode),
+                dev: position(call, Kind::Dev),
             },
             Condition::NonNull => When::NonNull {
-                arg: at(Kind::Pointer),
+                arg: position(call, Kind::Pointer),
             },
             Condition::SetsInodeFlags => When::SetsInodeFlags {
-                request: at(Kind::Request),
+                request: position(call, Kind::Request),
             },
             Condition::CapabilityPrctl => When::CapabilityPrctl {
-                option: at(Kind::Request),
+                option: position(call, Kind::Request),
             },
         }
+    }
+}
+
+/// Which argument of `call` is of `kind`, counted from 0.
+const fn position(call: Sysno, kind: Kind) -> u8 {
+    match call.signature().position(kind) {
+        Some(position) => position,
+        None => panic!("a condition on an argument that the call lacks"),
     }
 }
 
@@ -300,7 +303,7 @@ macro_rules! group {
     ($answer:ident: $($call:ident if $condition:ident;)+) => {
         Group {
             answer: GroupAnswer::$answer,
-            calls: &[$((Sysno::$call, Condition::$condition),)+],
+            calls: const { &[$((Sysno::$call, Condition::$condition.on(Sysno::$call)),)+] },
         }
     };
 }
@@ -380,11 +383,7 @@ impl Class {
         self.groups().iter().flat_map(move |group| {
             let answer = group.answer.at(level).into_iter();
             answer.flat_map(|action| {
-                let rule = move |&(call, condition): &(Sysno, Condition)| Rule {
-                    call,
-                    when: condition.on(call),
-                    action,
-                };
+                let rule = move |&(call, when): &(Sysno, When)| Rule { call, when, action };
                 group.calls.iter().map(rule)
             })
         })
