@@ -32,13 +32,33 @@ const WAYS: &[Way] = &[
     ("systemd-bullseye", Tool::Systemd, "", None),
 ];
 
-/// What CI makes, at level zero.
-const SAMPLE: &str = "mmdebstrap-trixie";
+/// What CI makes, and at which levels.
+const SAMPLE: &[(&str, &[Column])] = &[
+    ("mmdebstrap-trixie", &[Column::Without, Column::Zero]),
+    ("debootstrap", &[Column::Zero, Column::Selective]),
+];
 
 pub fn cases(suite: &Suite) {
     let wanted =
-        |(name, ..): &&Way| suite.wants("bootstrap", name) && (suite.full || *name == SAMPLE);
+        |(name, ..): &&Way| suite.wants("bootstrap", name) && !columns(suite, name).is_empty();
     two_at_a_time(WAYS.iter().filter(wanted).collect(), |way| case(suite, way));
+}
+
+/// The columns in which the tree `name` is made.
+fn columns(suite: &Suite, name: &str) -> &'static [Column] {
+    const ALL: &[Column] = &[
+        Column::RealRoot,
+        Column::Without,
+        Column::Zero,
+        Column::Selective,
+    ];
+    if suite.full {
+        return ALL;
+    }
+    SAMPLE
+        .iter()
+        .find(|(sample, _)| *sample == name)
+        .map_or(&[], |(_, columns)| columns)
 }
 
 fn case(suite: &Suite, way: &Way) {
@@ -55,14 +75,8 @@ fn case(suite: &Suite, way: &Way) {
             Ok(None)
         }
     };
-    for column in [
-        Column::RealRoot,
-        Column::Without,
-        Column::Zero,
-        Column::Selective,
-    ] {
-        if (column == Column::RealRoot && !compared) || (column == Column::Selective && !suite.full)
-        {
+    for &column in columns(suite, name) {
+        if column == Column::RealRoot && !compared {
             continue;
         }
         let short = Short::of(SHORT, name, column);

@@ -1,4 +1,4 @@
-//! Package managers, and debootstrap. Each claim has its control, as in `programs.rs`.
+//! Package managers. Each claim has its control, as in `programs.rs`.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,96 +11,14 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{GUARD, Place, SUPERVISOR, processes};
-use crate::common::{
-    INVALID, for_root_only, give, is_root, keep, plain, run, skip, uid, user, zroot_with,
-};
-use crate::debian::{BULLSEYE, Mirror, Root};
+use crate::common::{INVALID, for_root_only, is_root, keep, plain, run, uid, user, zroot_with};
+use crate::debian::{BULLSEYE, Root};
 
 /// `zroot -c LEVEL --root ROOT OPTIONS... -- ARGS...`
 fn at(level: &str, root: &Path, options: &[&str], args: &[&str]) -> Command {
     let mut command = zroot_with(["-c", level, "--root"]);
     command.arg(root).args(options).arg("--").args(args);
     command
-}
-
-#[test]
-fn debootstrap_makes_a_tree_from_nothing() {
-    const TEST: &str = "debootstrap_makes_a_tree_from_nothing";
-    need!(TEST, "debootstrap");
-    let mirror = match Mirror::find() {
-        Ok(mirror) => mirror,
-        Err(reason) => return skip(TEST, reason),
-    };
-    let cache = keep().join("debootstrap");
-    if fs::create_dir(&cache).is_ok() {
-        give(&cache);
-    }
-    let place = Place::new();
-    let proxy = mirror
-        .settings
-        .iter()
-        .find_map(|setting| setting.strip_prefix("Acquire::http::Proxy "))
-        .unwrap_or_default();
-    let cache = format!("--cache-dir={}", cache.display());
-    let debootstrap = |level: &str, tree: &str| {
-        let mut command = zroot_with([
-            "-c",
-            level,
-            "--no-sync",
-            "--",
-            "debootstrap",
-            "--variant=minbase",
-            &cache,
-            &mirror.release,
-            tree,
-            &mirror.uri,
-        ]);
-        run(command
-            .env("http_proxy", proxy.trim_matches('"'))
-            .current_dir(place.path()))
-    };
-    debootstrap("selective", "./rootfs").succeeds();
-    // After it has unpacked what it can.
-    let ran = debootstrap("zero", "./zero");
-    let log = fs::read_to_string(place.path().join("zero/debootstrap/debootstrap.log"))
-        .unwrap_or_default();
-    assert!(
-        ran.status != 0 && log.contains("mknod: cannot set permissions of"),
-        "{ran:#?} {log}"
-    );
-
-    let root = place.path().join("rootfs");
-    let settings = root.join("etc/apt/apt.conf.d/mirror");
-    fs::write(
-        &settings,
-        mirror
-            .settings
-            .iter()
-            .flat_map(|setting| [setting, ";\n"])
-            .collect::<String>(),
-    )
-    .expect("apt's settings");
-    run(&mut at(
-        "zero",
-        &root,
-        &["--no-sync"],
-        &[
-            "apt-get",
-            "install",
-            "-y",
-            "--no-install-recommends",
-            "openssh-server",
-        ],
-    ))
-    .succeeds();
-    for level in ["zero", "selective"] {
-        let script = "dpkg --audit; mkdir -p /run/sshd; sshd -t; dpkg-query -f '${Status}' -W openssh-server; stat -c ' %a' /bin/su";
-        let ran = run(&mut at(level, &root, &[], &["sh", "-ec", script])).succeeds();
-        assert_eq!(ran.stdout, "install ok installed 4755\n", "{ran:#?}");
-    }
-    fs::remove_file(&settings).expect("removal");
-    assert_eq!(stray_owners(&root), [""; 0]);
-    place.plainly("chmod -R u+rwx rootfs zero && rm -rf rootfs zero");
 }
 
 /// What below `root` is not the unprivileged user's.
