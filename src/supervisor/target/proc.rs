@@ -116,11 +116,12 @@ impl Target<'_> {
         )
     }
 
-    /// Writes to the caller's memory.
+    /// Writes to the caller's memory, if it still waits.
     ///
     /// # Errors
-    /// `EFAULT`.
+    /// `EFAULT`; `ESRCH`.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Failed> {
+        self.still_waits()?;
         let written = match usize::try_from(address) {
             Ok(base) => {
                 let there = RemoteIoVec {
