@@ -17,6 +17,7 @@ use super::answer::Failed;
 use super::base::Base;
 use super::listener::Listener;
 use super::request::Request;
+use crate::sys::file::{Place, place};
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;
@@ -199,6 +200,14 @@ impl Target<'_> {
         Ok(value
             .map(|value| value.trim().to_owned())
             .ok_or(Errno::ESRCH)?)
+    }
+
+    /// The user namespace that the caller is in.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn user_namespace(&self) -> Result<Place, Failed> {
+        looked(place(&self.entry("ns/user")))
     }
 
     /// Fills `buffer` from `/proc/TID/NAME`; how much of it.
