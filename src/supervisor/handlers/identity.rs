@@ -259,16 +259,21 @@ fn capset(target: Target, now: &mut Credentials) -> Result<(), Failed> {
 fn prctl(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
     let request = target.request;
     let option = request.arg(Kind::Request)?.int();
+    let mut rest = request.all(Kind::Number).map(Argument::long);
+    let args = [(); 4].map(|()| rest.next().unwrap_or_default());
     let is_drop = option == libc::PR_CAPBSET_DROP;
-    // The bounding set is the kernel's: every program with libcap asks for it, a dozen times. Who
-    // has set nothing may drop from it what the kernel says.
-    if is_drop && (processes.changed(target).is_none() || !processes.is_the_kernels(target)) {
+    let asks = match option {
+        libc::PR_GET_KEEPCAPS | libc::PR_GET_SECUREBITS => true,
+        libc::PR_CAP_AMBIENT => args[0] == libc::PR_CAP_AMBIENT_IS_SET as u64,
+        _ => false,
+    };
+    // Of one that has set nothing the kernel knows, which keeps the bounding set for all.
+    let is_the_kernels = (is_drop || asks) && processes.changed(target).is_none();
+    if is_the_kernels || is_drop && !processes.is_the_kernels(target) {
         return Ok(Outcome::CONTINUE);
     }
     let setter = processes.setter(target)?;
     let mut now = Credentials::clone(&setter.credentials);
-    let mut rest = request.all(Kind::Number).map(Argument::long);
-    let args = [(); 4].map(|()| rest.next().unwrap_or_default());
     let Some(result) = now.prctl(option, args) else {
         return Ok(Outcome::CONTINUE);
     };

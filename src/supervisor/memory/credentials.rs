@@ -253,6 +253,20 @@ impl Credentials {
         })
     }
 
+    /// Root's, who has lost what `now` lacks of what he had at first.
+    #[must_use]
+    pub fn root_since(first: &Credentials, now: Credentials) -> Credentials {
+        let left = |first: u64, now: u64| ALL_CAPABILITIES & !(first & !now);
+        Credentials {
+            permitted: left(first.permitted, now.permitted),
+            effective: left(first.effective, now.effective),
+            bounding: left(first.bounding, now.bounding),
+            // Groups that are not mapped are nobody's.
+            groups: Credentials::root().groups,
+            ..now
+        }
+    }
+
     /// Whether `capability` is effective.
     #[must_use]
     pub fn has(&self, capability: Capability) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use super::credentials::Credentials;
 use crate::host;
 use crate::sys::file::{Place, place};
 
@@ -14,8 +15,10 @@ const OVERFLOW: u32 = 65534;
 pub struct IdMaps {
     /// The effective uid and gid, to which everything that we make belongs.
     pub own: (u32, u32),
-    /// The user namespace; `None` where the kernel does not tell.
-    pub namespace: Option<Place>,
+    /// What the kernel says of us.
+    pub credentials: Option<Credentials>,
+    /// The user namespace, or nothing on a kernel that has none.
+    pub namespace: Place,
     uids: Vec<(u64, u64)>,
     gids: Vec<(u64, u64)>,
 }
@@ -34,7 +37,10 @@ impl IdMaps {
         };
         IdMaps {
             own,
-            namespace: place(c"/proc/self/ns/user").ok(),
+            credentials: fs::read_to_string("/proc/self/status")
+                .ok()
+                .and_then(|status| Credentials::of_status(&status)),
+            namespace: place(c"/proc/self/ns/user").unwrap_or_default(),
             uids: ranges("/proc/self/uid_map"),
             gids: ranges("/proc/self/gid_map"),
         }

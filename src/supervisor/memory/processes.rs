@@ -98,9 +98,10 @@ pub struct Processes {
     /// How much `entries` is, in entries of the usual size.
     weight: usize,
     enough: usize,
-    /// Whether who has set nothing is root to the kernel, in the supervisor's own namespace.
-    is_root: bool,
-    namespace: Option<Place>,
+    /// What the kernel says of the supervisor, and thus of who has set nothing in its namespace.
+    /// `None` where that is not root.
+    own: Option<Credentials>,
+    namespace: Place,
     at_execve: AtExecve,
     journal: Rc<Journal>,
 }
@@ -116,7 +117,7 @@ impl Processes {
             next: FIRST + 2,
             weight: 0,
             enough: ENOUGH,
-            is_root: maps.is_root(),
+            own: maps.credentials.clone().filter(|_| maps.is_root()),
             namespace: maps.namespace,
             at_execve,
             journal,
@@ -163,7 +164,7 @@ impl Processes {
     /// namespace, and the kernel's ids are not root's, one is root in spite of them.
     #[must_use]
     pub fn is_the_kernels(&self, target: Target) -> bool {
-        self.is_root || !self.is_at_home(target)
+        self.own.is_some() || !self.is_at_home(target)
     }
 
     /// Whether the caller is in the supervisor's own user namespace. One that we cannot look into
@@ -172,7 +173,7 @@ impl Processes {
     pub fn is_at_home(&self, target: Target) -> bool {
         target
             .user_namespace()
-            .map_or(true, |namespace| self.namespace == Some(namespace))
+            .map_or(true, |namespace| self.namespace == namespace)
     }
 
     /// Looks at a caller that is about to set something.
@@ -204,19 +205,14 @@ impl Processes {
     /// What the caller has that has set nothing, by its `status`: what the kernel says, as its
     /// `namespace` numbers ids.
     fn unset(&self, target: Target, status: &str, namespace: Place) -> Result<Credentials, Failed> {
-        let root = Credentials::root();
-        let is_at_home = self.namespace == Some(namespace);
-        if is_at_home && !self.is_root {
-            return Ok(root);
-        }
-        let kernels = Credentials::of_status(status).ok_or(Errno::ESRCH)?;
-        if is_at_home {
-            // Groups that are not mapped are nobody's. Root has its own.
-            return Ok(Credentials {
-                groups: root.groups,
-                ..kernels
+        let kernels = || Credentials::of_status(status).ok_or(Errno::ESRCH);
+        if self.namespace == namespace {
+            return Ok(match &self.own {
+                Some(own) => Credentials::root_since(own, kernels()?),
+                None => Credentials::root(),
             });
         }
+        let kernels = kernels()?;
         let map = |name| Ok::<_, Failed>(String::from_utf8_lossy(&target.file(name)?).into_owned());
         let (uids, gids) = (map("uid_map")?, map("gid_map")?);
         let mut groups: Vec<u32> = kernels.groups.iter().map(|id| inside(&gids, *id)).collect();

@@ -202,12 +202,15 @@ impl Target<'_> {
             .ok_or(Errno::ESRCH)?)
     }
 
-    /// The user namespace that the caller is in.
+    /// The user namespace that the caller is in, or nothing on a kernel that has none.
     ///
     /// # Errors
     /// statx(2)'s.
     pub fn user_namespace(&self) -> Result<Place, Failed> {
-        looked(place(&self.entry("ns/user")))
+        match place(&self.entry("ns/user")) {
+            Err(Errno::ENOENT) => Ok(Place::default()),
+            found => looked(found),
+        }
     }
 
     /// Fills `buffer` from `/proc/TID/NAME`; how much of it.
