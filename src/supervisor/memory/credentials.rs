@@ -255,7 +255,7 @@ impl Credentials {
 
     /// Root's, who has lost what `now` lacks of what he had at first.
     #[must_use]
-    pub fn root_since(first: &Credentials, now: Credentials) -> Credentials {
+    pub fn root_since(first: &Credentials, now: &Credentials) -> Credentials {
         let left = |first: u64, now: u64| ALL_CAPABILITIES & !(first & !now);
         Credentials {
             permitted: left(first.permitted, now.permitted),
@@ -263,7 +263,7 @@ impl Credentials {
             bounding: left(first.bounding, now.bounding),
             // Groups that are not mapped are nobody's.
             groups: Credentials::root().groups,
-            ..now
+            ..now.clone()
         }
     }
 

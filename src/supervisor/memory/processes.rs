@@ -80,13 +80,9 @@ struct Thread {
 pub struct Setter {
     /// What it has now.
     pub credentials: Rc<Credentials>,
-    /// What it has if it has set nothing.
-    unset: Rc<Credentials>,
     namespace: Place,
     /// Its number.
     number: u64,
-    process: i32,
-    is_threaded: bool,
 }
 
 /// Who has set what.
@@ -183,22 +179,14 @@ impl Processes {
     pub fn setter(&self, target: Target) -> Result<Setter, Failed> {
         let number = self.number(target.request.tid);
         let namespace = target.user_namespace()?;
-        let status = String::from_utf8_lossy(&target.file("status")?).into_owned();
-        let field = |name: &str| -> Option<i32> {
-            let mut lines = status.lines();
-            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            value.trim().parse().ok()
+        let credentials = match self.changed_by(target, number) {
+            Some(credentials) => credentials,
+            None => Rc::new(self.unset(target, &status(target)?, namespace)?),
         };
-        let unset = Rc::new(self.unset(target, &status, namespace)?);
         Ok(Setter {
-            credentials: self
-                .changed_by(target, number)
-                .unwrap_or_else(|| Rc::clone(&unset)),
-            unset,
+            credentials,
             namespace,
             number,
-            process: field("Tgid").ok_or(Errno::ESRCH)?,
-            is_threaded: field("Threads") != Some(1),
         })
     }
 
@@ -208,7 +196,7 @@ impl Processes {
         let kernels = || Credentials::of_status(status).ok_or(Errno::ESRCH);
         if self.namespace == namespace {
             return Ok(match &self.own {
-                Some(own) => Credentials::root_since(own, kernels()?),
+                Some(own) => Credentials::root_since(own, &kernels()?),
                 None => Credentials::root(),
             });
         }
@@ -250,7 +238,8 @@ impl Processes {
         credentials: Credentials,
     ) -> Result<(), Failed> {
         let tid = target.request.tid;
-        let number = if credentials == *setter.unset {
+        let status = status(target)?;
+        let number = if credentials == self.unset(target, &status, setter.namespace)? {
             UNSET
         } else {
             match program(target) {
@@ -268,12 +257,19 @@ impl Processes {
         } else {
             number
         };
+        let field = |name: &str| -> Option<i32> {
+            let mut lines = status.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            value.trim().parse().ok()
+        };
+        let process = field("Tgid").ok_or(Errno::ESRCH)?;
+        let is_threaded = field("Threads") != Some(1);
         target.still_waits()?;
-        if tid == setter.process || !setter.is_threaded {
+        if tid == process || !is_threaded {
             // The kernel's credentials are each thread's own; libc has all threads make the call,
             // and they come to the same in the end.
-            if setter.is_threaded {
-                self.keep_others(setter.process, setter.number);
+            if is_threaded {
+                self.keep_others(process, setter.number);
             }
             locks_limit(tid, Some(number))?;
             self.forget(tid);
@@ -447,6 +443,14 @@ fn start_time(tid: i32) -> Option<u64> {
         .nth(19)?
         .parse()
         .ok()
+}
+
+/// The caller's `/proc/TID/status`.
+///
+/// # Errors
+/// `ESRCH`.
+fn status(target: Target) -> Result<String, Failed> {
+    Ok(String::from_utf8_lossy(&target.file("status")?).into_owned())
 }
 
 /// The program that the caller runs, or one at address 0 if that cannot be found out.

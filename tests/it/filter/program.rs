@@ -161,7 +161,7 @@ const POINTERS: [u64; 8] = [
     JUNK,
 ];
 
-const LIMITS: [u64; 8] = [0, 2, 9, 10, 11, 0x8000_000a, JUNK | 10, JUNK];
+const LIMITS: [u64; 8] = [0, 2, 9, 10, 11, 0x8000_000a, JUNK + 10, JUNK];
 
 /// Arguments that every number gets, and those that decide whether `rule` applies.
 fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {

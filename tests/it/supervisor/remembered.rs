@@ -138,11 +138,6 @@ fn ids_are_those_of_the_user_namespace() {
         let plain = run(&mut control(&words)).succeeds().stdout;
         let ran = run(&mut bench.selective(&words)).succeeds();
         assert_eq!(ran.stdout, plain, "{way:?}");
-        // And whose namespace is not mapped at all is root at home only.
-        assert_eq!(
-            run(&mut bench.selective(&["id", "-u"])).succeeds().stdout,
-            "0\n"
-        );
     }
     // Who is no root there, and has no capabilities, may not become another.
     let way = [
@@ -162,10 +157,7 @@ fn ids_are_those_of_the_user_namespace() {
         ran.succeeds().stdout
     };
     assert_eq!(never(&["id", "-u"]), "0\n");
-    assert_eq!(
-        never(&["unshare", "-U", "--map-user=1000", "id", "-u"]),
-        "1000\n"
-    );
+    assert_eq!(never(&["unshare", "-U", "id", "-u"]), "65534\n");
     bench.nothing_is_left();
 }
 
@@ -298,7 +290,7 @@ fn a_successor_knows_whom_landlock_restricts() {
         return common::skip(test, "this kernel has no Landlock");
     }
     for (prefix, says) in [(&[][..], "made"), (&["restrict"], "refused")] {
-        let script = r#"echo; while ! read line; do :; done; mknod x c 1 3 2>/dev/null && echo made || echo refused; rm -f x"#;
+        let script = r"echo; while ! read line; do :; done; mknod x c 1 3 2>/dev/null && echo made || echo refused; rm -f x";
         let mut command = bench.selective(&[]);
         if !prefix.is_empty() {
             command.arg(&program).args(prefix);
