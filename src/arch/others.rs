@@ -12,10 +12,10 @@ const OTHERS: &str = "\
     fgetxattr file_getattr finit_module flistxattr flock fork fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 ftime ftruncate \
     ftruncate64 futex futex_requeue futex_time64 futex_wait futex_waitv futex_wake get_kernel_syms get_mempolicy get_robust_list \
     get_thread_area getcpu getcwd getdents getdents64 getitimer getpeername getpgid getpgrp getpid getpmsg getppid getpriority getrandom \
-    getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getxattr getxattrat gtty idle init_module inotify_add_watch \
+    getrusage getsid getsockname getsockopt gettid gettimeofday getxattr getxattrat gtty idle init_module inotify_add_watch \
     inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit \
     io_uring_enter io_uring_register io_uring_setup ioperm iopl ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule \
-    landlock_create_ruleset landlock_restrict_self lgetxattr link linkat listen listmount listxattr listxattrat llistxattr llseek lock \
+    landlock_create_ruleset lgetxattr link linkat listen listmount listxattr listxattrat llistxattr llseek lock \
     lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr lstat lstat64 madvise map_shadow_stack mbind membarrier \
     memfd_create memfd_secret migrate_pages mincore mkdir mkdirat mlock mlock2 mlockall mmap mmap2 modify_ldt move_pages mprotect mpx \
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap mseal msgctl \
@@ -35,7 +35,7 @@ const OTHERS: &str = "\
     spu_create spu_run ssetmask stat stat64 statfs statfs64 statmount statx stty subpage_prot swapcontext swapoff swapon switch_endian \
     symlink symlinkat sys_debug_setcontext syscall sysfs sysinfo syslog sysmips tee tgkill time timer_create timer_delete timer_getoverrun \
     timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime \
-    timerfd_settime64 times tkill truncate truncate64 tuxcall ugetrlimit ulimit umask uname unlink unlinkat unshare uprobe uretprobe \
+    timerfd_settime64 times tkill truncate truncate64 tuxcall ulimit umask uname unlink unlinkat unshare uprobe uretprobe \
     uselib userfaultfd ustat vfork vhangup vm86 vm86old vmsplice vserver wait4 waitid waitpid write writev";
 
 /// Their names.

@@ -59,6 +59,8 @@ pub enum Kind {
     WideNanoseconds,
     /// What is asked for: an ioctl's request, a prctl's option.
     Request,
+    /// Which limit of a process is meant (`RLIMIT_*`).
+    Resource,
     /// A number.
     Number,
     /// The address of something that zroot does not look into, or null.
@@ -156,6 +158,7 @@ signatures! {
 
     [mknod: "path" Link, "mode" Mode, "device number" Dev]
     [mknodat: "dirfd" Dir, "path" Link, "mode" Mode, "device number" Dev]
+    [landlock_restrict_self: "ruleset_fd" Number, "flags" Number]
 
     [kexec_load: "entry" Number, "nr_segments" Number, "segments" Pointer, "flags" Number]
 
@@ -220,8 +223,10 @@ signatures! {
     [sched_setparam: "pid" Number, "param" Pointer]
     [sched_setattr: "pid" Number, "attr" Pointer, "flags" Number]
     [ioprio_set: "which" Number, "who" Number, "ioprio" Number]
-    [setrlimit: "resource" Number, "rlim" Pointer]
-    [prlimit64: "pid" Number, "resource" Number, "pointer" Pointer, "old_limit" Pointer]
+    [setrlimit: "resource" Resource, "rlim" Pointer]
+    [getrlimit: "resource" Resource, "rlim" Pointer]
+    [ugetrlimit: "resource" Resource, "rlim" Pointer]
+    [prlimit64: "pid" Number, "resource" Resource, "pointer" Pointer, "old_limit" Pointer]
 
     [mount: "source" Pointer, "target" Path, "type" Pointer, "flags" Number, "data" Pointer]
     [umount: "target" Path]

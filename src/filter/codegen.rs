@@ -53,16 +53,19 @@ const S_IFMT: u32 = S_IFMT_BUT_BLOCK | S_BLOCK;
 const S_IFBLK: u32 = S_IFCHR | S_BLOCK;
 const S_IFREG: u32 = 0x8000;
 
-/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS` and
-/// `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
-const CAPABILITY_PRCTLS: [u32; 5] = [7, 8, 27, 28, 47];
-const CAPABILITY_PRCTL_NAMES: [&str; 5] = [
+/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_CAPBSET_DROP`, `PR_GET_SECUREBITS`,
+/// `PR_SET_SECUREBITS` and `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
+const CAPABILITY_PRCTLS: [u32; 6] = [7, 8, 24, 27, 28, 47];
+const CAPABILITY_PRCTL_NAMES: [&str; 6] = [
     "PR_GET_KEEPCAPS",
     "PR_SET_KEEPCAPS",
+    "PR_CAPBSET_DROP",
     "PR_GET_SECUREBITS",
     "PR_SET_SECUREBITS",
     "PR_CAP_AMBIENT",
 ];
+/// `RLIMIT_LOCKS`, include/uapi/asm-generic/resource.h; no ABI of the matrix has another.
+const RLIMIT_LOCKS: u32 = 10;
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 
 /// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says.
@@ -168,10 +171,14 @@ pub const fn errno_of(value: u32) -> Option<u32> {
 pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
     let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
-    let modes = [(&S_IFCHR, "S_IFCHR"), (&S_BLOCK, "S_IFBLK but not S_IFCHR")];
+    let others = [
+        (&S_IFCHR, "S_IFCHR"),
+        (&S_BLOCK, "S_IFBLK but not S_IFCHR"),
+        (&RLIMIT_LOCKS, "RLIMIT_LOCKS"),
+    ];
     ioctls
         .chain(prctls)
-        .chain(modes)
+        .chain(others)
         .find(|(value, _)| **value == k)
         .map(|(_, name)| name)
 }
@@ -189,6 +196,10 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::NonNull { arg } => vec![(arg, vec![0, 1])],
         When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
         When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
+        When::IsLocksLimit { resource } => vec![(resource, wide(&[RLIMIT_LOCKS]))],
+        When::IsLocksLimitOrNonNull { resource, arg } => {
+            vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
+        }
     }
 }
 
@@ -221,7 +232,7 @@ pub enum Compare {
 /// counts on all of them.
 #[must_use]
 pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
-    let one_of = |arg: u8, values: &[u32]| {
+    let one_of = |arg: u8, values: &[u32]| -> Vec<Vec<Compare>> {
         values
             .iter()
             .map(|value| {
@@ -257,6 +268,12 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             one_of(request, &requests)
         }
         When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
+        When::IsLocksLimit { resource } => one_of(resource, &[RLIMIT_LOCKS]),
+        When::IsLocksLimitOrNonNull { resource, arg } => {
+            let mut all = one_of(resource, &[RLIMIT_LOCKS]);
+            all.push(vec![Compare::NotEqual { arg, value: 0 }]);
+            all
+        }
     }
 }
 
@@ -264,20 +281,39 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Test {
     Always,
-    DeviceNode { mode: u8, dev: u8 },
-    NonNull { arg: u8, both_words: bool },
-    OneOf { arg: u8, values: &'static [u32] },
+    DeviceNode {
+        mode: u8,
+        dev: u8,
+    },
+    NonNull(Pointer),
+    OneOf {
+        arg: u8,
+        values: &'static [u32],
+    },
+    OneOfOrNonNull {
+        arg: u8,
+        values: &'static [u32],
+        pointer: Pointer,
+    },
+}
+
+/// A pointer argument, and whether its upper half counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Pointer {
+    arg: u8,
+    both_words: bool,
 }
 
 impl Test {
     fn new(abi: Abi, when: When) -> Test {
+        let pointer = |arg| Pointer {
+            arg,
+            both_words: abi.has_64bit_registers(),
+        };
         match when {
             When::Always => Test::Always,
             When::DeviceNode { mode, dev } => Test::DeviceNode { mode, dev },
-            When::NonNull { arg } => Test::NonNull {
-                arg,
-                both_words: abi.has_64bit_registers(),
-            },
+            When::NonNull { arg } => Test::NonNull(pointer(arg)),
             When::SetsInodeFlags { request } => Test::OneOf {
                 arg: request,
                 values: abi.inode_flag_requests(),
@@ -285,6 +321,15 @@ impl Test {
             When::CapabilityPrctl { option } => Test::OneOf {
                 arg: option,
                 values: &CAPABILITY_PRCTLS,
+            },
+            When::IsLocksLimit { resource } => Test::OneOf {
+                arg: resource,
+                values: &[RLIMIT_LOCKS],
+            },
+            When::IsLocksLimitOrNonNull { resource, arg } => Test::OneOfOrNonNull {
+                arg: resource,
+                values: &[RLIMIT_LOCKS],
+                pointer: pointer(arg),
             },
         }
     }
@@ -308,7 +353,8 @@ impl Answer {
         match self.test {
             Test::Always => 1,
             Test::OneOf { values, .. } => 2 + values.len(),
-            Test::NonNull { .. } => 5,
+            Test::NonNull(_) => 5,
+            Test::OneOfOrNonNull { values, .. } => 6 + values.len(),
             Test::DeviceNode { .. } => 8,
         }
     }
@@ -556,31 +602,45 @@ fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label
             asm.load(low_word(abi, mode));
             asm.branch(Cond::AnyBit, S_BLOCK, hit, miss);
         }
-        Test::NonNull { arg, both_words } => {
-            asm.load(low_word(abi, arg));
-            if both_words {
-                let low_is_null = asm.label();
-                asm.branch(Cond::Eq, 0, low_is_null, hit);
-                asm.bind(low_is_null);
-                asm.load(high_word(abi, arg));
-            }
-            asm.branch(Cond::Eq, 0, miss, hit);
+        Test::NonNull(pointer) => emit_non_null(asm, abi, pointer, hit, miss),
+        Test::OneOf { arg, values } => emit_one_of(asm, abi, arg, values, hit, miss),
+        Test::OneOfOrNonNull {
+            arg,
+            values,
+            pointer,
+        } => {
+            let other = asm.label();
+            emit_one_of(asm, abi, arg, values, hit, other);
+            asm.bind(other);
+            emit_non_null(asm, abi, pointer, hit, miss);
         }
-        Test::OneOf { arg, values } => {
-            // Of an int, as ioctl's request and prctl's option are, the kernel looks at the low
-            // word only (fs/ioctl.c, kernel/sys.c).
-            asm.load(low_word(abi, arg));
-            for (i, value) in values.iter().enumerate() {
-                let other = if i + 1 == values.len() {
-                    miss
-                } else {
-                    asm.label()
-                };
-                asm.branch(Cond::Eq, *value, hit, other);
-                if other != miss {
-                    asm.bind(other);
-                }
-            }
+    }
+}
+
+fn emit_non_null(asm: &mut Assembler, abi: Abi, pointer: Pointer, hit: Label, miss: Label) {
+    asm.load(low_word(abi, pointer.arg));
+    if pointer.both_words {
+        let low_is_null = asm.label();
+        asm.branch(Cond::Eq, 0, low_is_null, hit);
+        asm.bind(low_is_null);
+        asm.load(high_word(abi, pointer.arg));
+    }
+    asm.branch(Cond::Eq, 0, miss, hit);
+}
+
+fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Label, miss: Label) {
+    // Of an int, as ioctl's request, prctl's option and a limit's number are, the kernel looks at
+    // the low word only (fs/ioctl.c, kernel/sys.c).
+    asm.load(low_word(abi, arg));
+    for (i, value) in values.iter().enumerate() {
+        let other = if i + 1 == values.len() {
+            miss
+        } else {
+            asm.label()
+        };
+        asm.branch(Cond::Eq, *value, hit, other);
+        if other != miss {
+            asm.bind(other);
         }
     }
 }

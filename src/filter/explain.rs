@@ -77,38 +77,30 @@ fn rule(call: Sysno, policy: Policy) -> Option<Rule> {
 fn standing(call: Sysno, policy: Policy) -> (&'static str, String) {
     let has = |class: Class, level: Level| class.rules(level).any(|rule| rule.call == call);
     let level = policy.level;
-    match Class::ALL
+    let class = Class::ALL
         .into_iter()
-        .find(|class| Level::ALL.into_iter().any(|level| has(*class, level)))
-    {
-        None => ("none", "executed by the kernel".into()),
-        Some(class) if !has(class, level) => {
+        .find(|class| Level::ALL.into_iter().any(|level| has(*class, level)));
+    let Some(class) = class else {
+        return ("none", "executed by the kernel".into());
+    };
+    let says = match rule(call, policy) {
+        Some(rule) => {
+            let answer = said(Some(rule.action));
+            let when = rule.when.condition().map_or(String::new(), |condition| {
+                format!(" if {condition}, else real")
+            });
+            format!("on at level {level}: {answer}{when}")
+        }
+        None if has(class, level) => format!("off at level {level}: executed by the kernel"),
+        None => {
             let other = Level::ALL
                 .into_iter()
                 .find(|level| has(class, *level))
                 .unwrap_or(level);
-            (
-                class.name(),
-                format!(
-                    "executed by the kernel at level {level}; level {other} has an answer for it"
-                ),
-            )
+            format!("executed by the kernel at level {level}; level {other} has an answer for it")
         }
-        Some(class) if !policy.classes.contains(class) => (
-            class.name(),
-            format!("off at level {level}: executed by the kernel"),
-        ),
-        Some(class) => {
-            let rule = rule(call, policy);
-            let answer = said(rule.map(|rule| rule.action));
-            let when = rule
-                .and_then(|rule| rule.when.condition())
-                .map_or(String::new(), |condition| {
-                    format!(" if {condition}, else real")
-                });
-            (class.name(), format!("on at level {level}: {answer}{when}"))
-        }
-    }
+    };
+    (class.name(), says)
 }
 
 /// What the program answers, and what that depends on.

@@ -46,10 +46,22 @@ pub enum When {
     },
     /// The prctl option in argument `option` reads or sets what setuid and execve do to
     /// capabilities: `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS`
-    /// or `PR_CAP_AMBIENT`.
+    /// or `PR_CAP_AMBIENT`; or it is `PR_CAPBSET_DROP`, for which one needs a capability.
     CapabilityPrctl {
         /// Which argument is the option, counted from 0.
         option: u8,
+    },
+    /// The limit in argument `resource` is `RLIMIT_LOCKS`.
+    IsLocksLimit {
+        /// Which argument is the limit, counted from 0.
+        resource: u8,
+    },
+    /// The limit in argument `resource` is `RLIMIT_LOCKS`, or pointer argument `arg` is not null.
+    IsLocksLimitOrNonNull {
+        /// Which argument is the limit, counted from 0.
+        resource: u8,
+        /// Which argument is the pointer, counted from 0.
+        arg: u8,
     },
 }
 
@@ -65,7 +77,11 @@ impl When {
             When::NonNull { .. } => "the pointer is not null",
             When::SetsInodeFlags { .. } => "the request is FS_IOC_SETFLAGS or FS_IOC_FSSETXATTR",
             When::CapabilityPrctl { .. } => {
-                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS or PR_CAP_AMBIENT"
+                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT or PR_CAPBSET_DROP"
+            }
+            When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
+            When::IsLocksLimitOrNonNull { .. } => {
+                "the resource is RLIMIT_LOCKS or the pointer is not null"
             }
         })
     }
@@ -169,6 +185,13 @@ impl fmt::Display for Level {
     }
 }
 
+/// Calls with their conditions: `CALL if CONDITION; ...`.
+macro_rules! calls {
+    ($($call:ident if $condition:ident;)+) => {
+        const { &[$((Sysno::$call, Condition::$condition.on(Sysno::$call)),)+] }
+    };
+}
+
 /// All that a filter depends on beside the ABIs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -198,12 +221,21 @@ impl Policy {
         }
     }
 
-    /// The rules of all classes. No call has two.
+    /// The rules of all classes, and those of the limit that the supervisor needs for itself. No
+    /// call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
+        let own = self.locks_limit();
+        let is_own = move |call: Sysno| own.iter().any(|(limit, _)| *limit == call);
         let rules = self
             .classes
             .iter()
-            .flat_map(move |class| class.rules(self.level));
+            .flat_map(move |class| class.rules(self.level))
+            .filter(move |rule| !is_own(rule.call))
+            .chain(own.iter().map(|&(call, when)| Rule {
+                call,
+                when,
+                action: Action::Notify,
+            }));
         // Who asks for ids after having set them is worth knowing of, whoever answers.
         let seen = (self.is_watched && !self.classes.contains(Class::Getid))
             .then(|| Class::Getid.rules(Level::Selective));
@@ -218,7 +250,39 @@ impl Policy {
                 ..rule
             })
     }
+
+    /// The calls that set RLIMIT_LOCKS or ask for it, wherever a supervisor marks processes with
+    /// that limit: what pam_limits sets there would make them others.
+    const fn locks_limit(self) -> &'static [(Sysno, When)] {
+        let marks = self.classes.contains(Class::Identity)
+            || self.classes.contains(Class::Capability)
+            || self.classes.contains(Class::Device);
+        match (
+            self.level.has_supervisor() && marks,
+            self.classes.contains(Class::Limits),
+        ) {
+            (false, _) => &[],
+            (true, false) => LOCKS_LIMIT,
+            (true, true) => LOCKS_LIMIT_AND_OTHERS,
+        }
+    }
 }
+
+/// Where class `limits` is off, the other limits are real.
+const LOCKS_LIMIT: &[(Sysno, When)] = calls![
+    getrlimit if IsLocksLimit;
+    ugetrlimit if IsLocksLimit;
+    setrlimit if IsLocksLimit;
+    prlimit64 if IsLocksLimit;
+];
+
+/// Where it is on, setting any is pretended, by the supervisor as well: a call has one rule.
+const LOCKS_LIMIT_AND_OTHERS: &[(Sysno, When)] = calls![
+    getrlimit if IsLocksLimit;
+    ugetrlimit if IsLocksLimit;
+    setrlimit if Always;
+    prlimit64 if IsLocksLimitOrNonNull;
+];
 
 impl fmt::Display for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -265,6 +329,8 @@ enum Condition {
     NonNull,
     SetsInodeFlags,
     CapabilityPrctl,
+    IsLocksLimit,
+    IsLocksLimitOrNonNull,
 }
 
 impl Condition {
@@ -285,6 +351,13 @@ impl Condition {
             Condition::CapabilityPrctl => When::CapabilityPrctl {
                 option: position(call, Kind::Request),
             },
+            Condition::IsLocksLimit => When::IsLocksLimit {
+                resource: position(call, Kind::Resource),
+            },
+            Condition::IsLocksLimitOrNonNull => When::IsLocksLimitOrNonNull {
+                resource: position(call, Kind::Resource),
+                arg: position(call, Kind::Pointer),
+            },
         }
     }
 }
@@ -303,7 +376,7 @@ macro_rules! group {
     ($answer:ident: $($call:ident if $condition:ident;)+) => {
         Group {
             answer: GroupAnswer::$answer,
-            calls: const { &[$((Sysno::$call, Condition::$condition.on(Sysno::$call)),)+] },
+            calls: calls![$($call if $condition;)+],
         }
     };
 }
@@ -395,9 +468,13 @@ impl Class {
             Class::Owner => &[group![Asked: chown fchown lchown fchownat chown32 fchown32 lchown32]],
             // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as
             // the others' success.
+            // Of the limits see `Policy::locks_limit`.
             Class::Identity => &[group![Asked:
                 setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups
                 setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32
+            ], group![OnlyAsked:
+                getrlimit if IsLocksLimit;
+                ugetrlimit if IsLocksLimit;
             ]],
             // What was set is to be read back.
             Class::Capability => &[
@@ -406,10 +483,11 @@ impl Class {
                 group![OnlyAsked: prctl if CapabilityPrctl;],
             ],
             // FIFOs, sockets and regular files stay real: make's jobserver is a FIFO.
+            // What Landlock keeps a process from making, the supervisor must not make for it.
             Class::Device => &[group![Asked:
                 mknod if DeviceNode;
                 mknodat if DeviceNode;
-            ]],
+            ], group![OnlyAsked: landlock_restrict_self]],
             // No build needs it and no kernel grants it to a user, so its success proves that the
             // filter answers, and the supervisor if there is one.
             Class::Probe => &[group![Asked: kexec_load]],

@@ -1,6 +1,8 @@
 //! Which handler answers which call.
 
-use super::handlers::{Handler, device, identity, mode_and_time, owner, plain, xattr};
+use super::handlers::{
+    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, xattr,
+};
 use super::handshake;
 use super::session::Session;
 use super::target::answer::{Answer, Outcome};
@@ -52,6 +54,11 @@ impl Routes {
                 class: Class::Probe,
                 handler: handshake::answer,
             };
+        } else if limit::is_about_locks(request) {
+            route = Route {
+                class: Class::Identity,
+                handler: limit::answer,
+            };
         }
         let outcome = (route.handler)(session, request);
         if session.report.is_wanted() && outcome.answer != Answer::Helper {
@@ -70,7 +77,10 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
         (Action::Allow, _) => plain::allow,
         (Action::Absent, _) => plain::absent,
         (Action::Notify, Class::Owner) => owner::answer,
-        (Action::Notify, Class::Device) => device::answer,
+        (Action::Notify, Class::Device) => match call {
+            Sysno::landlock_restrict_self => landlock::answer,
+            _ => device::answer,
+        },
         (Action::Notify, Class::Foreign) => {
             if call.signature().position(Kind::Mode).is_some() {
                 mode_and_time::answer_mode

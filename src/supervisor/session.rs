@@ -75,7 +75,7 @@ impl Session {
     ) -> Session {
         Session {
             sight,
-            processes: Processes::new(Rc::new(journal), at_execve(policy.level)),
+            processes: Processes::new(Rc::new(journal), at_execve(policy.level), &maps),
             maps,
             policy,
             in_flight,

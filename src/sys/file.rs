@@ -14,7 +14,7 @@ use crate::arch::{Abi, Sysno};
 
 /// A file as one sees it, told apart from all others: device, inode, and the mount through which it
 /// is seen (0 where the kernel does not say, before 5.8).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub struct Place {
     /// The device of its file system: major and minor number.
     pub dev: (u32, u32),

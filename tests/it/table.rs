@@ -51,8 +51,9 @@ fn name_on(abi: Abi, call: Sysno) -> &'static str {
 
 /// What the crate has and the kernel has not: it disregards the conditions of
 /// include/uapi/asm-generic/unistd.h, by which the time64 calls are those of 32-bit ABIs, and
-/// setrlimit that of those which define `__ARCH_WANT_SET_GET_RLIMIT`, as rv32 and loongarch do not.
-const NOT_IN_THE_KERNEL: [(Abi, Sysno); 8] = [
+/// setrlimit and getrlimit those of ABIs which define `__ARCH_WANT_SET_GET_RLIMIT`, as rv32 and
+/// loongarch do not.
+const NOT_IN_THE_KERNEL: [(Abi, Sysno); 10] = [
     (Abi::Aarch64, Sysno::clock_settime64),
     (Abi::Aarch64, Sysno::clock_adjtime64),
     (Abi::Loongarch64, Sysno::clock_settime64),
@@ -61,6 +62,8 @@ const NOT_IN_THE_KERNEL: [(Abi, Sysno); 8] = [
     (Abi::Loongarch64, Sysno::utimensat_time64),
     (Abi::Loongarch64, Sysno::setrlimit),
     (Abi::Riscv32, Sysno::setrlimit),
+    (Abi::Loongarch64, Sysno::getrlimit),
+    (Abi::Riscv32, Sysno::getrlimit),
 ];
 
 /// Every cell of `abi` that is not what `expected` says.
@@ -532,15 +535,15 @@ const CONSIDERED: &[(&str, &str)] = &[
         "a question, or a question's answer: changes nothing",
         "\
         cachestat faccessat2 fgetxattr file_getattr flistxattr fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 \
-        getpgid getpriority getrlimit getxattr getxattrat ioprio_get lgetxattr \
+        getpgid getpriority getxattr getxattrat ioprio_get lgetxattr \
         listmount listxattr listxattrat llistxattr lsm_get_self_attr lsm_list_modules newfstatat oldfstat query_module \
-        sched_get_priority_max sched_get_priority_min sched_getattr statfs statfs64 statmount sysfs ugetrlimit",
+        sched_get_priority_max sched_get_priority_min sched_getattr statfs statfs64 statmount sysfs",
     ),
     (
         "works for everybody",
         "\
         arch_prctl clone3 close_range epoll_pwait2 futex_requeue futex_wait futex_waitv futex_wake io_setup io_uring_register io_uring_setup \
-        landlock_add_rule landlock_create_ruleset landlock_restrict_self lsm_set_self_attr map_shadow_stack memfd_secret mq_getsetattr \
+        landlock_add_rule landlock_create_ruleset lsm_set_self_attr map_shadow_stack memfd_secret mq_getsetattr \
         mseal openat2 pidfd_getfd pidfd_open pidfd_send_signal process_madvise process_mrelease sched_setaffinity set_mempolicy \
         set_mempolicy_home_node set_robust_list set_thread_area set_tid_address setitimer setpgid setsid setsockopt ssetmask swapcontext \
         sys_debug_setcontext timer_settime timer_settime64 timerfd_settime timerfd_settime64",

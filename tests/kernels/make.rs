@@ -114,6 +114,11 @@ fn rows(call: Sysno) -> Vec<(bool, [&'static str; 5])> {
             (true, with(&[(0, "0"), (1, "9999")])),
             (false, with(&[(0, "0"), (1, "9999"), (arg, "0")])),
         ],
+        Some(When::IsLocksLimit { resource }) => vec![(false, with(&[(resource, "9999")]))],
+        Some(When::IsLocksLimitOrNonNull { resource, arg }) => vec![
+            (true, with(&[(0, "0"), (resource, "9999")])),
+            (false, with(&[(0, "0"), (resource, "9999"), (arg, "0")])),
+        ],
         Some(When::SetsInodeFlags { request }) => vec![
             (true, with(&[(request, "FS_IOC_SETFLAGS")])),
             (true, with(&[(request, "FS_IOC_FSSETXATTR")])),

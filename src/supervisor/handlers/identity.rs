@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::credentials::{ALL_CAPABILITIES, Credentials, Ids};
-use crate::supervisor::memory::processes::Processes;
+use crate::supervisor::memory::processes::{Processes, Setter};
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, How, Outcome};
 use crate::supervisor::target::proc::Target;
@@ -31,9 +31,11 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     };
     match request.sysno {
         Sysno::capget => asked(capget(target, processes)),
-        Sysno::prctl => prctl(target, processes),
-        _ => match get(target, processes) {
-            Some(result) => asked(result.map(Answer::Value)),
+        Sysno::prctl => {
+            prctl(target, processes).unwrap_or_else(|failed| failed.outcome(Outcome::PRETENDED))
+        }
+        _ => match Question::of(request.sysno) {
+            Some(question) => asked(get(target, processes, question)),
             None => {
                 set(target, processes).unwrap_or_else(|failed| failed.outcome(Outcome::PRETENDED))
             }
@@ -41,20 +43,56 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     }
 }
 
+/// What a call asks for.
+#[derive(Clone, Copy)]
+enum Question {
+    Id(fn(&Credentials) -> u32),
+    Three(fn(&Credentials) -> Ids),
+    Groups,
+}
+
+impl Question {
+    fn of(call: Sysno) -> Option<Question> {
+        Some(match call {
+            Sysno::getuid | Sysno::getuid32 => Question::Id(|now| now.uid.real),
+            Sysno::geteuid | Sysno::geteuid32 => Question::Id(|now| now.uid.effective),
+            Sysno::getgid | Sysno::getgid32 => Question::Id(|now| now.gid.real),
+            Sysno::getegid | Sysno::getegid32 => Question::Id(|now| now.gid.effective),
+            Sysno::getresuid | Sysno::getresuid32 => Question::Three(|now| now.uid),
+            Sysno::getresgid | Sysno::getresgid32 => Question::Three(|now| now.gid),
+            Sysno::getgroups | Sysno::getgroups32 => Question::Groups,
+            _ => return None,
+        })
+    }
+}
+
 /// The calls that ask.
-fn get(target: Target, processes: &Processes) -> Option<Result<i64, Failed>> {
+fn get(target: Target, processes: &Processes, question: Question) -> Result<Answer, Failed> {
     let request = target.request;
-    let now = || processes.credentials(target);
-    Some(match request.sysno {
-        Sysno::getuid | Sysno::getuid32 => value(request, now().uid.real),
-        Sysno::geteuid | Sysno::geteuid32 => value(request, now().uid.effective),
-        Sysno::getgid | Sysno::getgid32 => value(request, now().gid.real),
-        Sysno::getegid | Sysno::getegid32 => value(request, now().gid.effective),
-        Sysno::getresuid | Sysno::getresuid32 => write_ids(target, now().uid),
-        Sysno::getresgid | Sysno::getresgid32 => write_ids(target, now().gid),
-        Sysno::getgroups | Sysno::getgroups32 => getgroups(target, &now().groups),
-        _ => return None,
-    })
+    let now = match processes.changed(target) {
+        Some(now) => now,
+        // The kernel has the groups of the user that are not mapped, too, which root has not.
+        None if matches!(question, Question::Groups) && processes.is_at_home(target)
+            || !processes.is_the_kernels(target) =>
+        {
+            Credentials::root().into()
+        }
+        None => return Ok(Answer::Continue),
+    };
+    let value = match question {
+        Question::Id(id) => {
+            let id = id(&now);
+            // An id as the call returns it.
+            if request.has_16bit_ids() {
+                narrow(id).into()
+            } else {
+                id.into()
+            }
+        }
+        Question::Three(ids) => write_ids(target, ids(&now))?,
+        Question::Groups => getgroups(target, &now.groups)?,
+    };
+    Ok(Answer::Value(value))
 }
 
 /// getresuid(2) and getresgid(2).
@@ -85,8 +123,8 @@ fn getgroups(target: Target, groups: &[u32]) -> Result<i64, Failed> {
 /// The calls that change something.
 fn set(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
     let request = target.request;
-    let before = processes.credentials(target);
-    let mut now = Credentials::clone(&before);
+    let setter = processes.setter(target)?;
+    let mut now = Credentials::clone(&setter.credentials);
     let mut ids = request.ids().map(|(_, id)| id);
     let mut id = || ids.next().unwrap_or(u32::MAX);
     let result: i64 = match request.sysno {
@@ -103,24 +141,24 @@ fn set(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
         Sysno::capset => capset(target, &mut now).map(|()| 0)?,
         _ => return Err(Errno::ENOSYS.into()),
     };
-    let how = remember(target, processes, &before, now)?;
+    let how = remember(target, processes, &setter, now)?;
     Ok(Outcome {
         answer: Answer::Value(result),
         how,
     })
 }
 
-/// Remembers what the caller has `now`, if that is not what it had `before`.
+/// Remembers what the caller has `now`, if that is not what it had before.
 fn remember(
     target: Target,
     processes: &mut Processes,
-    before: &Credentials,
+    setter: &Setter,
     now: Credentials,
 ) -> Result<How, Failed> {
-    if now == *before {
+    if now == *setter.credentials {
         return Ok(How::Real);
     }
-    processes.set(target, now)?;
+    processes.set(target, setter, now)?;
     Ok(How::Remembered)
 }
 
@@ -218,38 +256,42 @@ fn capset(target: Target, now: &mut Credentials) -> Result<(), Failed> {
     Ok(now.capset(set(0), set(1), set(2))?)
 }
 
-fn prctl(target: Target, processes: &mut Processes) -> Outcome {
+fn prctl(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
     let request = target.request;
-    let before = processes.credentials(target);
-    let mut now = Credentials::clone(&before);
+    let option = request.arg(Kind::Request)?.int();
     let mut rest = request.all(Kind::Number).map(Argument::long);
     let args = [(); 4].map(|()| rest.next().unwrap_or_default());
-    let option = request.arg(Kind::Request).map_or(0, Argument::int);
-    let Some(result) = now.prctl(option, args) else {
-        return Outcome::CONTINUE;
+    let is_drop = option == libc::PR_CAPBSET_DROP;
+    let asks = match option {
+        libc::PR_GET_KEEPCAPS | libc::PR_GET_SECUREBITS => true,
+        libc::PR_CAP_AMBIENT => args[0] == libc::PR_CAP_AMBIENT_IS_SET as u64,
+        _ => false,
     };
-    let done = result.map_err(Failed::from).and_then(|value| {
-        let how = remember(target, processes, &before, now)?;
-        Ok(Outcome {
+    // Of one that has set nothing the kernel knows, which keeps the bounding set for all.
+    let is_the_kernels = (is_drop || asks) && processes.changed(target).is_none();
+    if is_the_kernels || is_drop && !processes.is_the_kernels(target) {
+        return Ok(Outcome::CONTINUE);
+    }
+    let setter = processes.setter(target)?;
+    let mut now = Credentials::clone(&setter.credentials);
+    let Some(result) = now.prctl(option, args) else {
+        return Ok(Outcome::CONTINUE);
+    };
+    let value = result?;
+    let how = remember(target, processes, &setter, now)?;
+    Ok(if is_drop {
+        // Really, too: the kernel's process still has the capability for it.
+        Outcome::CONTINUE
+    } else {
+        Outcome {
             answer: Answer::Value(value.into()),
             how,
-        })
-    });
-    done.unwrap_or_else(|failed| failed.outcome(Outcome::PRETENDED))
+        }
+    })
 }
 
 fn low_word(set: u64) -> u32 {
     (set & 0xffff_ffff) as u32
-}
-
-/// An id as the call returns it.
-#[allow(clippy::unnecessary_wraps)] // a call's result, beside others
-fn value(request: &Request, id: u32) -> Result<i64, Failed> {
-    Ok(if request.has_16bit_ids() {
-        narrow(id).into()
-    } else {
-        id.into()
-    })
 }
 
 /// Ids as the call writes them.

@@ -3,6 +3,8 @@
 
 pub mod device;
 pub mod identity;
+pub mod landlock;
+pub mod limit;
 pub mod mode_and_time;
 pub mod owner;
 pub mod plain;

@@ -65,6 +65,17 @@ pub struct Ids {
 }
 
 impl Ids {
+    /// The same with `change` made to each.
+    #[must_use]
+    pub fn map(self, change: impl Fn(u32) -> u32) -> Ids {
+        Ids {
+            real: change(self.real),
+            effective: change(self.effective),
+            saved: change(self.saved),
+            filesystem: change(self.filesystem),
+        }
+    }
+
     /// All four the same.
     #[must_use]
     pub const fn all(id: u32) -> Ids {
@@ -201,6 +212,58 @@ impl Credentials {
             ambient: 0,
             bounding: ALL_CAPABILITIES,
             securebits: 0,
+        }
+    }
+
+    /// What the kernel says in a `/proc/TID/status`. It does not show the secure bits, which calls
+    /// alone change, and those are answered here.
+    #[must_use]
+    pub fn of_status(status: &str) -> Option<Credentials> {
+        let field = |name: &str| {
+            let mut lines = status.lines();
+            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        };
+        let list = |name| -> Option<Vec<u32>> {
+            let words = field(name)?.split_whitespace();
+            words.map(|word| word.parse().ok()).collect()
+        };
+        let ids = |name| match list(name)?[..] {
+            [real, effective, saved, filesystem] => Some(Ids {
+                real,
+                effective,
+                saved,
+                filesystem,
+            }),
+            _ => None,
+        };
+        let set = |name| {
+            let set = u64::from_str_radix(field(name)?.trim(), 16).ok()?;
+            Some(set & ALL_CAPABILITIES)
+        };
+        Some(Credentials {
+            uid: ids("Uid")?,
+            gid: ids("Gid")?,
+            groups: list("Groups")?,
+            permitted: set("CapPrm")?,
+            effective: set("CapEff")?,
+            inheritable: set("CapInh")?,
+            ambient: set("CapAmb")?,
+            bounding: set("CapBnd")?,
+            securebits: 0,
+        })
+    }
+
+    /// Root's, who has lost what `now` lacks of what he had at first.
+    #[must_use]
+    pub fn root_since(first: &Credentials, now: &Credentials) -> Credentials {
+        let left = |first: u64, now: u64| ALL_CAPABILITIES & !(first & !now);
+        Credentials {
+            permitted: left(first.permitted, now.permitted),
+            effective: left(first.effective, now.effective),
+            bounding: left(first.bounding, now.bounding),
+            // Groups that are not mapped are nobody's.
+            groups: Credentials::root().groups,
+            ..now.clone()
         }
     }
 

@@ -2,13 +2,25 @@
 
 use std::fs;
 
+use nix::fcntl::{AT_FDCWD, AtFlags};
+
+use super::credentials::Credentials;
 use crate::host;
+use crate::sys::file::{Place, look};
+
+/// What the kernel shows in the place of an id that is not mapped
+/// (/proc/sys/kernel/overflowuid, which nobody changes).
+const OVERFLOW: u32 = 65534;
 
 /// Which ids the kernel knows here, and who we are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IdMaps {
     /// The effective uid and gid, to which everything that we make belongs.
     pub own: (u32, u32),
+    /// What the kernel says of us.
+    pub credentials: Option<Credentials>,
+    /// The user namespace, or nothing on a kernel that has none.
+    pub namespace: Place,
     uids: Vec<(u64, u64)>,
     gids: Vec<(u64, u64)>,
 }
@@ -27,9 +39,21 @@ impl IdMaps {
         };
         IdMaps {
             own,
+            credentials: fs::read_to_string("/proc/self/status")
+                .ok()
+                .and_then(|status| Credentials::of_status(&status)),
+            namespace: look(AT_FDCWD, c"/proc/self/ns/user", AtFlags::empty())
+                .map_or_else(|_| Place::default(), |found| found.place),
             uids: ranges("/proc/self/uid_map"),
             gids: ranges("/proc/self/gid_map"),
         }
+    }
+
+    /// Whether the kernel's ids are root's here, so that nobody needs to pretend them: not with
+    /// `--userns=never`.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        self.own == (0, 0)
     }
 
     /// Whether the kernel knows `uid`, or it is -1.
@@ -50,4 +74,39 @@ fn knows(ranges: &[(u64, u64)], id: u32) -> bool {
         || ranges
             .iter()
             .any(|(first, count)| (*first..first + count).contains(&id.into()))
+}
+
+/// `id` of the supervisor's namespace, as the namespace has it whose `uid_map` or `gid_map` `map`
+/// is, read by the supervisor: the first id inside, the first of ours, and how many.
+#[must_use]
+pub fn inside(map: &str, id: u32) -> u32 {
+    let id = u64::from(id);
+    map.lines()
+        .filter_map(|line| {
+            let mut words = line.split_whitespace().map(str::parse::<u64>);
+            Some((
+                words.next()?.ok()?,
+                words.next()?.ok()?,
+                words.next()?.ok()?,
+            ))
+        })
+        .find(|(_, ours, count)| (*ours..*ours + *count).contains(&id))
+        .and_then(|(first, ours, _)| u32::try_from(first + id - ours).ok())
+        .unwrap_or(OVERFLOW)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inside;
+
+    #[test]
+    fn ids_are_those_of_the_namespace_inside() {
+        let map = "         0       1000          1\n      1000          0          2\n";
+        assert_eq!(
+            [1000, 0, 1, 2].map(|id| inside(map, id)),
+            [0, 1000, 1001, 65534]
+        );
+        assert_eq!(inside("", 0), 65534);
+        assert_eq!(inside("0 0 4294967295\n", 7), 7);
+    }
 }

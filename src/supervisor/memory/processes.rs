@@ -3,7 +3,11 @@
 //! A process carries the number of its credentials in its soft limit RLIMIT_LOCKS, which fork(2)
 //! hands on, so that children, daemons and recycled PIDs need no tracking. The entry also knows the
 //! program that set them, by the random bytes that execve(2) puts on its stack: what another
-//! program has of them is the level's to say ([`AtExecve`]).
+//! program has of them is the level's to say ([`AtExecve`]). And it knows the user namespace they
+//! were set in: they mean nothing in the next one, where the kernel says who a process is.
+//!
+//! The number's lowest bit is a mark of its own, of a process that Landlock restricts. Such a
+//! process can never get rid of that, so that the mark is in no entry, and stays when one goes.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -12,25 +16,29 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::credentials::{Credentials, Ids};
+use super::id_maps::{IdMaps, inside};
 use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::proc::Target;
+use crate::sys::file::Place;
 use crate::sys::process::locks_limit;
 
 /// What becomes of the credentials that a process has set when it executes another program; `None`
 /// where it is root again.
 pub type AtExecve = fn(&Credentials) -> Option<Credentials>;
 
-/// Soft limits from here on are numbers of entries. No use of the limit had ones as large. A 32-bit
-/// kernel, on which this may run if it has 32 bits itself, keeps 32 bits of a limit (`unsigned
-/// long`, kernel/sys.c, `rlim64_to_rlim`).
+/// Soft limits from here on are numbers: this one of no entry, the next even ones of entries. No
+/// use of the limit had ones as large. A 32-bit kernel, on which this may run if it has 32 bits
+/// itself, keeps 32 bits of a limit (`unsigned long`, kernel/sys.c, `rlim64_to_rlim`).
 const FIRST: u64 = if cfg!(target_pointer_width = "32") {
     1 << 30
 } else {
     1 << 40
 };
-/// No entry: root.
-const ROOT: u64 = u64::MAX;
+/// What a process has that has set nothing.
+const UNSET: u64 = u64::MAX;
+/// The bit that Landlock's restriction sets.
+const RESTRICTED: u64 = 1;
 /// How much there may be before what no process has is thrown away: entries, of which one with many
 /// groups counts for as many as it takes the memory of.
 const ENOUGH: usize = 1024;
@@ -45,11 +53,12 @@ struct Program {
     random: [u8; 16],
 }
 
-/// What a process has set, and in which program.
+/// What a process has set, in which program, and in which user namespace.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Entry {
     credentials: Rc<Credentials>,
     program: Program,
+    namespace: Place,
 }
 
 impl Entry {
@@ -67,6 +76,15 @@ struct Thread {
     number: u64,
 }
 
+/// A thread that is about to set something.
+pub struct Setter {
+    /// What it has now.
+    pub credentials: Rc<Credentials>,
+    namespace: Place,
+    /// Its number.
+    number: u64,
+}
+
 /// Who has set what.
 pub struct Processes {
     entries: HashMap<u64, Rc<Entry>>,
@@ -76,7 +94,10 @@ pub struct Processes {
     /// How much `entries` is, in entries of the usual size.
     weight: usize,
     enough: usize,
-    root: Rc<Credentials>,
+    /// What the kernel says of the supervisor, and thus of who has set nothing in its namespace.
+    /// `None` where that is not root.
+    own: Option<Credentials>,
+    namespace: Place,
     at_execve: AtExecve,
     journal: Rc<Journal>,
 }
@@ -84,15 +105,16 @@ pub struct Processes {
 impl Processes {
     /// What `journal` says.
     #[must_use]
-    pub fn new(journal: Rc<Journal>, at_execve: AtExecve) -> Processes {
+    pub fn new(journal: Rc<Journal>, at_execve: AtExecve, maps: &IdMaps) -> Processes {
         let mut processes = Processes {
             entries: HashMap::new(),
             numbers: HashMap::new(),
             threads: HashMap::new(),
-            next: FIRST,
+            next: FIRST + 2,
             weight: 0,
             enough: ENOUGH,
-            root: Rc::new(Credentials::root()),
+            own: maps.credentials.clone().filter(|_| maps.is_root()),
+            namespace: maps.namespace,
             at_execve,
             journal,
         };
@@ -103,7 +125,7 @@ impl Processes {
     /// Forgets what is in this process's memory and takes what the journal says.
     pub fn reload(&mut self) {
         (self.entries, self.numbers, self.threads) = Default::default();
-        (self.next, self.weight) = (FIRST, 0);
+        (self.next, self.weight) = (FIRST + 2, 0);
         for record in self.journal.records(Table::Processes) {
             self.replay(&record);
         }
@@ -111,10 +133,17 @@ impl Processes {
         self.next += 1 << 10;
     }
 
-    /// The caller's credentials, if they are not root's.
+    /// What the caller has set, as far as that still counts.
     #[must_use]
     pub fn changed(&self, target: Target) -> Option<Rc<Credentials>> {
-        let entry = self.entries.get(&self.number(target.request.tid))?;
+        self.changed_by(target, self.number(target.request.tid))
+    }
+
+    fn changed_by(&self, target: Target, number: u64) -> Option<Rc<Credentials>> {
+        let entry = self.entries.get(&(number & !RESTRICTED))?;
+        if target.user_namespace() != Ok(entry.namespace) {
+            return None;
+        }
         let mut random = [0; 16];
         let Program {
             address,
@@ -127,14 +156,64 @@ impl Processes {
         }
     }
 
-    /// The caller's credentials.
+    /// Whether a caller that has set nothing is what the kernel says. Only where there is no
+    /// namespace, and the kernel's ids are not root's, one is root in spite of them.
     #[must_use]
-    pub fn credentials(&self, target: Target) -> Rc<Credentials> {
-        self.changed(target)
-            .unwrap_or_else(|| Rc::clone(&self.root))
+    pub fn is_the_kernels(&self, target: Target) -> bool {
+        self.own.is_some() || !self.is_at_home(target)
     }
 
-    /// The number of thread `tid`'s entry, [`ROOT`] or another that there is none of.
+    /// Whether the caller is in the supervisor's own user namespace. One that we cannot look into
+    /// is taken for such.
+    #[must_use]
+    pub fn is_at_home(&self, target: Target) -> bool {
+        target
+            .user_namespace()
+            .map_or(true, |namespace| self.namespace == namespace)
+    }
+
+    /// Looks at a caller that is about to set something.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is gone; [`Failed::Unreadable`].
+    pub fn setter(&self, target: Target) -> Result<Setter, Failed> {
+        let number = self.number(target.request.tid);
+        let namespace = target.user_namespace()?;
+        let credentials = match self.changed_by(target, number) {
+            Some(credentials) => credentials,
+            None => Rc::new(self.unset(target, &status(target)?, namespace)?),
+        };
+        Ok(Setter {
+            credentials,
+            namespace,
+            number,
+        })
+    }
+
+    /// What the caller has that has set nothing, by its `status`: what the kernel says, as its
+    /// `namespace` numbers ids.
+    fn unset(&self, target: Target, status: &str, namespace: Place) -> Result<Credentials, Failed> {
+        let kernels = || Credentials::of_status(status).ok_or(Errno::ESRCH);
+        if self.namespace == namespace {
+            return Ok(match &self.own {
+                Some(own) => Credentials::root_since(own, &kernels()?),
+                None => Credentials::root(),
+            });
+        }
+        let kernels = kernels()?;
+        let map = |name| Ok::<_, Failed>(String::from_utf8_lossy(&target.file(name)?).into_owned());
+        let (uids, gids) = (map("uid_map")?, map("gid_map")?);
+        let mut groups: Vec<u32> = kernels.groups.iter().map(|id| inside(&gids, *id)).collect();
+        groups.sort_unstable();
+        Ok(Credentials {
+            uid: kernels.uid.map(|id| inside(&uids, id)),
+            gid: kernels.gid.map(|id| inside(&gids, id)),
+            groups,
+            ..kernels
+        })
+    }
+
+    /// The number of thread `tid`, [`UNSET`] or another that there is no entry of.
     fn number(&self, tid: i32) -> u64 {
         if !self.threads.is_empty() {
             if let Some(thread) = self
@@ -145,36 +224,52 @@ impl Processes {
                 return thread.number;
             }
         }
-        locks_limit(tid, None).unwrap_or(ROOT)
+        locks_limit(tid, None).unwrap_or(UNSET)
     }
 
-    /// Remembers that the caller has `credentials` from now on.
+    /// Remembers that the caller, which `setter` was, has `credentials` from now on.
     ///
     /// # Errors
     /// `ESRCH` if it is gone; prlimit(2)'s.
-    pub fn set(&mut self, target: Target, credentials: Credentials) -> Result<(), Failed> {
+    pub fn set(
+        &mut self,
+        target: Target,
+        setter: &Setter,
+        credentials: Credentials,
+    ) -> Result<(), Failed> {
         let tid = target.request.tid;
-        let before = self.number(tid);
-        let number = if credentials == *self.root {
-            ROOT
+        let status = status(target)?;
+        let number = if credentials == self.unset(target, &status, setter.namespace)? {
+            UNSET
         } else {
             match program(target) {
                 Ok(program) => self.number_of(Entry {
                     credentials: credentials.into(),
                     program,
+                    namespace: setter.namespace,
                 }),
                 // We could not tell this program from the next one, so we cannot remember.
                 Err(_) => return Ok(()),
             }
         };
-        let process: i32 = target.status("Tgid")?.parse().map_err(|_| Errno::ESRCH)?;
-        let is_threaded = target.status("Threads")? != "1";
+        let number = if is_restricted(setter.number) {
+            restricted(number)
+        } else {
+            number
+        };
+        let field = |name: &str| -> Option<i32> {
+            let mut lines = status.lines();
+            let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            value.trim().parse().ok()
+        };
+        let process = field("Tgid").ok_or(Errno::ESRCH)?;
+        let is_threaded = field("Threads") != Some(1);
         target.still_waits()?;
         if tid == process || !is_threaded {
             // The kernel's credentials are each thread's own; libc has all threads make the call,
             // and they come to the same in the end.
             if is_threaded {
-                self.keep_others(process, before);
+                self.keep_others(process, setter.number);
             }
             locks_limit(tid, Some(number))?;
             self.forget(tid);
@@ -189,16 +284,39 @@ impl Processes {
         Ok(())
     }
 
+    /// Whether Landlock restricts the caller, so that the supervisor must make nothing for it.
+    #[must_use]
+    pub fn is_restricted(&self, target: Target) -> bool {
+        is_restricted(self.number(target.request.tid))
+    }
+
+    /// Marks the caller's whole process, though Landlock may restrict one thread of it only.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is gone; prlimit(2)'s.
+    pub fn restrict(&mut self, target: Target) -> Result<(), Failed> {
+        let tid = target.request.tid;
+        let number = locks_limit(tid, None)?;
+        let own: Vec<(i32, Thread)> = if self.threads.is_empty() {
+            Vec::new()
+        } else {
+            let process: i32 = target.status("Tgid")?.parse().map_err(|_| Errno::ESRCH)?;
+            threads_of(process)
+                .filter_map(|tid| Some((tid, *self.threads.get(&tid)?)))
+                .collect()
+        };
+        target.still_waits()?;
+        locks_limit(tid, Some(restricted(number)))?;
+        for (tid, thread) in own {
+            let number = restricted(thread.number);
+            self.remember(tid, Thread { number, ..thread });
+        }
+        Ok(())
+    }
+
     /// Has the other threads of `process` stay as they are when its first one changes.
     fn keep_others(&mut self, process: i32, before: u64) {
-        let tasks = fs::read_dir(format!("{process}/task"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        for tid in tasks
-            .filter_map(|task| task.file_name().to_str()?.parse::<i32>().ok())
-            .filter(|tid| *tid != process)
-        {
+        for tid in threads_of(process).filter(|tid| *tid != process) {
             let Some(start) = start_time(tid) else {
                 continue;
             };
@@ -231,7 +349,7 @@ impl Processes {
 
     fn insert(&mut self, number: u64, entry: Entry) {
         let entry = Rc::new(entry);
-        self.next = self.next.max(number + 1);
+        self.next = self.next.max(number + 2);
         self.weight += entry.weight();
         self.numbers.insert(Rc::clone(&entry), number);
         self.entries.insert(number, entry);
@@ -257,12 +375,13 @@ impl Processes {
         let processes = fs::read_dir(".").into_iter().flatten().flatten();
         let processes =
             processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        // One that is started meanwhile by one that ends meanwhile may be missed. It would be root
-        // again: numbers are not used twice.
-        let mut used: HashSet<u64> = processes
+        // One that is started meanwhile by one that ends meanwhile may be missed. It would have set
+        // nothing: numbers are not used twice.
+        let used: HashSet<u64> = processes
             .filter_map(|pid| locks_limit(pid, None).ok())
+            .chain(self.threads.values().map(|thread| thread.number))
+            .map(|number| number & !RESTRICTED)
             .collect();
-        used.extend(self.threads.values().map(|thread| thread.number));
         self.entries.retain(|number, _| used.contains(number));
         self.numbers.retain(|_, number| used.contains(number));
         self.weight = self.entries.values().map(|entry| entry.weight()).sum();
@@ -289,6 +408,30 @@ impl Processes {
     }
 }
 
+/// Whether `number` has the mark.
+fn is_restricted(number: u64) -> bool {
+    number >= FIRST && number != UNSET && number & RESTRICTED != 0
+}
+
+/// `number` with the mark.
+fn restricted(number: u64) -> u64 {
+    // What users had as their limit before is no number.
+    if number >= FIRST && number != UNSET {
+        number | RESTRICTED
+    } else {
+        FIRST | RESTRICTED
+    }
+}
+
+/// The threads of `process`.
+fn threads_of(process: i32) -> impl Iterator<Item = i32> {
+    let tasks = fs::read_dir(format!("{process}/task")).into_iter();
+    tasks
+        .flatten()
+        .flatten()
+        .filter_map(|task| task.file_name().to_str()?.parse().ok())
+}
+
 /// When thread `tid` started, in clock ticks since boot: the 22nd field of `/proc/TID/stat`, the
 /// second of which may have any bytes in its parentheses.
 fn start_time(tid: i32) -> Option<u64> {
@@ -300,6 +443,14 @@ fn start_time(tid: i32) -> Option<u64> {
         .nth(19)?
         .parse()
         .ok()
+}
+
+/// The caller's `/proc/TID/status`.
+///
+/// # Errors
+/// `ESRCH`.
+fn status(target: Target) -> Result<String, Failed> {
+    Ok(String::from_utf8_lossy(&target.file("status")?).into_owned())
 }
 
 /// The program that the caller runs, or one at address 0 if that cannot be found out.
@@ -365,6 +516,7 @@ impl Record<'_> {
                 Entry {
                     credentials,
                     program,
+                    namespace: Place { dev, ino, mount },
                 },
             ) => {
                 let Credentials {
@@ -378,7 +530,8 @@ impl Record<'_> {
                     bounding,
                     securebits,
                 } = &**credentials;
-                words.extend([0, number, program.address]);
+                words.extend([0, number, dev.0.into(), dev.1.into(), *ino, *mount]);
+                words.push(program.address);
                 words.extend(
                     program
                         .random
@@ -415,7 +568,14 @@ impl Record<'_> {
         let mut word = || words.next();
         Some(match word()? {
             0 => {
-                let (number, address) = (word()?, word()?);
+                let number = word()?;
+                let mut half = || u32::try_from(word()?).ok();
+                let namespace = Place {
+                    dev: (half()?, half()?),
+                    ino: word()?,
+                    mount: word()?,
+                };
+                let address = word()?;
                 let mut random = [0; 16];
                 for half in random.chunks_exact_mut(8) {
                     half.copy_from_slice(&word()?.to_ne_bytes());
@@ -452,6 +612,7 @@ impl Record<'_> {
                     Entry {
                         credentials: credentials.into(),
                         program: Program { address, random },
+                        namespace,
                     },
                 )
             }

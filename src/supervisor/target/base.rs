@@ -42,11 +42,13 @@ impl Base {
         if known.as_bytes() != own.as_bytes() {
             return Err(Errno::ESRCH);
         }
-        let place = |dir: &OwnedFd, path| Ok(look(dir, path, AtFlags::AT_EMPTY_PATH)?.place);
+        let place =
+            |dir: &OwnedFd, path| Ok::<_, Errno>(look(dir, path, AtFlags::AT_EMPTY_PATH)?.place);
         Ok(Base {
             proc_place: place(&proc_dir, c"")?,
             root_place: place(&root, c"")?,
-            user_namespace: place(&proc_dir, c"self/ns/user")?,
+            // A kernel may have no user namespaces.
+            user_namespace: place(&proc_dir, c"self/ns/user").unwrap_or_default(),
             capabilities: capabilities(0)?,
             label: std::fs::read("/proc/self/attr/current").ok(),
             proc_dir,

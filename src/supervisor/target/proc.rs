@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
@@ -18,6 +18,7 @@ use super::base::Base;
 use super::listener::Listener;
 use super::request::Request;
 use crate::supervisor::recovery::hazards::Hazards;
+use crate::sys::file::{Place, look};
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;
@@ -124,11 +125,12 @@ impl Target<'_> {
         )
     }
 
-    /// Writes to the caller's memory.
+    /// Writes to the caller's memory, if it still waits.
     ///
     /// # Errors
-    /// `EFAULT`.
+    /// `EFAULT`; `ESRCH`.
     pub fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Failed> {
+        self.still_waits()?;
         let written = match usize::try_from(address) {
             Ok(base) => {
                 let there = RemoteIoVec {
@@ -206,6 +208,18 @@ impl Target<'_> {
         Ok(value
             .map(|value| value.trim().to_owned())
             .ok_or(Errno::ESRCH)?)
+    }
+
+    /// The user namespace that the caller is in, or nothing on a kernel that has none.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn user_namespace(&self) -> Result<Place, Failed> {
+        let entry = self.entry("ns/user");
+        match look(self.base.proc_dir(), &entry, AtFlags::empty()) {
+            Err(Errno::ENOENT) => Ok(Place::default()),
+            found => looked(found.map(|found| found.place)),
+        }
     }
 
     /// Fills `buffer` from `/proc/TID/NAME`; how much of it.

@@ -5,15 +5,14 @@
 use std::collections::BTreeSet;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::prctl::set_keepcaps;
 use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::answer::Failed;
-use super::proc::{Target, looked};
-use crate::sys::file::look;
+use super::proc::Target;
 use crate::sys::process::{capabilities, set_capabilities};
 
 impl Target<'_> {
@@ -31,12 +30,7 @@ impl Target<'_> {
             }
         }
         let theirs = capabilities(self.request.tid)?;
-        let namespace = looked(look(
-            self.base.proc_dir(),
-            &self.entry("ns/user"),
-            AtFlags::empty(),
-        ))?;
-        let is_here = namespace.place == self.base.user_namespace;
+        let is_here = self.user_namespace()? == self.base.user_namespace;
         let is_able = theirs.effective == self.base.capabilities.effective;
         if is_here && is_able && !(self.ids_may_differ && self.has_other_ids()?) {
             return Ok(());

@@ -89,10 +89,11 @@ fn rules(family: &[Abi], policy: Policy) -> Rules {
         .collect()
 }
 
-/// The prctl options about what setuid and execve do to capabilities.
-const CAPABILITY_PRCTLS: [libc::c_int; 5] = [
+/// The prctl options about what setuid and execve do to capabilities, and one that needs one.
+const CAPABILITY_PRCTLS: [libc::c_int; 6] = [
     libc::PR_GET_KEEPCAPS,
     libc::PR_SET_KEEPCAPS,
+    libc::PR_CAPBSET_DROP,
     libc::PR_GET_SECUREBITS,
     libc::PR_SET_SECUREBITS,
     libc::PR_CAP_AMBIENT,
@@ -111,6 +112,13 @@ fn expected(rules: &Rules, call: &Call) -> u32 {
     let Some((abi, rule)) = rules.get(&(call.arch, call.nr)) else {
         return ALLOW;
     };
+    let is_non_null = |arg: u8| {
+        if abi.has_64bit_registers() {
+            call.args[usize::from(arg)] != 0
+        } else {
+            int(call, arg) != 0
+        }
+    };
     let applies = match rule.when {
         When::Always => true,
         When::DeviceNode { mode, dev } => match int(call, mode) & S_IFMT {
@@ -118,8 +126,11 @@ fn expected(rules: &Rules, call: &Call) -> u32 {
             S_IFCHR => int(call, dev) != 0,
             _ => false,
         },
-        When::NonNull { arg } if abi.has_64bit_registers() => call.args[usize::from(arg)] != 0,
-        When::NonNull { arg } => int(call, arg) != 0,
+        When::NonNull { arg } => is_non_null(arg),
+        When::IsLocksLimit { resource } => int(call, resource) == 10,
+        When::IsLocksLimitOrNonNull { resource, arg } => {
+            int(call, resource) == 10 || is_non_null(arg)
+        }
         When::SetsInodeFlags { request } => {
             [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()].contains(&int(call, request))
         }
@@ -138,6 +149,19 @@ fn expected(rules: &Rules, call: &Call) -> u32 {
 }
 
 const JUNK: u64 = 0xdead_beef_0000_0000;
+
+const POINTERS: [u64; 8] = [
+    0,
+    1,
+    0x1000,
+    0x8000_0000,
+    0xffff_ffff,
+    1 << 32,
+    1 << 63,
+    JUNK,
+];
+
+const LIMITS: [u64; 8] = [0, 2, 9, 10, 11, 0x8000_000a, JUNK + 10, JUNK];
 
 /// Arguments that every number gets, and those that decide whether `rule` applies.
 fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
@@ -161,17 +185,20 @@ fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
             }
         }
         Some((_, When::NonNull { arg })) => {
-            for pointer in [
-                0,
-                1,
-                0x1000,
-                0x8000_0000,
-                0xffff_ffff,
-                1 << 32,
-                1 << 63,
-                JUNK,
-            ] {
+            for pointer in POINTERS {
                 put(&[(arg, pointer)]);
+            }
+        }
+        Some((_, When::IsLocksLimit { resource })) => {
+            for limit in LIMITS {
+                put(&[(resource, limit)]);
+            }
+        }
+        Some((_, When::IsLocksLimitOrNonNull { resource, arg })) => {
+            for limit in LIMITS {
+                for pointer in POINTERS {
+                    put(&[(resource, limit), (arg, pointer)]);
+                }
             }
         }
         Some((abi, When::SetsInodeFlags { request })) => {

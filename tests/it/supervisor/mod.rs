@@ -13,6 +13,7 @@ mod nesting;
 mod oracle;
 mod packages;
 mod programs;
+mod remembered;
 mod replaced;
 mod threads;
 
