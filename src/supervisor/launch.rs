@@ -10,11 +10,9 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::memory::id_maps::IdMaps;
 use super::recovery::hazards::Hazards;
-use super::recovery::in_flight::InFlight;
-use super::recovery::journal::Journal;
 use super::report::Watchers;
 use super::server;
-use super::session::{Session, Sight};
+use super::session::{Kept, Session, Sight};
 use super::target::base::Base;
 use super::target::listener::Listener;
 use crate::detach;
@@ -116,13 +114,12 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
         return Err(Unavailable::Children);
     }
     let maps = IdMaps::read();
-    let journal = Journal::new().map_err(Unavailable::Resources)?;
-    let in_flight = InFlight::new().map_err(Unavailable::Resources)?;
+    let kept = Kept::new().map_err(Unavailable::Resources)?;
     let hazards = Hazards::new().map_err(Unavailable::Resources)?;
     let flags = SockFlag::SOCK_CLOEXEC;
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(Unavailable::Resources)?;
-    let mut keep = vec![there.as_raw_fd(), journal.descriptor()];
+    let mut keep = vec![there.as_raw_fd(), kept.journal.descriptor()];
     keep.extend(base.descriptors());
     keep.extend(watchers.descriptors());
     detach::detached(|| {
@@ -138,9 +135,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
                 // Where setting them is pretended, nobody has others.
                 ids_may_differ: !policy.classes.contains(Class::Identity),
             };
-            server::serve(Session::new(
-                sight, policy, maps, journal, in_flight, watchers,
-            ));
+            server::serve(Session::new(sight, policy, maps, kept, watchers));
         }
     })
     .map_err(Unavailable::Resources)?;

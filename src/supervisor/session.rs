@@ -5,6 +5,7 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::memory::credentials::Credentials;
+use super::memory::given::Given;
 use super::memory::id_maps::IdMaps;
 use super::memory::processes::{AtExecve, Processes};
 use super::recovery::hazards::Hazards;
@@ -37,6 +38,8 @@ pub struct Session {
     pub sight: Sight,
     /// Who has set which credentials.
     pub processes: Processes,
+    /// Which files have been given to others than root.
+    pub given: Given,
     /// Which ids the kernel knows here.
     pub maps: IdMaps,
     /// What is answered.
@@ -45,6 +48,30 @@ pub struct Session {
     pub in_flight: InFlight,
     /// Who wants to know.
     pub report: Report,
+}
+
+/// What a successor of the process that serves finds as that has left it.
+pub struct Kept {
+    /// What has been set.
+    pub journal: Journal,
+    /// The call in hand.
+    pub in_flight: InFlight,
+    /// Which files have been given to others than root.
+    pub given: Given,
+}
+
+impl Kept {
+    /// Nothing yet.
+    ///
+    /// # Errors
+    /// memfd_create(2)'s, mmap(2)'s.
+    pub fn new() -> Result<Kept, Errno> {
+        Ok(Kept {
+            journal: Journal::new()?,
+            in_flight: InFlight::new()?,
+            given: Given::new()?,
+        })
+    }
 }
 
 impl Sight {
@@ -63,22 +90,23 @@ impl Sight {
 }
 
 impl Session {
-    /// A session of which nothing has been asked yet. It remembers in `journal`.
+    /// A session of which nothing has been asked yet. It remembers in what is `kept`.
     #[must_use]
     pub fn new(
         sight: Sight,
         policy: Policy,
         maps: IdMaps,
-        journal: Journal,
-        in_flight: InFlight,
+        kept: Kept,
         watchers: Watchers,
     ) -> Session {
+        let journal = Rc::new(kept.journal);
         Session {
             sight,
-            processes: Processes::new(Rc::new(journal), at_execve(policy.level), &maps),
+            processes: Processes::new(journal, at_execve(policy.level), &maps),
+            given: kept.given,
             maps,
             policy,
-            in_flight,
+            in_flight: kept.in_flight,
             report: Report::new(policy.level, watchers),
         }
     }

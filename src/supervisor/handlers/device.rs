@@ -1,9 +1,11 @@
 //! mknod of a device: where the kernel refuses, an empty regular file stands in its place, with the
 //! mode that was asked for.
 
+use caps::Capability;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, SFlag, umask};
 
+use super::rights::Rights;
 use crate::arch::signature::Kind;
 use crate::supervisor::recovery::in_flight::Created;
 use crate::supervisor::session::Session;
@@ -34,6 +36,16 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
     let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
     let in_flight = &session.in_flight;
     let (parent, name) = target.find_parent(&file)?;
+    if !Rights::of(session, target).have(Capability::CAP_MKNOD) {
+        // The kernel looks whether the file is there first (fs/namei.c, filename_create).
+        let is_there = parent.look_at(&name).is_ok();
+        return Err(if is_there {
+            Errno::EEXIST
+        } else {
+            Errno::EPERM
+        }
+        .into());
+    }
     let tid = request.tid.unsigned_abs();
     let created = || {
         let Place { dev, ino, .. } = parent.look_at(&name).ok()?.place;

@@ -8,6 +8,7 @@ pub mod limit;
 pub mod mode_and_time;
 pub mod owner;
 pub mod plain;
+mod rights;
 pub mod xattr;
 
 use super::session::Session;

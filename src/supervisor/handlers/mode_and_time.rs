@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::rights::Rights;
 use crate::arch::Abi;
 use crate::arch::signature::Kind;
 use crate::supervisor::session::Session;
@@ -17,18 +18,21 @@ const OMIT: i64 = 0x3fff_fffe;
 
 /// Answers chmod(2) and its kin.
 pub fn answer_mode(session: &mut Session, request: &Request) -> Outcome {
-    Outcome::of(chmod(session.target(request)), Outcome::PRETENDED)
+    Outcome::of(chmod(session, session.target(request)), Outcome::PRETENDED)
 }
 
 /// Answers utime(2) and its kin.
 pub fn answer_times(session: &mut Session, request: &Request) -> Outcome {
-    Outcome::of(touch(session.target(request)), Outcome::PRETENDED)
+    Outcome::of(touch(session, session.target(request)), Outcome::PRETENDED)
 }
 
-fn chmod(target: Target) -> Result<How, Failed> {
+fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     let mode = target.request.arg(Kind::Mode)?.word();
     let (file, follow) = target.named_file()?;
     let object = target.find(&file, follow)?;
+    if !Rights::of(session, target).may_own(&object) {
+        return Err(Errno::EPERM.into());
+    }
     or_pretend(object.chmod(mode).map(|()| How::Real))
 }
 
@@ -45,7 +49,7 @@ enum Unit {
     WideNanoseconds,
 }
 
-fn touch(target: Target) -> Result<How, Failed> {
+fn touch(session: &Session, target: Target) -> Result<How, Failed> {
     let times = read_times(target)?;
     // Then the kernel does not even look for the file (fs/utimes.c, utimensat).
     if times.iter().all(|time| time.nanoseconds == OMIT) {
@@ -67,6 +71,10 @@ fn touch(target: Target) -> Result<How, Failed> {
         _ => target.named_file()?,
     };
     let object = target.find(&file, follow)?;
+    // To set them to now takes no more than the right to write, which is the kernel's to know.
+    if !is_now && !Rights::of(session, target).may_own(&object) {
+        return Err(Errno::EPERM.into());
+    }
     let done = match object.touch(&times) {
         // Setting them to now needs only write permission, so that the kernel complains of that: a
         // refusal like the others.

@@ -3,6 +3,7 @@
 
 use nix::errno::Errno;
 
+use super::rights::Rights;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome, or_pretend};
 use crate::supervisor::target::object::SAME;
@@ -36,6 +37,13 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         },
     );
     let object = target.find(&file, follow)?;
+    if !Rights::of(session, target).may_give(wanted.0, wanted.1) {
+        return Err(Errno::EPERM.into());
+    }
+    // Root's group is nobody else.
+    if wanted.0 != SAME && wanted.0 != 0 {
+        session.given.add(object.found.place);
+    }
     let done = match object.chown(possible.0, possible.1) {
         Ok(()) if possible == wanted => Ok(How::Real),
         Ok(()) => Ok(How::Pretended),

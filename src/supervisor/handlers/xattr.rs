@@ -4,9 +4,11 @@
 
 use std::ffi::{CStr, CString};
 
+use caps::Capability;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 
+use super::rights::Rights;
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::id_maps::IdMaps;
 use crate::supervisor::session::Session;
@@ -32,13 +34,10 @@ type ValueAt = (u64, u64, i32);
 
 /// Answers a call of class `xattr`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
-    Outcome::of(
-        change(session.target(request), &session.maps),
-        Outcome::PRETENDED,
-    )
+    Outcome::of(change(session, session.target(request)), Outcome::PRETENDED)
 }
 
-fn change(target: Target, maps: &IdMaps) -> Result<How, Failed> {
+fn change(session: &Session, target: Target) -> Result<How, Failed> {
     let value = value_at(target)?;
     // The kernel looks at the flags before it looks at the attribute, and then at the file.
     if let Some(Named::At { flags, .. }) = target.request.named() {
@@ -46,7 +45,11 @@ fn change(target: Target, maps: &IdMaps) -> Result<How, Failed> {
     }
     let change = read_change(target, value)?;
     let (file, follow) = file_at(target, change.set.is_some())?;
-    make(&target.find(&file, follow)?, &change, maps)
+    let object = target.find(&file, follow)?;
+    if !may_change(&Rights::of(session, target), &object, &change.name) {
+        return Err(Errno::EPERM.into());
+    }
+    make(&object, &change, &session.maps)
 }
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
@@ -133,7 +136,7 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
 fn make(object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> {
     let done = match change.make(object) {
         Err(Errno::EINVAL) => {
-            let rest = change.without_unmapped(maps).ok_or(Errno::EINVAL)?;
+            let rest = change.for_the_mapped(maps).ok_or(Errno::EINVAL)?;
             rest.make(object).map(|()| How::Pretended)
         }
         done => done.map(|()| How::Real),
@@ -141,6 +144,19 @@ fn make(object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> 
     match done {
         Err(errno) if is_refusal(errno, &change.name) => Ok(How::Pretended),
         done => Ok(done?),
+    }
+}
+
+/// Whether the caller still may: fs/xattr.c, `xattr_permission`; security/commoncap.c,
+/// `cap_inode_setxattr`, `cap_convert_nscap`; fs/posix_acl.c, `set_posix_acl`.
+fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
+    let is = |space: &[u8]| name.to_bytes().starts_with(space);
+    if name == c"security.capability" {
+        rights.have(Capability::CAP_SETFCAP)
+    } else if is(b"security.") || is(b"trusted.") {
+        rights.have(Capability::CAP_SYS_ADMIN)
+    } else {
+        !is(b"system.") || rights.may_own(object)
     }
 }
 
@@ -166,9 +182,14 @@ impl Change {
     }
 
     /// An ACL (include/uapi/linux/posix_acl_xattr.h: version 2, then tag, permissions and id of
-    /// each entry, little-endian) without the entries for those whom the kernel does not know here.
-    /// `None` if it has no such, or is wrong apart from them.
-    fn without_unmapped(&self, maps: &IdMaps) -> Option<Change> {
+    /// each entry, little-endian) in which one entry stands for all those whom the kernel does not
+    /// know here: who changes the ACL later works its mask out from all entries. It names the
+    /// user's own id, so that it permits nobody anything: every file is the user's, and an owner
+    /// has an entry of its own (fs/posix_acl.c, `posix_acl_permission`).
+    ///
+    /// `None` if there is nobody to stand for, or the ACL is wrong apart from them.
+    fn for_the_mapped(&self, maps: &IdMaps) -> Option<Change> {
+        const USER_OBJ: u16 = 1;
         const USER: u16 = 2;
         const GROUP: u16 = 8;
         const MASK: u16 = 16;
@@ -193,14 +214,20 @@ impl Change {
             && entries.clone().all(|entry| entry[2] <= 7 && entry[3] == 0)
             && entries.clone().is_sorted_by_key(|entry| tag(&entry))
             && entries.clone().any(|entry| tag(&entry) == MASK);
-        let rest = [
-            &acl[..HEADER],
-            &entries.filter(is_known).collect::<Vec<_>>().concat(),
-        ]
-        .concat();
-        (is_valid && rest.len() < acl.len()).then(|| Change {
+        let own = |entry: &&[u8]| tag(entry) == USER && entry[4..] == maps.own.0.to_le_bytes();
+        let stood_for: Vec<_> = entries.clone().filter(|entry| !is_known(entry)).collect();
+        let mut all = stood_for.iter().copied().chain(entries.clone().filter(own));
+        let permissions = all.try_fold(0, |all, entry| Some(all | entry.get(2)?))?;
+        let [low, high] = USER.to_le_bytes();
+        let stand_in = [&[low, high, permissions, 0], &maps.own.0.to_le_bytes()[..]].concat();
+        let rest = entries.filter(|entry| is_known(entry) && !own(entry));
+        let mut rest: Vec<&[u8]> = rest.collect();
+        // Behind the owner's, where those of users are.
+        let at = rest.iter().filter(|entry| tag(entry) <= USER_OBJ).count();
+        rest.insert(at, &stand_in);
+        (is_valid && !stood_for.is_empty()).then(|| Change {
             name: self.name.clone(),
-            set: Some((rest, *flags)),
+            set: Some(([&acl[..HEADER], &rest.concat()].concat(), *flags)),
         })
     }
 }

@@ -1,5 +1,6 @@
 //! What the supervisor remembers between calls, and what it knows of its user namespace.
 
 pub mod credentials;
+pub mod given;
 pub mod id_maps;
 pub mod processes;

@@ -12,6 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 
@@ -90,6 +91,8 @@ pub struct Processes {
     entries: HashMap<u64, Rc<Entry>>,
     numbers: HashMap<Rc<Entry>, u64>,
     threads: HashMap<i32, Thread>,
+    /// When each entry was made, in nanoseconds since 1970.
+    since: HashMap<u64, u64>,
     next: u64,
     /// How much `entries` is, in entries of the usual size.
     weight: usize,
@@ -110,6 +113,7 @@ impl Processes {
             entries: HashMap::new(),
             numbers: HashMap::new(),
             threads: HashMap::new(),
+            since: HashMap::new(),
             next: FIRST + 2,
             weight: 0,
             enough: ENOUGH,
@@ -125,6 +129,7 @@ impl Processes {
     /// Forgets what is in this process's memory and takes what the journal says.
     pub fn reload(&mut self) {
         (self.entries, self.numbers, self.threads) = Default::default();
+        self.since.clear();
         (self.next, self.weight) = (FIRST + 2, 0);
         for record in self.journal.records(Table::Processes) {
             self.replay(&record);
@@ -137,6 +142,17 @@ impl Processes {
     #[must_use]
     pub fn changed(&self, target: Target) -> Option<Rc<Credentials>> {
         self.changed_by(target, self.number(target.request.tid))
+    }
+
+    /// The same, and when it was set first in this program, in nanoseconds since 1970.
+    #[must_use]
+    pub fn set_since(&self, target: Target) -> Option<(Rc<Credentials>, i128)> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let number = self.number(target.request.tid);
+        let since = *self.since.get(&(number & !RESTRICTED))?;
+        Some((self.changed_by(target, number)?, since.into()))
     }
 
     fn changed_by(&self, target: Target, number: u64) -> Option<Rc<Credentials>> {
@@ -340,15 +356,18 @@ impl Processes {
         if let Some(number) = self.numbers.get(&entry) {
             return *number;
         }
-        let number = self.next;
-        self.journal
-            .append(Table::Processes, &Record::Entry(number, &entry).to_bytes());
-        self.insert(number, entry);
+        let (number, since) = (self.next, now());
+        self.journal.append(
+            Table::Processes,
+            &Record::Entry(number, since, &entry).to_bytes(),
+        );
+        self.insert(number, since, entry);
         number
     }
 
-    fn insert(&mut self, number: u64, entry: Entry) {
+    fn insert(&mut self, number: u64, since: u64, entry: Entry) {
         let entry = Rc::new(entry);
+        self.since.insert(number, since);
         self.next = self.next.max(number + 2);
         self.weight += entry.weight();
         self.numbers.insert(Rc::clone(&entry), number);
@@ -384,12 +403,13 @@ impl Processes {
             .collect();
         self.entries.retain(|number, _| used.contains(number));
         self.numbers.retain(|_, number| used.contains(number));
+        self.since.retain(|number, _| used.contains(number));
         self.weight = self.entries.values().map(|entry| entry.weight()).sum();
         self.enough = ENOUGH.max(2 * (self.weight + self.threads.len()));
         let entries = self
             .entries
             .iter()
-            .map(|(number, entry)| Record::Entry(*number, entry).to_bytes());
+            .map(|(number, entry)| Record::Entry(*number, self.since[number], entry).to_bytes());
         let threads = self
             .threads
             .iter()
@@ -400,12 +420,18 @@ impl Processes {
 
     fn replay(&mut self, record: &[u8]) {
         match Record::parse(record) {
-            Some(Parsed::Entry(number, entry)) => self.insert(number, entry),
+            Some(Parsed::Entry(number, since, entry)) => self.insert(number, since, entry),
             Some(Parsed::Thread(tid, thread)) => drop(self.threads.insert(tid, thread)),
             Some(Parsed::Gone(tid)) => drop(self.threads.remove(&tid)),
             None => {}
         }
     }
+}
+
+/// In nanoseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Whether `number` has the mark.
@@ -495,14 +521,14 @@ fn at_random(auxv: &[u8]) -> Option<u64> {
 
 /// One change, as the journal has it.
 enum Record<'a> {
-    Entry(u64, &'a Entry),
+    Entry(u64, u64, &'a Entry),
     Thread(i32, Thread),
     Gone(i32),
 }
 
 /// A change as it was read.
 enum Parsed {
-    Entry(u64, Entry),
+    Entry(u64, u64, Entry),
     Thread(i32, Thread),
     Gone(i32),
 }
@@ -513,6 +539,7 @@ impl Record<'_> {
         match *self {
             Record::Entry(
                 number,
+                since,
                 Entry {
                     credentials,
                     program,
@@ -530,7 +557,7 @@ impl Record<'_> {
                     bounding,
                     securebits,
                 } = &**credentials;
-                words.extend([0, number, dev.0.into(), dev.1.into(), *ino, *mount]);
+                words.extend([0, number, since, dev.0.into(), dev.1.into(), *ino, *mount]);
                 words.push(program.address);
                 words.extend(
                     program
@@ -568,7 +595,7 @@ impl Record<'_> {
         let mut word = || words.next();
         Some(match word()? {
             0 => {
-                let number = word()?;
+                let (number, since) = (word()?, word()?);
                 let mut half = || u32::try_from(word()?).ok();
                 let namespace = Place {
                     dev: (half()?, half()?),
@@ -609,6 +636,7 @@ impl Record<'_> {
                 };
                 Parsed::Entry(
                     number,
+                    since,
                     Entry {
                         credentials: credentials.into(),
                         program: Program { address, random },

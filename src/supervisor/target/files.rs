@@ -124,7 +124,7 @@ impl<'a> Target<'a> {
         self.take_rights()?;
         self.still_waits()?;
         self.may_ask(&found)?;
-        Ok(Object::new(file, self.base))
+        Ok(Object::new(file, self.base, found))
     }
 
     /// Where the caller's `path` starts.
@@ -165,8 +165,9 @@ impl<'a> Target<'a> {
             (Some(_), false) => Some(ResolveFlag::RESOLVE_NO_SYMLINKS),
         };
         let from = if is_absolute { root } else { from };
-        if let Some(file) = within.and_then(|within| self.by_kernel(from, path, follow, within)) {
-            return Ok(Object::new(file, self.base));
+        let by_kernel = within.and_then(|within| self.by_kernel(from, path, follow, within));
+        if let Some(object) = by_kernel {
+            return Ok(object);
         }
         let walk = Walk {
             target: *self,
@@ -175,8 +176,9 @@ impl<'a> Target<'a> {
             own: own.map_or_else(OnceCell::new, OnceCell::from),
         };
         let file = walk.to(from, path, follow)?;
-        self.may_ask(&look(&file, c"", AtFlags::AT_EMPTY_PATH)?)?;
-        Ok(Object::new(file, self.base))
+        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH)?;
+        self.may_ask(&found)?;
+        Ok(Object::new(file, self.base, found))
     }
 
     /// Has the kernel find what is at `path`, where it finds it without magic links and without
@@ -187,7 +189,7 @@ impl<'a> Target<'a> {
         path: &CStr,
         follow: bool,
         within: ResolveFlag,
-    ) -> Option<OwnedFd> {
+    ) -> Option<Object<'a>> {
         /// include/uapi/linux/openat2.h, since 5.12.
         const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
         let nofollow = if follow {
@@ -207,7 +209,7 @@ impl<'a> Target<'a> {
         let found = look(&file, c"", AtFlags::AT_EMPTY_PATH).ok()?;
         // It may be in the supervisor's own directory.
         let is_certain = !self.base.is_own_proc(found.place);
-        (is_certain && self.hazards.may_ask(found.place.dev)).then_some(file)
+        (is_certain && self.may_ask(&found).is_ok()).then(|| Object::new(file, self.base, found))
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with

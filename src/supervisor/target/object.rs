@@ -23,25 +23,19 @@ pub const SAME: u32 = u32::MAX;
 pub struct Object<'a> {
     file: OwnedFd,
     base: &'a Base,
+    /// What it was when it was found.
+    pub found: Look,
 }
 
 impl<'a> Object<'a> {
     /// What `file`, opened with `O_PATH` or for use, refers to.
     #[must_use]
-    pub(super) fn new(file: OwnedFd, base: &'a Base) -> Object<'a> {
-        Object { file, base }
+    pub(super) fn new(file: OwnedFd, base: &'a Base, found: Look) -> Object<'a> {
+        Object { file, base, found }
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
-    }
-
-    /// What it is.
-    ///
-    /// # Errors
-    /// statx(2)'s.
-    pub fn look(&self) -> Result<Look, Errno> {
-        look(self.fd(), c"", AtFlags::AT_EMPTY_PATH)
     }
 
     /// What `name` in this directory is. A symbolic link is not followed.
