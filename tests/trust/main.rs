@@ -1,0 +1,62 @@
+//! That the supervisor does for a caller only what that caller could do itself, waits for nobody,
+//! and survives:
+//!
+//!     cargo test --release --test trust [-- [--full] [--only TEXT] [PART...]]
+//!
+//! Without --full a sample that fits into CI. Everything runs as an unprivileged user. Exits 1 if
+//! anything was not as expected.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod forms;
+mod place;
+mod report;
+mod restrictions;
+mod session;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use report::Report;
+
+/// A part of the suite: its name, and what runs it.
+type Part = (&'static str, fn(&mut Report));
+
+const PARTS: &[Part] = &[("table", table::run)];
+
+#[derive(Parser)]
+#[command(
+    about = "The supervisor does only what its callers could, waits for nobody, and survives"
+)]
+struct Options {
+    /// Of the parts; all without one
+    chosen: Vec<String>,
+    /// Everything, not only the sample for CI
+    #[arg(long)]
+    full: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let is_part = |name: &String| PARTS.iter().any(|(part, _)| part == name);
+    if let Some(unknown) = options.chosen.iter().find(|name| !is_part(name)) {
+        let names: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+        eprintln!("no part {unknown}; the parts are {}", names.join(" "));
+        return ExitCode::from(2);
+    }
+    let mut report = Report::new(options.full);
+    for (part, run) in PARTS {
+        if options.chosen.is_empty() || options.chosen.iter().any(|name| name == part) {
+            report.part(part, *run);
+        }
+    }
+    session::remove_copy();
+    println!(
+        "trust: {} passed, {} failed, {} skipped",
+        report.passed, report.failed, report.skipped
+    );
+    // Nothing at all is no success.
+    ExitCode::from(u8::from(report.failed > 0 || report.passed == 0))
+}

@@ -1,0 +1,622 @@
+//! Every call of the policy with a file, by every way to name one, in every place: what the kernel
+//! answers to a caller there without zroot is what a supervised one has to get. Where the kernel
+//! refuses because of ids and device nodes alone, success is pretended, and no more may come of it
+//! than that caller could have done itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use zroot::internals::arch::signature::Kind;
+use zroot::internals::arch::{Abi, Sysno};
+use zroot::internals::filter::policy::{Action, Class, Level, Policy, When};
+
+use crate::common;
+use crate::forms::{self, For, Form, Race};
+use crate::place::{Place, Snapshot, differences, look, make_tree, restore};
+use crate::report::Report;
+use crate::restrictions::{RESTRICTIONS, Restriction};
+use crate::session::{SUPERVISOR, Session, zroot};
+
+/// A call of the policy that names a file.
+struct Call {
+    sysno: Sysno,
+    number: u32,
+    class: Class,
+    /// Its arguments, a letter each, for `fixtures/cells.c`.
+    kinds: String,
+    makes_file: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Wish {
+    /// To leave owner and group as they are.
+    Same,
+    /// What any owner of the file may have.
+    Own,
+    /// What takes privilege: another owner, a device, an attribute of `trusted.`
+    Other,
+}
+
+impl Call {
+    /// `None` if it has no file, or no number here.
+    fn new(class: Class, sysno: Sysno, when: When) -> Option<Call> {
+        let params = sysno.signature().params;
+        let is_file = |kind| matches!(kind, Kind::Path | Kind::Link | Kind::Fd | Kind::Dir);
+        if !params.iter().any(|param| is_file(param.kind)) {
+            return None;
+        }
+        let letter = |kind| match kind {
+            Kind::Fd => 'F',
+            Kind::Dir => 'D',
+            Kind::Path | Kind::Link => 'P',
+            Kind::AtFlags => 'A',
+            Kind::Uid | Kind::Gid => 'I',
+            Kind::Mode => 'M',
+            Kind::Dev => 'V',
+            Kind::Name => 'N',
+            Kind::Value => 'v',
+            Kind::Size => 'S',
+            Kind::XattrArgs => 'x',
+            Kind::Seconds | Kind::Microseconds => 's',
+            Kind::Nanoseconds => 'n',
+            Kind::WideNanoseconds => 'w',
+            _ => '0',
+        };
+        let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
+        Some(Call {
+            sysno,
+            number: sysno.nr(Abi::NATIVE)?,
+            class,
+            // utimes(2) has four numbers, as utimensat(2).
+            kinds: if params.iter().any(|param| param.kind == Kind::Microseconds) {
+                kinds.replace('s', "n")
+            } else {
+                kinds
+            },
+            makes_file: matches!(when, When::DeviceNode { .. }),
+        })
+    }
+
+    fn is_for(&self, form: &Form) -> bool {
+        match form.of {
+            For::Path => self.kinds.contains('P'),
+            For::Dir => self.kinds.contains('D'),
+            For::Flags => self.kinds.contains('A'),
+            For::Fd => self.kinds.contains('F'),
+        }
+    }
+
+    fn wishes(&self) -> &'static [Wish] {
+        match self.class {
+            Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
+            Class::Device | Class::Xattr => &[Wish::Own, Wish::Other],
+            _ => &[Wish::Own],
+        }
+    }
+
+    /// The line for `fixtures/cells.c`.
+    fn line(&self, wish: Wish, form: &Form, count: usize) -> String {
+        let id = match wish {
+            Wish::Same => "-1",
+            Wish::Own => "0",
+            Wish::Other => "7",
+        };
+        let mode = match (self.makes_file, wish) {
+            (true, Wish::Other) => "20666",
+            (true, _) => "100666",
+            (false, _) => "751",
+        };
+        let device = if wish == Wish::Other { 259 } else { 0 }; // 1:3
+        // An attribute that is there is removed, another is set.
+        let name = match wish {
+            Wish::Other => "trusted.t",
+            _ if self.sysno.name().contains("remove") => "user.keep",
+            _ => "user.new",
+        };
+        let path = if self.makes_file {
+            &form.new
+        } else {
+            &form.file
+        };
+        let (race, with) = match &form.race {
+            None => ("-", String::new()),
+            Some((Race::Exchange, with, _)) => ("x", with.clone()),
+            Some((Race::Overwrite, with, _)) => {
+                let end = path.rsplit('/').next().unwrap_or_default();
+                ("b", format!("{with}/{end}"))
+            }
+        };
+        let Form {
+            cwd,
+            dir,
+            flags,
+            fd,
+            ..
+        } = form;
+        let (number, kinds) = (self.number, &self.kinds);
+        format!(
+            "{number}\t{kinds}\t{id}\t{mode}\t{device}\t{name}\t{cwd}\t{dir}\t{flags}\t{fd}\t{path}\t{race}\t{with}\t{count}\n"
+        )
+    }
+}
+
+/// The calls, from the policy.
+fn calls() -> Vec<Call> {
+    let all: Vec<_> = Policy::SELECTIVE
+        .rules()
+        .filter(|rule| rule.action == Action::Notify)
+        .collect();
+    let class_of = |call: Sysno| {
+        let has = |class: &Class| class.rules(Level::Selective).any(|rule| rule.call == call);
+        Class::ALL.into_iter().find(has).expect("a class")
+    };
+    all.into_iter()
+        .filter_map(|rule| Call::new(class_of(rule.call), rule.call, rule.when))
+        .collect()
+}
+
+/// What came of one call: the errno or several, and what is different afterwards.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Came {
+    result: String,
+    changes: Vec<String>,
+}
+
+impl std::fmt::Display for Came {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = |number: &str| match number.parse() {
+            Ok(0) => "0".to_owned(),
+            Ok(errno) => format!("{:?}", Errno::from_raw(errno)),
+            Err(_) => number.to_owned(),
+        };
+        let names: Vec<String> = self.result.split(',').map(name).collect();
+        write!(f, "{}", names.join(","))?;
+        if !self.changes.is_empty() {
+            write!(f, " [{}]", self.changes.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+/// One cell: which call (by its place in the list), wish and form.
+type Cell = (usize, Wish, usize);
+
+/// `cells`, somewhere.
+struct Caller {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    watched: Vec<(&'static str, PathBuf)>,
+    before: Snapshot,
+}
+
+/// Why there is none: the machine's fault.
+struct Lacking(String);
+
+impl Caller {
+    fn start(
+        place: &Place,
+        restriction: &Restriction,
+        launcher: &[&str],
+        session: &Session,
+    ) -> Result<Caller, Lacking> {
+        let top = place.path().to_str().expect("UTF-8");
+        let words = [launcher, &["sh", "-ec", restriction.script, "sh", top]].concat();
+        let mut command = session.command(&place.path().join("Q"), words);
+        let outside: Vec<OwnedFd> = ["f", "d"]
+            .map(|name| place.path().join("P").join(name))
+            .iter()
+            .map(|path| std::fs::File::open(path).expect("open").into())
+            .collect();
+        let numbers = [outside[0].as_raw_fd(), outside[1].as_raw_fd()];
+        #[allow(unsafe_code)]
+        // SAFETY: the closure makes system calls only.
+        unsafe {
+            command.pre_exec(move || {
+                for (from, to) in numbers.into_iter().zip([20, 21]) {
+                    if libc::dup2(from, to) < 0 {
+                        return Err(std::io::Error::last_os_error());
+                    }
+                }
+                Ok(())
+            });
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let mut caller = Caller {
+            child,
+            stdin: stdin.expect("a pipe"),
+            stdout: stdout.expect("a pipe"),
+            watched: place.watched(),
+            before: Snapshot::new(),
+        };
+        if caller.line().as_deref() != Some("ready") {
+            let status = caller.child.wait().expect("waited for");
+            return Err(Lacking(format!("it does not start: {status}")));
+        }
+        if restriction.is_elsewhere {
+            let cells = session.named("cells");
+            let root = format!("/proc/{}/root{top}/P", cells.first().expect("the program"));
+            make_tree(Path::new(&root), &forms::links(place.path()));
+            caller.watched.push(("inside", root.into()));
+        }
+        caller.before = look(&caller.watched);
+        caller.stdin.write_all(b"go\n").expect("written");
+        Ok(caller)
+    }
+
+    /// A line of its output; `None` at its end, or if there is none for long.
+    fn line(&mut self) -> Option<String> {
+        let (mut line, mut byte) = (Vec::new(), [0; 64]);
+        loop {
+            let mut on = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut on, PollTimeout::from(20_000_u16)).ok()? == 0 {
+                return None;
+            }
+            let count = self
+                .stdout
+                .read(&mut byte)
+                .ok()
+                .filter(|count| *count > 0)?;
+            line.extend(&byte[..count]);
+            if line.ends_with(b"\n") {
+                line.pop();
+                return String::from_utf8(line).ok();
+            }
+        }
+    }
+
+    fn make(&mut self, line: &str) -> Option<Came> {
+        self.stdin.write_all(line.as_bytes()).ok()?;
+        let result = self.line()?;
+        let after = look(&self.watched);
+        let changes = differences(&self.before, &after);
+        if !changes.is_empty() {
+            restore(&self.watched, &self.before, &after);
+        }
+        Some(Came { result, changes })
+    }
+
+    fn end(self) -> i32 {
+        let Caller {
+            mut child, stdin, ..
+        } = self;
+        drop(stdin);
+        child.wait().expect("waited for").code().unwrap_or(-1)
+    }
+}
+
+/// Makes all calls that `wanted` has.
+fn make_all(
+    caller: &mut Caller,
+    calls: &[Call],
+    forms: &[Form],
+    count: usize,
+    wanted: &dyn Fn(&Form) -> bool,
+) -> BTreeMap<Cell, Came> {
+    let mut all = BTreeMap::new();
+    for (f, form) in forms.iter().enumerate().filter(|(_, form)| wanted(form)) {
+        for (c, call) in calls
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| call.is_for(form))
+        {
+            for &wish in call.wishes() {
+                let Some(came) = caller.make(&call.line(wish, form, count)) else {
+                    return all;
+                };
+                all.insert((c, wish, f), came);
+            }
+        }
+    }
+    all
+}
+
+/// Whether a refusal is for want of privilege: what zroot is there to hide.
+fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
+    match call.class {
+        Class::Owner => result == EPERM || result == EINVAL,
+        // user.* is refused to everybody.
+        Class::Xattr => wish == Wish::Other && result == EPERM,
+        Class::Device => wish == Wish::Other && result == EPERM,
+        _ => result == EPERM,
+    }
+}
+
+const EPERM: &str = "1";
+const EINVAL: &str = "22";
+
+/// What the supervised caller may get: results, and the changes that are possible with each.
+struct Allowed {
+    exactly: Option<Came>,
+    results: Vec<String>,
+    changes: Vec<String>,
+}
+
+impl Allowed {
+    fn has(&self, got: &Came) -> bool {
+        let is_part = || {
+            got.changes
+                .iter()
+                .all(|change| self.changes.contains(change))
+        };
+        match &self.exactly {
+            Some(came) => came == got,
+            None => self.results.contains(&got.result) && is_part(),
+        }
+    }
+}
+
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(came) = &self.exactly {
+            return write!(f, "{came}");
+        }
+        let any = |result: &String| Came {
+            result: result.clone(),
+            changes: Vec::new(),
+        };
+        let results: Vec<String> = self.results.iter().map(|r| any(r).to_string()).collect();
+        write!(
+            f,
+            "{}, at most [{}]",
+            results.join(" or "),
+            self.changes.join("; ")
+        )
+    }
+}
+
+/// From what the kernel answered.
+fn allowed(calls: &[Call], kernel: &BTreeMap<Cell, Came>, (c, wish, f): Cell) -> Option<Allowed> {
+    let call = &calls[c];
+    let came = kernel.get(&(c, wish, f))?;
+    let exactly = |came: &Came| {
+        Some(Allowed {
+            exactly: Some(came.clone()),
+            results: Vec::new(),
+            changes: Vec::new(),
+        })
+    };
+    if !is_for_ids(call, wish, &came.result) {
+        return exactly(came);
+    }
+    let pretended = |changes: &[String]| {
+        Some(Allowed {
+            exactly: None,
+            results: vec!["0".into(), came.result.clone()],
+            changes: changes.to_vec(),
+        })
+    };
+    match call.class {
+        // A regular file in its place: as if that had been asked for.
+        Class::Device => exactly(kernel.get(&(c, Wish::Own, f))?),
+        Class::Owner => {
+            let possible = [Wish::Own, Wish::Same]
+                .into_iter()
+                .filter_map(|wish| kernel.get(&(c, wish, f)))
+                .find(|came| came.result == "0");
+            pretended(possible.map_or(&[], |came| &came.changes))
+        }
+        _ => pretended(&[]),
+    }
+}
+
+/// The same for a race, from the two forms that it is made of.
+fn allowed_in_race(
+    calls: &[Call],
+    kernel: &BTreeMap<Cell, Came>,
+    (c, wish): (usize, Wish),
+    two: [usize; 2],
+) -> Option<Allowed> {
+    let (mut results, mut changes) = (Vec::new(), Vec::new());
+    for f in two {
+        let one = allowed(calls, kernel, (c, wish, f))?;
+        let exactly = one.exactly.into_iter();
+        for came in exactly {
+            results.push(came.result);
+            changes.extend(came.changes);
+        }
+        results.extend(one.results);
+        changes.extend(one.changes);
+    }
+    // What is made twice is there, and what is removed twice is not.
+    let second = match (
+        calls[c].makes_file,
+        calls[c].sysno.name().contains("remove"),
+    ) {
+        (true, _) => Some(Errno::EEXIST),
+        (_, true) => Some(Errno::ENODATA),
+        _ => None,
+    };
+    results.extend(second.map(|errno| (errno as i32).to_string()));
+    Some(Allowed {
+        exactly: None,
+        results,
+        changes,
+    })
+}
+
+/// Where a race leaves its files, a file has the one name or the other.
+fn in_race(changes: Vec<String>) -> BTreeSet<String> {
+    let one_name = |change: String| {
+        change
+            .replace("R/mswapl", "R/mswap")
+            .replace("R/swapl", "R/swap")
+    };
+    changes.into_iter().map(one_name).collect()
+}
+
+pub fn run(report: &mut Report) {
+    for name in ["cc", "unshare", "chroot", "mount"] {
+        if common::program(name).is_none() {
+            return report.skip("all", 1, &format!("there is no {name}"));
+        }
+    }
+    let calls = calls();
+    let mut failures: BTreeMap<String, usize> = BTreeMap::new();
+    let is_full = report.full;
+    for restriction in RESTRICTIONS.iter().filter(|one| is_full || one.is_quick) {
+        if let Some(lacking) = restriction
+            .needs
+            .iter()
+            .find(|name| common::program(name).is_none())
+        {
+            report.skip(restriction.name, 1, &format!("there is no {lacking}"));
+            continue;
+        }
+        let failed = report.failed;
+        compare(report, restriction, &calls);
+        failures.insert(restriction.name.into(), report.failed - failed);
+    }
+    for (name, count) in failures {
+        report.say(&format!("{count} failed in '{name}'"));
+    }
+}
+
+fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
+    let place = Place::new(&|top| forms::links(top));
+    let of = |name: &str| place.path().join(name).display().to_string();
+    let inside = if restriction.is_root {
+        String::new()
+    } else {
+        of("P")
+    };
+    let forms = forms::all([&inside, &of("Q"), &of("R")]);
+    let number = |name: &String| forms.iter().position(|form| form.name == *name);
+    let count = if report.full { 2000 } else { 40 };
+
+    let session = Session::new();
+    let mut caller = match Caller::start(&place, restriction, &["unshare", "-r"], &session) {
+        Ok(caller) => caller,
+        Err(Lacking(reason)) => return report.skip(restriction.name, 1, &reason),
+    };
+    let kernel = make_all(&mut caller, calls, &forms, 0, &|form| form.race.is_none());
+    let status = caller.end();
+    if status == 77 {
+        return report.skip(restriction.name, 1, "this kernel does not have it");
+    }
+    session.nothing_is_left();
+
+    let exe = zroot().to_str().expect("UTF-8");
+    let mut caller = match Caller::start(&place, restriction, &[exe, "-c", "selective"], &session) {
+        Ok(caller) => caller,
+        Err(Lacking(reason)) => return report.fail(&format!("{}: {reason}", restriction.name)),
+    };
+    let supervised = make_all(&mut caller, calls, &forms, count, &|_| true);
+    let fail = |report: &mut Report, (c, wish, f): Cell, expected: &str, got: &str| {
+        report.fail(&format!(
+            "{} {wish:?} | {} | {} | expected {expected} | got {got}",
+            calls[c].sysno.name(),
+            forms[f].name,
+            restriction.name
+        ));
+    };
+    for (f, form) in forms.iter().enumerate() {
+        for (c, call) in calls
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| call.is_for(form))
+        {
+            for &wish in call.wishes() {
+                let cell = (c, wish, f);
+                let expected = match &form.race {
+                    None => allowed(calls, &kernel, cell),
+                    Some((_, _, [one, two])) => {
+                        number(one).zip(number(two)).and_then(|(one, two)| {
+                            allowed_in_race(calls, &kernel, (c, wish), [one, two])
+                        })
+                    }
+                };
+                let Some(expected) = expected else {
+                    fail(report, cell, "an answer without zroot", "none");
+                    continue;
+                };
+                let Some(got) = supervised.get(&cell) else {
+                    fail(report, cell, &expected.to_string(), "no answer");
+                    continue;
+                };
+                let is_right = if form.race.is_some() {
+                    let possible = in_race(expected.changes.clone());
+                    got.result
+                        .split(',')
+                        .all(|one| expected.results.iter().any(|r| r == one))
+                        && in_race(got.changes.clone()).is_subset(&possible)
+                } else {
+                    expected.has(got)
+                };
+                if is_right {
+                    report.pass();
+                } else {
+                    fail(report, cell, &expected.to_string(), &got.to_string());
+                }
+            }
+        }
+    }
+    if restriction.name == "none" {
+        supervisors_files(report, &mut caller, calls, &session);
+    }
+    let status = caller.end();
+    let name = restriction.name;
+    report.check(
+        status == 0,
+        &format!("the caller in '{name}' ended with status {status}"),
+    );
+    session.nothing_is_left();
+}
+
+/// The supervisor's own descriptors and directories: what the caller itself cannot open by O_PATH is
+/// refused with the same error.
+fn supervisors_files(report: &mut Report, caller: &mut Caller, calls: &[Call], session: &Session) {
+    let &[supervisor] = &session.named(SUPERVISOR)[..] else {
+        return report.fail("there is not one supervisor");
+    };
+    let entries = (0..12)
+        .map(|fd| format!("fd/{fd}"))
+        .chain(["cwd/nothing", "root/nothing"].map(String::from));
+    for entry in entries {
+        let path = format!("/proc/{supervisor}/{entry}");
+        let form = Form {
+            name: entry.clone(),
+            of: For::Path,
+            cwd: "/".into(),
+            dir: libc::AT_FDCWD,
+            flags: 0,
+            fd: -1,
+            file: path.clone(),
+            new: path,
+            race: None,
+        };
+        for call in calls
+            .iter()
+            .filter(|call| call.kinds.contains('P') && !call.makes_file)
+        {
+            if call.sysno.name().starts_with('l') {
+                continue; // the link itself, which anybody may name
+            }
+            let line = call.line(Wish::Own, &form, 0);
+            let by_itself = line.replacen(&call.kinds, "own", 1);
+            let (Some(own), Some(got)) = (caller.make(&by_itself), caller.make(&line)) else {
+                return report.fail("no answer");
+            };
+            if own.result == "0" || own == got {
+                report.pass();
+            } else {
+                report.fail(&format!(
+                    "{} | the supervisor's {entry} | none | expected {own} | got {got}",
+                    call.sysno.name()
+                ));
+            }
+        }
+    }
+}
