@@ -9,6 +9,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod forms;
+mod hanging;
 mod place;
 mod report;
 mod restrictions;
@@ -24,7 +25,7 @@ use report::Report;
 /// A part of the suite: its name, and what runs it.
 type Part = (&'static str, fn(&mut Report));
 
-const PARTS: &[Part] = &[("table", table::run)];
+const PARTS: &[Part] = &[("table", table::run), ("hanging", hanging::run_all)];
 
 #[derive(Parser)]
 #[command(

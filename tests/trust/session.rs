@@ -4,16 +4,19 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::common::{self, run, user, wait_for};
+use crate::common::{self, plain, run, user, wait_for};
 
 pub const SUPERVISOR: &str = "zroot-supervise";
 pub const GUARD: &str = "zroot-guard";
@@ -73,6 +76,22 @@ impl Session {
         let mut words = words.into_iter();
         let mut command = user(words.next().expect("a word"));
         command.args(words).current_dir(dir);
+        self.mark(command)
+    }
+
+    /// The same as whoever runs the tests.
+    pub fn as_root<A: AsRef<OsStr>>(
+        &self,
+        dir: &Path,
+        words: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut words = words.into_iter();
+        let mut command = plain(words.next().expect("a word"));
+        command.args(words).current_dir(dir);
+        self.mark(command)
+    }
+
+    fn mark(&self, mut command: Command) -> Command {
         let mark = self.mark;
         // SAFETY: the closure makes two system calls.
         unsafe {
@@ -122,6 +141,19 @@ impl Session {
             .collect()
     }
 
+    /// Guard and supervisor, as soon as there is one of each, the one the other's parent.
+    pub fn pair(&self) -> (i32, i32) {
+        wait_for("a guard and its supervisor", || self.find_pair())
+    }
+
+    fn find_pair(&self) -> Option<(i32, i32)> {
+        let all = self.processes();
+        let named = |name| all.iter().filter(move |(_, comm)| comm == name);
+        let (guard, _) = named(GUARD).next()?;
+        let (supervisor, _) = named(SUPERVISOR).find(|(pid, _)| parent(*pid) == Some(*guard))?;
+        (named(GUARD).count() == 1).then_some((*guard, *supervisor))
+    }
+
     /// Asserts that nothing is left over, as soon as that can be expected.
     #[track_caller]
     pub fn nothing_is_left(&self) {
@@ -136,5 +168,73 @@ impl Drop for Session {
         for (pid, _) in self.processes() {
             let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
         }
+    }
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let rest = stat.rsplit_once(')')?.1;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// A program that is spoken to, and whose lines are waited for, but not for ever.
+pub struct Lines {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+impl Lines {
+    pub fn start(command: &mut Command) -> Lines {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines {
+            stdin: child.stdin.take(),
+            child,
+            lines,
+        }
+    }
+
+    /// The next line, if it comes within that time.
+    pub fn next(&mut self, within: Duration) -> Option<String> {
+        self.lines.recv_timeout(within).ok()
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) {
+        // Who is gone is noticed by what it does not say.
+        let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(bytes));
+    }
+
+    /// Ends its standard input; its exit status, if it ends within that time. Else it is killed.
+    pub fn ends_within(&mut self, within: Duration) -> Option<i32> {
+        drop(self.stdin.take());
+        let deadline = std::time::Instant::now() + within;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("waited for") {
+                return Some(status.code().unwrap_or(-1));
+            }
+            if std::time::Instant::now() > deadline {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    pub fn end(&mut self) -> Option<i32> {
+        self.ends_within(common::LONG)
     }
 }
