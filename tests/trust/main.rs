@@ -10,6 +10,8 @@
 mod common;
 mod forms;
 mod hanging;
+mod kills;
+mod load;
 mod place;
 mod report;
 mod restrictions;
@@ -25,7 +27,12 @@ use report::Report;
 /// A part of the suite: its name, and what runs it.
 type Part = (&'static str, fn(&mut Report));
 
-const PARTS: &[Part] = &[("table", table::run), ("hanging", hanging::run_all)];
+const PARTS: &[Part] = &[
+    ("table", table::run),
+    ("hanging", hanging::run_all),
+    ("kills", kills::run_all),
+    ("load", load::run_all),
+];
 
 #[derive(Parser)]
 #[command(

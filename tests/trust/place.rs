@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -74,8 +75,7 @@ impl Place {
 pub fn make_tree(top: &Path, links: &[(String, String)]) {
     as_user(|| make_files(top, links));
     settle(top);
-    let locked = fs::Permissions::from_mode(0);
-    fs::set_permissions(top.join("locked"), locked).expect("chmod");
+    fs::set_permissions(top.join("locked"), fs::Permissions::from_mode(0o000)).expect("chmod");
 }
 
 /// Makes files as that user: a file system that was mounted in a namespace has no others.
@@ -186,10 +186,10 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
         }
         let mut line = name.to_string();
         if old.mode != new.mode {
-            line += &format!(" mode {:o}", new.mode);
+            let _ = write!(line, " mode {:o}", new.mode);
         }
         if old.owner != new.owner {
-            line += &format!(" owner {:?}", new.owner);
+            let _ = write!(line, " owner {:?}", new.owner);
         }
         if old.time != new.time {
             let is_now = new.time != 1000;
@@ -201,7 +201,7 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
                 .keys()
                 .map(|name| name.to_string_lossy())
                 .collect();
-            line += &format!(" attributes {}", names.join("+"));
+            let _ = write!(line, " attributes {}", names.join("+"));
         }
         lines.push(line);
     }

@@ -146,7 +146,8 @@ impl Session {
         wait_for("a guard and its supervisor", || self.find_pair())
     }
 
-    fn find_pair(&self) -> Option<(i32, i32)> {
+    /// The same, if there is one of each now.
+    pub fn find_pair(&self) -> Option<(i32, i32)> {
         let all = self.processes();
         let named = |name| all.iter().filter(move |(_, comm)| comm == name);
         let (guard, _) = named(GUARD).next()?;
@@ -181,7 +182,7 @@ fn parent(pid: i32) -> Option<i32> {
 pub struct Lines {
     child: Child,
     stdin: Option<ChildStdin>,
-    lines: Receiver<String>,
+    said: Receiver<String>,
 }
 
 impl Lines {
@@ -192,7 +193,7 @@ impl Lines {
             .spawn()
             .expect("spawn");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let (sender, lines) = channel();
+        let (sender, said) = channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
@@ -203,13 +204,13 @@ impl Lines {
         Lines {
             stdin: child.stdin.take(),
             child,
-            lines,
+            said,
         }
     }
 
     /// The next line, if it comes within that time.
     pub fn next(&mut self, within: Duration) -> Option<String> {
-        self.lines.recv_timeout(within).ok()
+        self.said.recv_timeout(within).ok()
     }
 
     pub fn write(&mut self, bytes: &[u8]) {

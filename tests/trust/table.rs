@@ -328,8 +328,7 @@ fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
     match call.class {
         Class::Owner => result == EPERM || result == EINVAL,
         // user.* is refused to everybody.
-        Class::Xattr => wish == Wish::Other && result == EPERM,
-        Class::Device => wish == Wish::Other && result == EPERM,
+        Class::Xattr | Class::Device => wish == Wish::Other && result == EPERM,
         _ => result == EPERM,
     }
 }
