@@ -197,8 +197,8 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("R/mswapl", "{R}/mswapl/f", "{R}/mswapl/new"),
 ];
 
-/// Paths through links of /proc: to a file, and to a directory. `%p` and `%P` are the caller and its
-/// parent.
+/// Paths through links of /proc: to a file, and to a directory. `%p` and `%P` are the caller and
+/// its parent.
 const MAGIC: &[(&str, &str, &str)] = &[
     ("/proc/self/fd/N", "/proc/self/fd/3", "/proc/self/fd/5"),
     (

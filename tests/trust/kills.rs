@@ -57,10 +57,7 @@ pub fn run_all(report: &mut Report) {
         let (guard, supervisor) = session.pair();
         // A moment, to find them in the middle of any call; nothing is waited for.
         let moment = Duration::from_micros(random.below(3_000));
-        let start = Instant::now();
-        while start.elapsed() < moment {
-            std::hint::spin_loop();
-        }
+        std::thread::sleep(moment);
         let which = usize::from(random.below(2) == 0);
         let pid = [supervisor, guard][which];
         if kill(Pid::from_raw(pid), Signal::SIGKILL).is_err() {

@@ -1,5 +1,5 @@
-//! Many processes, many at once, many calls: the last are answered as fast as the first, and nothing
-//! grows.
+//! Many processes, many at once, many calls: the last are answered as fast as the first, and
+//! nothing grows.
 
 use std::fs;
 use std::path::Path;
@@ -80,6 +80,7 @@ pub fn run_all(report: &mut Report) {
     let before = has(&session);
     // A busy machine may slow down what comes last, so that there are three attempts.
     let mut best = [0.0_f64; 2];
+    let mut is_whole = true;
     for _ in 0..3 {
         lines.write(b"\n");
         let said = until(&mut lines, "done");
@@ -87,12 +88,14 @@ pub fn run_all(report: &mut Report) {
             let rate = said
                 .iter()
                 .find_map(|line| line.strip_prefix(name)?.parse().ok());
-            match rate {
-                Some(rate) => *best = best.max(rate),
-                None => report.fail(&format!("{name}: {said:?}")),
+            if let Some(rate) = rate {
+                *best = best.max(rate);
+            } else {
+                is_whole = false;
+                report.fail(&format!("{name}: {said:?}"));
             }
         }
-        if best.iter().all(|rate| *rate >= LEAST) || report.failed > 0 {
+        if best.iter().all(|rate| *rate >= LEAST) || !is_whole {
             break;
         }
     }

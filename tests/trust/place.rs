@@ -71,6 +71,16 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    fn drop(&mut self) {
+        // A plain user's own removal would not get into them.
+        for name in ["P/locked", "Q/locked"] {
+            let open = fs::Permissions::from_mode(0o755);
+            let _ = fs::set_permissions(self.path().join(name), open);
+        }
+    }
+}
+
 /// The files of a place, in the directory `top`, all of the unprivileged user's.
 pub fn make_tree(top: &Path, links: &[(String, String)]) {
     as_user(|| make_files(top, links));

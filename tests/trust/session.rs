@@ -1,5 +1,5 @@
-//! Commands with a mark that they and what they start keep, so that the processes of one session are
-//! told from those of other tests.
+//! Commands with a mark that they and what they start keep, so that the processes of one session
+//! are told from those of other tests.
 #![allow(unsafe_code)] // setrlimit(2) between fork and execve
 
 use std::ffi::OsStr;

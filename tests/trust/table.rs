@@ -21,7 +21,7 @@ use crate::forms::{self, For, Form, Race};
 use crate::place::{Place, Snapshot, differences, look, make_tree, restore};
 use crate::report::Report;
 use crate::restrictions::{RESTRICTIONS, Restriction};
-use crate::session::{SUPERVISOR, Session, zroot};
+use crate::session::{Session, zroot};
 
 /// A call of the policy that names a file.
 struct Call {
@@ -508,6 +508,18 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     }
     session.nothing_is_left();
 
+    if report.full {
+        agrees_with_itself(
+            report,
+            restriction,
+            &place,
+            &session,
+            calls,
+            &forms,
+            &kernel,
+        );
+    }
+
     let exe = zroot().to_str().expect("UTF-8");
     let mut caller = match Caller::start(&place, restriction, &[exe, "-c", "selective"], &session) {
         Ok(caller) => caller,
@@ -575,12 +587,40 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     session.nothing_is_left();
 }
 
-/// The supervisor's own descriptors and directories: what the caller itself cannot open by O_PATH is
-/// refused with the same error.
-fn supervisors_files(report: &mut Report, caller: &mut Caller, calls: &[Call], session: &Session) {
-    let &[supervisor] = &session.named(SUPERVISOR)[..] else {
-        return report.fail("there is not one supervisor");
+/// The control: that the kernel answers the same once more, so that what differs is zroot's.
+fn agrees_with_itself(
+    report: &mut Report,
+    restriction: &Restriction,
+    place: &Place,
+    session: &Session,
+    calls: &[Call],
+    forms: &[Form],
+    kernel: &BTreeMap<Cell, Came>,
+) {
+    let Ok(mut caller) = Caller::start(place, restriction, &["unshare", "-r"], session) else {
+        return report.fail(&format!("{}: it does not start again", restriction.name));
     };
+    let again = make_all(&mut caller, calls, forms, 0, &|form| form.race.is_none());
+    caller.end();
+    session.nothing_is_left();
+    let differ = kernel
+        .iter()
+        .filter(|(cell, came)| again.get(cell) != Some(came));
+    let differ = differ.count();
+    report.check(
+        differ == 0 && !kernel.is_empty(),
+        &format!(
+            "the control in '{}': of {} answers without zroot {differ} differ the second time",
+            restriction.name,
+            kernel.len()
+        ),
+    );
+}
+
+/// The supervisor's own descriptors and directories: what the caller itself cannot open by O_PATH
+/// is refused with the same error.
+fn supervisors_files(report: &mut Report, caller: &mut Caller, calls: &[Call], session: &Session) {
+    let (_, supervisor) = session.pair();
     let mut opened = 0;
     let entries = (0..12)
         .map(|fd| format!("fd/{fd}"))
