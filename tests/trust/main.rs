@@ -1,7 +1,7 @@
 //! That the supervisor does for a caller only what that caller could do itself, waits for nobody,
 //! and survives:
 //!
-//!     cargo test --release --test trust [-- [--full] [--only TEXT] [PART...]]
+//!     cargo test --release --test trust [-- [--full] [PART[/PLACE]...]]
 //!
 //! Without --full a sample that fits into CI. Everything runs as an unprivileged user. Exits 1 if
 //! anything was not as expected.
@@ -39,7 +39,7 @@ const PARTS: &[Part] = &[
     about = "The supervisor does only what its callers could, waits for nobody, and survives"
 )]
 struct Options {
-    /// Of the parts; all without one
+    /// PART, or table/PLACE; all without one
     chosen: Vec<String>,
     /// Everything, not only the sample for CI
     #[arg(long)]
@@ -48,17 +48,20 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let is_part = |name: &String| PARTS.iter().any(|(part, _)| part == name);
+    let part_of = |name: &str| name.split('/').next().unwrap_or_default().to_owned();
+    let is_part = |name: &String| PARTS.iter().any(|(part, _)| *part == part_of(name));
     if let Some(unknown) = options.chosen.iter().find(|name| !is_part(name)) {
         let names: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
         eprintln!("no part {unknown}; the parts are {}", names.join(" "));
         return ExitCode::from(2);
     }
-    let mut report = Report::new(options.full);
-    for (part, run) in PARTS {
-        if options.chosen.is_empty() || options.chosen.iter().any(|name| name == part) {
-            report.part(part, *run);
-        }
+    let is_wanted = |part: &str| {
+        options.chosen.is_empty() || options.chosen.iter().any(|name| part_of(name) == part)
+    };
+    let parts: Vec<&Part> = PARTS.iter().filter(|(part, _)| is_wanted(part)).collect();
+    let mut report = Report::new(options.full, options.chosen);
+    for (part, run) in parts {
+        report.part(part, *run);
     }
     session::remove_copy();
     println!(

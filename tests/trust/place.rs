@@ -143,7 +143,7 @@ fn settle(top: &Path) {
     }
 }
 
-/// What is below the watched directories now, but for `links` and where other file systems may be.
+/// What is below the watched directories now, but for `links`.
 pub fn look(watched: &[(&'static str, PathBuf)]) -> Snapshot {
     let mut seen = Snapshot::new();
     for (name, top) in watched {
@@ -152,11 +152,7 @@ pub fn look(watched: &[(&'static str, PathBuf)]) -> Snapshot {
             let Ok(status) = fs::symlink_metadata(&path) else {
                 continue;
             };
-            let is_left_out = |name: &OsStr| {
-                ["links", "proc", "proc2", "proc3", "dev", "cells"]
-                    .map(OsStr::new)
-                    .contains(&name)
-            };
+            let is_left_out = |name: &OsStr| name == "links" || name == "cells";
             if status.is_dir() {
                 let entries = fs::read_dir(&path).into_iter().flatten().flatten();
                 ahead.extend(

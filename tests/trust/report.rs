@@ -9,6 +9,7 @@ use crate::common;
 /// Everything, or the sample that fits into CI; and what has been counted.
 pub struct Report {
     pub full: bool,
+    chosen: Vec<String>,
     part: &'static str,
     pub passed: usize,
     pub failed: usize,
@@ -16,14 +17,27 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn new(full: bool) -> Report {
+    pub fn new(full: bool, chosen: Vec<String>) -> Report {
         Report {
             full,
+            chosen,
             part: "",
             passed: 0,
             failed: 0,
             skipped: 0,
         }
+    }
+
+    /// Whether that part of the part was asked for by name.
+    pub fn is_chosen(&self, name: &str) -> bool {
+        let both = format!("{}/{name}", self.part);
+        self.chosen.contains(&both)
+    }
+
+    /// Whether parts of the part were.
+    pub fn chooses(&self) -> bool {
+        let above = format!("{}/", self.part);
+        self.chosen.iter().any(|name| name.starts_with(&above))
     }
 
     pub fn pass(&mut self) {

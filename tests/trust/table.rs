@@ -465,8 +465,16 @@ pub fn run(report: &mut Report) {
     }
     let calls = calls();
     let mut failures: BTreeMap<String, usize> = BTreeMap::new();
-    let is_full = report.full;
-    for restriction in RESTRICTIONS.iter().filter(|one| is_full || one.is_quick) {
+    let mut chosen: Vec<&Restriction> = RESTRICTIONS.iter().collect();
+    chosen.retain(|one| {
+        let is_meant = report.full || one.is_quick;
+        if report.chooses() {
+            report.is_chosen(one.name)
+        } else {
+            is_meant
+        }
+    });
+    for restriction in chosen {
         if let Some(lacking) = restriction
             .needs
             .iter()
