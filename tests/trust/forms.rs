@@ -1,8 +1,8 @@
 //! The ways to name a file.
 //!
 //! `fixtures/cells.c` has open: 3 `P/f`, 4 the same by `O_PATH`, 5 `P/d` by `O_PATH`, 6 `P`,
-//! 7 `/proc/self`, 8 `/proc/self/fd`, 9 `/proc`, 10 `P/link` itself, 12 `/dev`; from outside of the
-//! sandbox 20 `P/f` and 21 `P/d`; not 99. Its parent has 3 `P/o`, and stands in `P/d`.
+//! 7 `/proc/self`, 8 `/proc/self/fd`, 9 `/proc`, 10 `P/link` itself, 11 `P/fifo` by `O_PATH`,
+//! 12 `/dev`; from outside of the sandbox 20 `P/f` and 21 `P/d`; not 99. Its parent has 3 `P/o`, and stands in `P/d`.
 
 use std::path::Path;
 
@@ -186,6 +186,13 @@ const PATHS: &[(&str, &str, &str)] = &[
     ("link to a directory", "{P}/dlink/f", "{P}/dlink/new"),
     ("directory", "{P}/d", "{P}/d"),
     ("locked directory", "{P}/locked/f", "{P}/locked/new"),
+    ("FIFO", "{P}/fifo", "{P}/fifo"),
+    (
+        "file without permissions",
+        "{P}/unreadable",
+        "{P}/unreadable/new",
+    ),
+    ("/dev/null", "/dev/null", "/dev/null"),
     ("empty", "", ""),
     ("beside", "{Q}/f", "{Q}/new"),
     ("somebody else's", "/etc/passwd", "/etc/new"),
@@ -205,6 +212,11 @@ const MAGIC: &[(&str, &str, &str)] = &[
         "/proc/self/fd/N of O_PATH",
         "/proc/self/fd/4",
         "/proc/self/fd/6",
+    ),
+    (
+        "/proc/self/fd/N of a FIFO",
+        "/proc/self/fd/11",
+        "/proc/self/fd/11",
     ),
     (
         "/proc/self/fd/N closed",
@@ -377,6 +389,7 @@ const FROM_DESCRIPTOR: &[(&str, i32, &str, &str)] = &[
 const WITH_FLAGS: &[(&str, i32, i32, &str)] = &[
     ("empty, descriptor", 3, EMPTY, ""),
     ("empty, descriptor by O_PATH", 4, EMPTY, ""),
+    ("empty, FIFO by O_PATH", 11, EMPTY, ""),
     ("empty, directory by O_PATH", 5, EMPTY, ""),
     ("empty, link by O_PATH", 10, EMPTY, ""),
     ("empty, from outside", 20, EMPTY, ""),

@@ -85,7 +85,9 @@ impl Drop for Place {
 pub fn make_tree(top: &Path, links: &[(String, String)]) {
     as_user(|| make_files(top, links));
     settle(top);
-    fs::set_permissions(top.join("locked"), fs::Permissions::from_mode(0o000)).expect("chmod");
+    for name in ["locked", "unreadable"] {
+        fs::set_permissions(top.join(name), fs::Permissions::from_mode(0o000)).expect("chmod");
+    }
 }
 
 /// Makes files as that user: a file system that was mounted in a namespace has no others.
@@ -104,9 +106,10 @@ fn make_files(top: &Path, links: &[(String, String)]) {
     for name in ["d", "locked", "links", "proc", "proc2", "proc3", "dev"] {
         fs::create_dir(top.join(name)).expect("a directory");
     }
-    for name in ["f", "o", "d/f", "locked/f"] {
+    for name in ["f", "o", "d/f", "locked/f", "unreadable"] {
         fs::write(top.join(name), "").expect("a file");
     }
+    nix::unistd::mkfifo(&top.join("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
     let fixed = [
         ("link", "f"),
         ("dlink", "d"),
