@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::memory::id_maps::IdMaps;
+use super::recovery::hazards::Hazards;
 use super::recovery::in_flight::InFlight;
 use super::recovery::journal::Journal;
 use super::report::Watchers;
@@ -17,7 +18,7 @@ use super::session::{Session, Sight};
 use super::target::base::Base;
 use super::target::listener::Listener;
 use crate::detach;
-use crate::filter::policy::Policy;
+use crate::filter::policy::{Class, Policy};
 use crate::host;
 use crate::sys::socket::{receive_descriptor, send_descriptor};
 
@@ -117,6 +118,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     let maps = IdMaps::read();
     let journal = Journal::new().map_err(Unavailable::Resources)?;
     let in_flight = InFlight::new().map_err(Unavailable::Resources)?;
+    let hazards = Hazards::new().map_err(Unavailable::Resources)?;
     let flags = SockFlag::SOCK_CLOEXEC;
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(Unavailable::Resources)?;
@@ -131,6 +133,10 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
             let sight = Sight {
                 listener: Listener::new(listener),
                 base,
+                hazards,
+                is_helper: false,
+                // Where setting them is pretended, nobody has others.
+                ids_may_differ: !policy.classes.contains(Class::Identity),
             };
             server::serve(Session::new(
                 sight, policy, maps, journal, in_flight, watchers,

@@ -13,6 +13,7 @@
 
 pub mod handlers;
 pub mod handshake;
+mod helpers;
 pub mod launch;
 pub mod memory;
 pub mod recovery;

@@ -3,7 +3,7 @@
 use super::handlers::{Handler, device, identity, mode_and_time, owner, plain, xattr};
 use super::handshake;
 use super::session::Session;
-use super::target::answer::Outcome;
+use super::target::answer::{Answer, Outcome};
 use super::target::request::Request;
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
@@ -54,7 +54,7 @@ impl Routes {
             };
         }
         let outcome = (route.handler)(session, request);
-        if session.report.is_wanted() {
+        if session.report.is_wanted() && outcome.answer != Answer::Helper {
             session
                 .report
                 .note(session.sight.target(request), route.class, outcome);

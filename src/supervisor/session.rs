@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use nix::errno::Errno;
+
 use super::memory::credentials::Credentials;
 use super::memory::id_maps::IdMaps;
 use super::memory::processes::{AtExecve, Processes};
+use super::recovery::hazards::Hazards;
 use super::recovery::in_flight::InFlight;
 use super::recovery::journal::Journal;
 use super::report::{Report, Watchers};
@@ -20,6 +23,12 @@ pub struct Sight {
     pub listener: Listener,
     /// Where the supervisor stands.
     pub base: Base,
+    /// Which file systems may not answer.
+    pub hazards: Hazards,
+    /// Whether this process does nothing but one call.
+    pub is_helper: bool,
+    /// Whether the kernel's ids of a caller may be other ones than the supervisor's.
+    pub ids_may_differ: bool,
 }
 
 /// All that handlers, reports and the server share.
@@ -46,6 +55,9 @@ impl Sight {
             request,
             listener: &self.listener,
             base: &self.base,
+            hazards: &self.hazards,
+            is_helper: self.is_helper,
+            ids_may_differ: self.ids_may_differ,
         }
     }
 }
@@ -75,6 +87,17 @@ impl Session {
     #[must_use]
     pub fn target<'a>(&'a self, request: &'a Request) -> Target<'a> {
         self.sight.target(request)
+    }
+
+    /// Becomes a helper that has in hand what `in_flight` says, and nothing after it.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn become_helper(&mut self, in_flight: InFlight) -> Result<(), Errno> {
+        self.sight.is_helper = true;
+        self.sight.hazards = self.sight.hazards.beside()?;
+        self.in_flight = in_flight;
+        Ok(())
     }
 
     /// Goes on in another process than the one that has served up to now, which may have died.

@@ -5,50 +5,101 @@
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 
 use crate::arch::{Abi, Sysno};
 
-/// A directory, told apart from all others: device, inode, and the mount through which it is seen
-/// (0 where the kernel does not say, before 5.8).
-pub type Place = (u32, u32, u64, u64);
+/// A file as one sees it, told apart from all others: device, inode, and the mount through which it
+/// is seen (0 where the kernel does not say, before 5.8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The device of its file system: major and minor number.
+    pub dev: (u32, u32),
+    /// Its inode.
+    pub ino: u64,
+    /// The mount.
+    pub mount: u64,
+}
 
-/// Where `path` leads.
+/// What the supervisor wants to know of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// Which file it is.
+    pub place: Place,
+    /// Its type and permissions, as `st_mode`.
+    pub mode: u32,
+    /// Its owner, as the present user namespace numbers users.
+    pub uid: u32,
+    /// When it was made, in nanoseconds since 1970; `None` where the file system does not say.
+    pub born: Option<i128>,
+}
+
+/// Looks at what `path` leads to from `dir`, with `AT_*` flags; an empty path with `AT_EMPTY_PATH`
+/// means `dir` itself. No server is asked: what the kernel has of a file in a network or FUSE file
+/// system is taken.
 ///
 /// # Errors
 /// statx(2)'s.
-pub fn place(path: &CStr) -> Result<Place, Errno> {
+pub fn look(dir: impl AsFd, path: &CStr, flags: AtFlags) -> Result<Look, Errno> {
     /// include/uapi/linux/stat.h; unknown bits of a mask are ignored.
     const STATX_MNT_ID: libc::c_uint = 0x1000;
     let mut status = MaybeUninit::<libc::statx>::zeroed();
-    let (flags, mask) = (libc::AT_NO_AUTOMOUNT, libc::STATX_INO | STATX_MNT_ID);
-    let (number, out) = (libc::SYS_statx, status.as_mut_ptr());
+    let flags = flags.bits() | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
+    let mask = libc::STATX_TYPE
+        | libc::STATX_MODE
+        | libc::STATX_UID
+        | libc::STATX_INO
+        | libc::STATX_BTIME
+        | STATX_MNT_ID;
+    let (number, dir, out) = (
+        libc::SYS_statx,
+        dir.as_fd().as_raw_fd(),
+        status.as_mut_ptr(),
+    );
     // libc's own would be a null pointer: the standard library refers to it weakly, so that a
     // static executable goes without.
     // SAFETY: the kernel reads a path that ends in a null byte and writes a struct statx.
-    let ret = unsafe { libc::syscall(number, libc::AT_FDCWD, path.as_ptr(), flags, mask, out) };
+    let ret = unsafe { libc::syscall(number, dir, path.as_ptr(), flags, mask, out) };
     Errno::result(ret)?;
     // SAFETY: of plain integers, for which the zeroes that were there are values.
     let status = unsafe { status.assume_init() };
-    Ok((
-        status.stx_dev_major,
-        status.stx_dev_minor,
-        status.stx_ino,
-        status.stx_mnt_id,
-    ))
+    let born = status.stx_btime;
+    Ok(Look {
+        place: Place {
+            dev: (status.stx_dev_major, status.stx_dev_minor),
+            ino: status.stx_ino,
+            mount: status.stx_mnt_id,
+        },
+        mode: status.stx_mode.into(),
+        uid: status.stx_uid,
+        born: (status.stx_mask & libc::STATX_BTIME != 0)
+            .then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec)),
+    })
 }
 
-/// fchmodat2(2) from the working directory.
+/// fchmodat2(2) on `file` itself, which may be opened with `O_PATH`.
 ///
 /// # Errors
-/// fchmodat2(2)'s.
-pub fn fchmodat2(path: &CStr, mode: u32, flags: AtFlags) -> Result<(), Errno> {
+/// fchmodat2(2)'s: `ENOSYS` before 6.6.
+pub fn chmod_empty(file: impl AsFd, mode: u32) -> Result<(), Errno> {
     let number = native(&[Sysno::fchmodat2]);
-    let flags = flags.bits();
+    let (fd, path, flags) = (file.as_fd().as_raw_fd(), c"".as_ptr(), libc::AT_EMPTY_PATH);
     // SAFETY: the kernel reads a path that ends in a null byte.
-    let ret = unsafe { libc::syscall(number, libc::AT_FDCWD, path.as_ptr(), mode, flags) };
+    let ret = unsafe { libc::syscall(number, fd, path, mode, flags) };
+    Errno::result(ret).map(drop)
+}
+
+/// chmod(2) of what `path` leads to from `dir`, with all bits of `mode` as they are.
+///
+/// # Errors
+/// chmod(2)'s.
+pub fn chmod_at(dir: impl AsFd, path: &CStr, mode: u32) -> Result<(), Errno> {
+    let number = native(&[Sysno::fchmodat]);
+    // SAFETY: the kernel reads a path that ends in a null byte.
+    let ret = unsafe { libc::syscall(number, dir.as_fd().as_raw_fd(), path.as_ptr(), mode) };
     Errno::result(ret).map(drop)
 }
 
@@ -62,20 +113,34 @@ pub struct Time {
     pub nanoseconds: i64,
 }
 
-/// utimensat(2) from the working directory, with times of 64 bits also where libc's have 32.
+/// utimensat(2) on `file` itself, which may be opened with `O_PATH` (since 5.8), with times of 64
+/// bits also where libc's have 32.
 ///
 /// # Errors
 /// utimensat(2)'s.
-pub fn utimensat(path: &CStr, times: &[Time; 2], flags: AtFlags) -> Result<(), Errno> {
+pub fn touch_empty(file: impl AsFd, times: &[Time; 2]) -> Result<(), Errno> {
     let number = if Abi::NATIVE.long_is_64bit() {
         native(&[Sysno::utimensat])
     } else {
         native(&[Sysno::utimensat_time64, Sysno::utimensat])
     };
-    let (path, times, flags) = (path.as_ptr(), times.as_ptr(), flags.bits());
+    let (fd, path, times) = (file.as_fd().as_raw_fd(), c"".as_ptr(), times.as_ptr());
     // SAFETY: the kernel reads a path that ends in a null byte, and two times.
-    let ret = unsafe { libc::syscall(number, libc::AT_FDCWD, path, times, flags) };
+    let ret = unsafe { libc::syscall(number, fd, path, times, libc::AT_EMPTY_PATH) };
     Errno::result(ret).map(drop)
+}
+
+/// Whether the kernel has fchmodat2(2), and no filter around us hides it.
+#[must_use]
+pub fn has_fchmodat2() -> bool {
+    static IS_THERE: OnceLock<bool> = OnceLock::new();
+    *IS_THERE.get_or_init(|| {
+        let (number, all) = (native(&[Sysno::fchmodat2]), -1_isize);
+        // SAFETY: the kernel complains of flags that nobody knows before it reads a path
+        // (fs/open.c, do_fchmodat), and none is at the last address.
+        let ret = unsafe { libc::syscall(number, all, all, all, all) };
+        Errno::result(ret) == Err(Errno::EINVAL)
+    })
 }
 
 /// The number by which this executable makes the first of `calls` that its ABI has.
@@ -88,39 +153,24 @@ fn native(calls: &[Sysno]) -> libc::c_long {
         .into()
 }
 
-/// setxattr(2), or lsetxattr(2) unless `follow`; `flags` is `XATTR_CREATE`, `XATTR_REPLACE` or 0.
+/// setxattr(2); `flags` is `XATTR_CREATE`, `XATTR_REPLACE` or 0.
 ///
 /// # Errors
 /// setxattr(2)'s.
-pub fn setxattr(
-    path: &CStr,
-    follow: bool,
-    name: &CStr,
-    value: &[u8],
-    flags: i32,
-) -> Result<(), Errno> {
-    let set = if follow {
-        libc::setxattr
-    } else {
-        libc::lsetxattr
-    };
+pub fn setxattr(path: &CStr, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
     let (data, len) = (value.as_ptr().cast(), value.len());
     // SAFETY: two strings that end in a null byte, and as many bytes as are said.
-    Errno::result(unsafe { set(path.as_ptr(), name.as_ptr(), data, len, flags) }).map(drop)
+    Errno::result(unsafe { libc::setxattr(path.as_ptr(), name.as_ptr(), data, len, flags) })
+        .map(drop)
 }
 
-/// removexattr(2), or lremovexattr(2) unless `follow`.
+/// removexattr(2).
 ///
 /// # Errors
 /// removexattr(2)'s.
-pub fn removexattr(path: &CStr, follow: bool, name: &CStr) -> Result<(), Errno> {
-    let remove = if follow {
-        libc::removexattr
-    } else {
-        libc::lremovexattr
-    };
+pub fn removexattr(path: &CStr, name: &CStr) -> Result<(), Errno> {
     // SAFETY: two strings that end in a null byte.
-    Errno::result(unsafe { remove(path.as_ptr(), name.as_ptr()) }).map(drop)
+    Errno::result(unsafe { libc::removexattr(path.as_ptr(), name.as_ptr()) }).map(drop)
 }
 
 /// fsetxattr(2).

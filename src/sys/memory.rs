@@ -73,6 +73,14 @@ impl<T: Shareable> Shared<T> {
     }
 }
 
+impl<T: Shareable, const N: usize> Shared<[T; N]> {
+    /// Each element by itself.
+    pub fn each(self) -> impl Iterator<Item = Shared<T>> {
+        // SAFETY: the mapping holds N of them side by side, and is never unmapped.
+        (0..N).map(move |i| Shared(unsafe { self.0.cast::<T>().add(i) }))
+    }
+}
+
 impl<T: Shareable> Deref for Shared<T> {
     type Target = T;
 

@@ -189,6 +189,56 @@ pub fn locks_limit(tid: i32, new: Option<u64>) -> Result<u64, Errno> {
     Ok(old[0])
 }
 
+/// What a thread may do, and what it could raise again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// What counts: bit N is capability N.
+    pub effective: u64,
+    /// What may become effective.
+    pub permitted: u64,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`, include/uapi/linux/capability.h: 64 bits a set.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// The capabilities of thread `tid`, this one's for 0. Anybody may ask for anybody's.
+///
+/// # Errors
+/// capget(2)'s: `ESRCH`.
+pub fn capabilities(tid: i32) -> Result<Capabilities, Errno> {
+    let header = [CAPABILITY_VERSION, tid.cast_unsigned()];
+    // Effective, permitted, inheritable: the lower words, then the upper ones.
+    let mut data = [0_u32; 6];
+    // SAFETY: the kernel reads a struct of two words and writes two structs of three.
+    #[allow(unsafe_code)]
+    let ret = unsafe { libc::syscall(libc::SYS_capget, header.as_ptr(), data.as_mut_ptr()) };
+    Errno::result(ret)?;
+    let set = |low: usize| u64::from(data[low]) | u64::from(data[low + 3]) << 32;
+    Ok(Capabilities {
+        effective: set(0),
+        permitted: set(1),
+    })
+}
+
+/// Takes `capabilities`, and none beside them, for this thread.
+///
+/// # Errors
+/// capset(2)'s: `EPERM` for some that are not permitted.
+pub fn set_capabilities(capabilities: Capabilities) -> Result<(), Errno> {
+    let word = |set: u64, upper: bool| (if upper { set >> 32 } else { set & 0xffff_ffff }) as u32;
+    let Capabilities {
+        effective,
+        permitted,
+    } = capabilities;
+    let header = [CAPABILITY_VERSION, 0];
+    let half = |upper| [word(effective, upper), word(permitted, upper), 0];
+    let data = [half(false), half(true)];
+    // SAFETY: the kernel reads a struct of two words and two of three.
+    #[allow(unsafe_code)]
+    let ret = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    Errno::result(ret).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,6 +124,14 @@ pub fn id(room: &NotificationRoom) -> u64 {
     room[0].load(Ordering::Acquire)
 }
 
+/// Copies the notification that is in `from` to `to`, its number last: it makes it count.
+pub fn copy(from: &NotificationRoom, to: &NotificationRoom) {
+    for (from, to) in from.iter().zip(to).skip(1) {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    to[0].store(from[0].load(Ordering::Acquire), Ordering::Release);
+}
+
 /// Leaves no notification in `room`.
 pub fn clear(room: &NotificationRoom) {
     room[0].store(0, Ordering::Release);

@@ -2,14 +2,14 @@
 //! mode that was asked for.
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{Mode, SFlag, fstatat, mknodat, umask};
+use nix::sys::stat::{Mode, SFlag, umask};
 
 use crate::arch::signature::Kind;
 use crate::supervisor::recovery::in_flight::Created;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
 use crate::supervisor::target::request::Request;
+use crate::sys::file::Place;
 
 /// Answers a call of class `device`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -29,38 +29,31 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
     let permissions = Mode::from_bits_truncate(mode);
     let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
     let in_flight = &session.in_flight;
-    let (how, created) = target.reach(&file, |path| {
-        let created = || {
-            let status = fstatat(AT_FDCWD, path, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            Ok::<_, Errno>(Created {
-                tid: request.tid.unsigned_abs(),
-                dev: status.st_dev,
-                ino: status.st_ino,
-            })
-        };
-        let may_be_created = in_flight.may_be_created();
-        let orphan = in_flight.orphan(request.tid.unsigned_abs());
-        let how = match mknodat(AT_FDCWD, path, kind, permissions, dev.into()) {
-            Ok(()) => How::Real,
-            Err(Errno::EPERM) => {
-                // No file was there, or the error would have been EEXIST (fs/namei.c, do_mknodat).
-                // A successor that finds one knows by this that it is ours.
-                in_flight.create();
-                mknodat(AT_FDCWD, path, SFlag::S_IFREG, permissions, 0)?;
-                How::Pretended
-            }
-            // A server that died over this call has made it. Or it was made when the caller asked
-            // before, and a signal interrupted that call.
-            Err(Errno::EEXIST)
-                if may_be_created || orphan.is_some() && created().ok() == orphan =>
-            {
-                How::Pretended
-            }
-            Err(errno) => return Err(errno),
-        };
-        Ok((how, created().ok()))
-    })?;
-    if let Some(created) = created {
+    let (parent, name) = target.find_parent(&file)?;
+    let tid = request.tid.unsigned_abs();
+    let created = || {
+        let Place { dev, ino, .. } = parent.look_at(&name).ok()?.place;
+        Some(Created { tid, dev, ino })
+    };
+    let may_be_created = in_flight.may_be_created();
+    let orphan = in_flight.orphan(tid);
+    let how = match parent.mknod(&name, kind, permissions, dev.into()) {
+        Ok(()) => How::Real,
+        Err(Errno::EPERM) => {
+            // No file was there, or the error would have been EEXIST (fs/namei.c, do_mknodat). A
+            // successor that finds one knows by this that it is ours.
+            in_flight.create();
+            parent.mknod(&name, SFlag::S_IFREG, permissions, 0)?;
+            How::Pretended
+        }
+        // A server that died over this call has made it. Or it was made when the caller asked
+        // before, and a signal interrupted that call.
+        Err(Errno::EEXIST) if may_be_created || orphan.is_some() && created() == orphan => {
+            How::Pretended
+        }
+        Err(errno) => return Err(errno.into()),
+    };
+    if let Some(created) = created() {
         session.in_flight.has_created(created);
     }
     Ok(how)

@@ -1,19 +1,15 @@
 //! Modes and times of files that one does not own: real first, then pretended.
 
-use std::ffi::CStr;
-
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{FchmodatFlags, Mode, fchmodat, fstatat};
 
+use crate::arch::Abi;
 use crate::arch::signature::Kind;
-use crate::arch::{Abi, Sysno};
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome, or_pretend};
 use crate::supervisor::target::files::File;
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
-use crate::sys::file::{Time, fchmodat2, utimensat};
+use crate::sys::file::Time;
 
 /// `UTIME_NOW` and `UTIME_OMIT`, include/uapi/linux/stat.h.
 const NOW: i64 = 0x3fff_ffff;
@@ -31,16 +27,9 @@ pub fn answer_times(session: &mut Session, request: &Request) -> Outcome {
 
 fn chmod(target: Target) -> Result<How, Failed> {
     let mode = target.request.arg(Kind::Mode)?.word();
-    let (file, flags) = target.named_file()?;
-    let change = |path: &CStr| {
-        if target.request.sysno == Sysno::fchmodat2 {
-            fchmodat2(path, mode, flags)
-        } else {
-            let mode = Mode::from_bits_truncate(mode);
-            fchmodat(AT_FDCWD, path, mode, FchmodatFlags::FollowSymlink)
-        }
-    };
-    or_pretend(target.reach(&file, change).map(|()| How::Real))
+    let (file, follow) = target.named_file()?;
+    let object = target.find(&file, follow)?;
+    or_pretend(object.chmod(mode).map(|()| How::Real))
 }
 
 /// What the two members of a time are.
@@ -63,7 +52,7 @@ fn touch(target: Target) -> Result<How, Failed> {
         return Ok(How::Real);
     }
     let is_now = times.iter().all(|time| time.nanoseconds == NOW);
-    let (file, flags) = match target.request.named().ok_or(Errno::ENOSYS)? {
+    let (file, follow) = match target.request.named().ok_or(Errno::ENOSYS)? {
         // utimensat(2), "C library/kernel ABI differences".
         Named::At {
             dir,
@@ -73,16 +62,17 @@ fn touch(target: Target) -> Result<How, Failed> {
             if !flags.is_empty() {
                 return Err(Errno::EINVAL.into());
             }
-            (File::Open(dir), AtFlags::empty())
+            (File::Open(dir), true)
         }
         _ => target.named_file()?,
     };
-    let done = target.reach(&file, |path| match utimensat(path, &times, flags) {
+    let object = target.find(&file, follow)?;
+    let done = match object.touch(&times) {
         // Setting them to now needs only write permission, so that the kernel complains of that: a
-        // refusal like the others. But EACCES may also mean a directory on the way.
-        Err(Errno::EACCES) if is_now && fstatat(AT_FDCWD, path, flags).is_ok() => Err(Errno::EPERM),
-        result => result,
-    });
+        // refusal like the others.
+        Err(Errno::EACCES) if is_now => Err(Errno::EPERM),
+        done => done,
+    };
     or_pretend(done.map(|()| How::Real))
 }
 

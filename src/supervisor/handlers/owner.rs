@@ -1,18 +1,12 @@
 //! chown and its kin: performed as far as the kernel lets us, so that real errors and side effects
 //! (set-uid bits that fall) are real.
 
-use std::ffi::CStr;
-
 use nix::errno::Errno;
-use nix::fcntl::AT_FDCWD;
-use nix::unistd::{Gid, Uid, fchownat};
 
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome, or_pretend};
+use crate::supervisor::target::object::SAME;
 use crate::supervisor::target::request::Request;
-
-/// The id that says "leave alone".
-const SAME: u32 = u32::MAX;
 
 /// Answers a call of class `owner`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -22,12 +16,7 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
 fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     let target = session.target(request);
     let wanted = request.owner().ok_or(Errno::ENOSYS)?;
-    let (file, flags) = target.named_file()?;
-    let change = |path: &CStr, (uid, gid): (u32, u32)| {
-        let uid = (uid != SAME).then_some(Uid::from_raw(uid));
-        let gid = (gid != SAME).then_some(Gid::from_raw(gid));
-        fchownat(AT_FDCWD, path, uid, gid, flags)
-    };
+    let (file, follow) = target.named_file()?;
     let maps = &session.maps;
     // What stands for an id that is not mapped here: our own, to which everything of ours belongs.
     let own = (
@@ -46,11 +35,12 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
             own.1
         },
     );
-    let done = target.reach(&file, |path| match change(path, possible) {
+    let object = target.find(&file, follow)?;
+    let done = match object.chown(possible.0, possible.1) {
         Ok(()) if possible == wanted => Ok(How::Real),
         Ok(()) => Ok(How::Pretended),
-        Err(Errno::EPERM) if own != possible => change(path, own).map(|()| How::Pretended),
+        Err(Errno::EPERM) if own != possible => object.chown(own.0, own.1).map(|()| How::Pretended),
         Err(errno) => Err(errno),
-    });
+    };
     or_pretend(done)
 }

@@ -12,9 +12,9 @@ use crate::supervisor::memory::id_maps::IdMaps;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
 use crate::supervisor::target::files::{File, known_flags};
+use crate::supervisor::target::object::Object;
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
-use crate::sys::file::{removexattr, setxattr};
 
 /// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
 const NAME_MAX: usize = 256;
@@ -45,14 +45,14 @@ fn change(target: Target, maps: &IdMaps) -> Result<How, Failed> {
         known_flags(flags)?;
     }
     let change = read_change(target, value)?;
-    let (file, flags) = file_at(target, change.set.is_some())?;
-    make(target, &file, flags, &change, maps)
+    let (file, follow) = file_at(target, change.set.is_some())?;
+    make(&target.find(&file, follow)?, &change, maps)
 }
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
 /// (fs/namei.c, `getname_maybe_null`), a descriptor opened with `O_PATH` will not do, and
 /// `AT_FDCWD` in its place only to set (fs/xattr.c, `path_setxattrat`, `path_removexattrat`).
-fn file_at(target: Target, sets: bool) -> Result<(File, AtFlags), Failed> {
+fn file_at(target: Target, sets: bool) -> Result<(File, bool), Failed> {
     let open = |dir| {
         if dir == libc::AT_FDCWD && sets {
             File::Empty(dir)
@@ -65,9 +65,9 @@ fn file_at(target: Target, sets: bool) -> Result<(File, AtFlags), Failed> {
             dir,
             path: 0,
             flags,
-        }) if flags.contains(AtFlags::AT_EMPTY_PATH) => Ok((open(dir), AtFlags::empty())),
+        }) if flags.contains(AtFlags::AT_EMPTY_PATH) => Ok((open(dir), true)),
         _ => Ok(match target.named_file()? {
-            (File::Empty(dir), flags) => (open(dir), flags),
+            (File::Empty(dir), follow) => (open(dir), follow),
             file => file,
         }),
     }
@@ -130,24 +130,17 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
     Ok(Change { name, set })
 }
 
-fn make(
-    target: Target,
-    file: &File,
-    flags: AtFlags,
-    change: &Change,
-    maps: &IdMaps,
-) -> Result<How, Failed> {
-    let follow = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
-    let done = target.reach(file, |path| match change.make(path, follow) {
+fn make(object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> {
+    let done = match change.make(object) {
         Err(Errno::EINVAL) => {
             let rest = change.without_unmapped(maps).ok_or(Errno::EINVAL)?;
-            rest.make(path, follow).map(|()| How::Pretended)
+            rest.make(object).map(|()| How::Pretended)
         }
         done => done.map(|()| How::Real),
-    });
+    };
     match done {
-        Err(Failed::Error(errno)) if is_refusal(errno, &change.name) => Ok(How::Pretended),
-        done => done,
+        Err(errno) if is_refusal(errno, &change.name) => Ok(How::Pretended),
+        done => Ok(done?),
     }
 }
 
@@ -165,10 +158,10 @@ fn is_refusal(errno: Errno, name: &CStr) -> bool {
 
 impl Change {
     /// Does it for real.
-    fn make(&self, path: &CStr, follow: bool) -> Result<(), Errno> {
+    fn make(&self, object: &Object) -> Result<(), Errno> {
         match &self.set {
-            Some((value, flags)) => setxattr(path, follow, &self.name, value, *flags),
-            None => removexattr(path, follow, &self.name),
+            Some((value, flags)) => object.set_xattr(&self.name, value, *flags),
+            None => object.remove_xattr(&self.name),
         }
     }
 

@@ -33,6 +33,8 @@ shareable! {
         /// How many calls have been taken in hand, and how many are done with.
         begun: AtomicU64,
         done: AtomicU64,
+        /// Whether the guard is to be woken by the next call.
+        guard_sleeps: AtomicBool,
         /// The server has been given up: it finishes its call and ends.
         is_retired: AtomicBool,
     }
@@ -44,9 +46,48 @@ pub struct Created {
     /// The thread.
     pub tid: u32,
     /// The file's device.
-    pub dev: libc::dev_t,
+    pub dev: (u32, u32),
     /// The file's inode.
-    pub ino: libc::ino_t,
+    pub ino: u64,
+}
+
+/// How many calls helpers may have in hand where a successor finds them.
+const MOST: usize = 256;
+
+/// Places for calls that helpers have in hand.
+#[derive(Clone, Copy)]
+pub struct Places {
+    pages: Shared<[Page; MOST]>,
+}
+
+impl Places {
+    /// All free, shared with the processes forked from now on.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn new() -> Result<Places, Errno> {
+        Ok(Places {
+            pages: Shared::zeroed()?,
+        })
+    }
+
+    /// A free one; where all are taken, one that no successor finds.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn free(&self) -> Result<InFlight, Errno> {
+        let free = self.all().find(|place| !place.has_call());
+        free.map_or_else(InFlight::new, Ok)
+    }
+
+    /// Those that have a call.
+    pub fn taken(&self) -> impl Iterator<Item = InFlight> {
+        self.all().filter(InFlight::has_call)
+    }
+
+    fn all(&self) -> impl Iterator<Item = InFlight> + use<> {
+        self.pages.each().map(InFlight::at)
+    }
 }
 
 /// The place for the call in hand. One process at a time puts something there.
@@ -65,33 +106,57 @@ impl InFlight {
     /// # Errors
     /// mmap(2)'s.
     pub fn new() -> Result<InFlight, Errno> {
-        Ok(InFlight {
-            page: Shared::zeroed()?,
-            created: None,
-            orphan: None,
-        })
+        Shared::zeroed().map(InFlight::at)
     }
 
-    /// Clears the place for the next call and returns where that goes.
-    pub fn room(&mut self) -> &NotificationRoom {
+    fn at(page: Shared<Page>) -> InFlight {
+        InFlight {
+            page,
+            created: None,
+            orphan: None,
+        }
+    }
+
+    /// Takes over the call that `other` has in hand, from its beginning.
+    pub fn take_from(&self, other: &InFlight) {
+        self.begin_anew();
+        seccomp::copy(&other.page.notification, &self.page.notification);
+    }
+
+    /// Has no call in hand any more.
+    pub fn clear(&self) {
+        seccomp::clear(&self.page.notification);
+    }
+
+    fn begin_anew(&self) {
         self.page.is_answered.store(false, Ordering::Release);
         self.page.is_creating.store(false, Ordering::Release);
         self.page.tries.store(0, Ordering::Release);
         self.page.faults.store(0, Ordering::Release);
+    }
+
+    /// Clears the place for the next call and returns where that goes.
+    pub fn room(&mut self) -> &NotificationRoom {
+        self.begin_anew();
         self.created = None;
         &self.page.notification
     }
 
     /// Says that a call is in hand.
     pub fn begin(&self) {
-        self.page.begun.fetch_add(1, Ordering::AcqRel);
+        self.page.begun.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Whether there is a call in hand: from the moment on in which the kernel hands it over, whose
-    /// number for it is never 0.
+    /// Whether there is a call in hand: from the moment on in which the kernel hands it over.
     #[must_use]
     pub fn has_call(&self) -> bool {
-        seccomp::id(&self.page.notification) != 0
+        self.id() != 0
+    }
+
+    /// The kernel's number for the call in hand; 0 if there is none.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        seccomp::id(&self.page.notification)
     }
 
     /// The call in hand.
@@ -142,7 +207,8 @@ impl InFlight {
         let (value, errno, flags) = match answer {
             Answer::Value(value) => (value, 0, 0),
             Answer::Error(errno) => (0, errno as u32, 0),
-            Answer::Continue => (0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE),
+            // There is nobody behind a helper but the kernel.
+            Answer::Continue | Answer::Helper => (0, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE),
         };
         let value = u64::from_ne_bytes(value.to_ne_bytes());
         self.page.value.store(value, Ordering::Relaxed);
@@ -163,6 +229,18 @@ impl InFlight {
         })
     }
 
+    /// Says that another process has the call in hand now.
+    pub fn hand_on(&mut self) {
+        self.created = None;
+        self.end();
+    }
+
+    fn end(&self) {
+        self.clear();
+        let begun = self.page.begun.load(Ordering::Acquire);
+        self.page.done.store(begun, Ordering::Release);
+    }
+
     /// Says that the call of thread `tid` is over, and whether its caller got the answer.
     pub fn finish(&mut self, tid: u32, is_heard: bool) {
         let created = self.created.take();
@@ -171,9 +249,7 @@ impl InFlight {
         } else if self.orphan.is_some_and(|orphan| orphan.tid == tid) {
             self.orphan = None;
         }
-        seccomp::clear(&self.page.notification);
-        let begun = self.page.begun.load(Ordering::Acquire);
-        self.page.done.store(begun, Ordering::Release);
+        self.end();
     }
 
     /// The number of the call in hand, counted from the first; `None` between calls.
@@ -181,6 +257,31 @@ impl InFlight {
     pub fn in_hand(&self) -> Option<u64> {
         let begun = self.page.begun.load(Ordering::Acquire);
         (self.page.done.load(Ordering::Acquire) != begun).then_some(begun)
+    }
+
+    /// How many calls have been taken in hand.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.page.begun.load(Ordering::Acquire)
+    }
+
+    /// Says that the guard sleeps until the next call; false if there is one already.
+    #[must_use]
+    pub fn lets_guard_sleep(&self) -> bool {
+        self.page.guard_sleeps.store(true, Ordering::SeqCst);
+        let begun = self.page.begun.load(Ordering::SeqCst);
+        let is_idle = self.page.done.load(Ordering::Acquire) == begun;
+        if !is_idle {
+            self.page.guard_sleeps.store(false, Ordering::Release);
+        }
+        is_idle
+    }
+
+    /// Whether the guard sleeps and is to be woken, which is to be asked once a call is in hand.
+    #[must_use]
+    pub fn wakes_guard(&self) -> bool {
+        let sleeps = &self.page.guard_sleeps;
+        sleeps.load(Ordering::SeqCst) && sleeps.swap(false, Ordering::AcqRel)
     }
 
     /// Gives the server up.

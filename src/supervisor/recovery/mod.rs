@@ -2,5 +2,6 @@
 //! flight and the journal of what has been set. And the guard, which forks the successor.
 
 pub mod guard;
+pub mod hazards;
 pub mod in_flight;
 pub mod journal;

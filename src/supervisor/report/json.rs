@@ -23,7 +23,7 @@ pub fn line(event: &Event) -> String {
     let argument = |(name, value): &(&str, String)| format!("{}:{}", quoted(name), quoted(value));
     let arguments: Vec<String> = event.arguments.iter().map(argument).collect();
     let (program, arguments) = (quoted(&event.program), arguments.join(","));
-    let result = quoted(&event.result);
+    let (call, result) = (call.name(), quoted(&event.result));
     format!(
         "{{\"schema\":{SCHEMA},\"pid\":{tid},\"program\":{program},\"class\":\"{class}\",\
          \"call\":\"{call}\",\"abi\":\"{abi}\",\"path\":{path},\"arguments\":{{{arguments}}},\

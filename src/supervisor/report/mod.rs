@@ -10,14 +10,20 @@ mod text;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
 use super::target::answer::{How, Outcome};
 use super::target::proc::Target;
 use crate::filter::policy::{Class, Level};
-use event::{Event, program};
+use event::{Counted, Event, program};
 use seen::Seen;
 use tally::{MOST, Tally};
+
+/// The longest message of a helper's: a path and little more.
+const MESSAGE: usize = 16 << 10;
 
 /// Where a report goes.
 #[derive(Debug)]
@@ -58,6 +64,8 @@ impl Watchers {
 pub struct Report {
     watchers: Watchers,
     tally: Tally,
+    /// Where helpers say what is to be counted, and where that arrives; `None` where nobody counts.
+    counted: Option<(OwnedFd, OwnedFd)>,
     /// Which program each of the threads ran that have set an id.
     changed: BTreeMap<i32, String>,
 }
@@ -69,6 +77,7 @@ impl Report {
         Report {
             watchers,
             tally: Tally::new(level),
+            counted: None,
             changed: BTreeMap::new(),
         }
     }
@@ -118,8 +127,48 @@ impl Report {
             // There is nobody to be told that it cannot be written.
             let _ = trace.output.write_all(line.as_bytes());
         }
-        if self.watchers.summary.is_some() {
-            self.tally.add(event);
+        if self.watchers.summary.is_none() {
+            return;
+        }
+        match &self.counted {
+            // If it cannot be said, the process that counts is gone.
+            Some((tell, _)) if target.is_helper => {
+                let message = Counted::from(event).to_message();
+                let _ = send(tell.as_raw_fd(), message.as_bytes(), MsgFlags::MSG_NOSIGNAL);
+            }
+            _ => self.tally.add(event.into()),
+        }
+    }
+
+    /// Prepares to count what helpers say, which are forked from now on.
+    ///
+    /// # Errors
+    /// socketpair(2)'s.
+    pub fn listen(&mut self) -> Result<(), Errno> {
+        if self.watchers.summary.is_some() && self.counted.is_none() {
+            let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+            self.counted = Some(socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)?);
+        }
+        Ok(())
+    }
+
+    /// Where something arrives that helpers say.
+    #[must_use]
+    pub fn said(&self) -> Option<BorrowedFd<'_>> {
+        self.counted.as_ref().map(|(_, said)| said.as_fd())
+    }
+
+    /// Counts what helpers have said.
+    pub fn count(&mut self) {
+        let Some((_, said)) = &self.counted else {
+            return;
+        };
+        let mut message = vec![0; MESSAGE];
+        while let Ok(len) = recv(said.as_raw_fd(), &mut message, MsgFlags::MSG_DONTWAIT) {
+            let message = String::from_utf8_lossy(&message[..len]);
+            if let Some(counted) = Counted::from_message(&message) {
+                self.tally.add(counted);
+            }
         }
     }
 
@@ -133,6 +182,7 @@ impl Report {
         } else {
             text::summary
         };
+        self.count();
         let _ = summary.output.write_all(summarize(&self.tally).as_bytes());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::Event;
+use super::event::Counted;
 use crate::filter::policy::{Class, Level};
 use crate::text::printable;
 
@@ -77,19 +77,19 @@ impl Tally {
     }
 
     /// Counts a call.
-    pub fn add(&mut self, event: Event) {
+    pub fn add(&mut self, call: Counted) {
         let is_room = self.counts.len() < MOST;
         let program = if is_room {
-            event.program
+            call.program
         } else {
             "(others)".into()
         };
         *self
             .counts
-            .entry((event.class, event.call, program))
+            .entry((call.class, call.sysno.name(), program))
             .or_default() += 1;
-        let path = event.path.unwrap_or_else(|| "?".into());
-        if let Some(owner) = event.owner.filter(|owner| *owner != (0, 0)) {
+        let path = call.path.unwrap_or_else(|| "?".into());
+        if let Some(owner) = call.owner.filter(|owner| *owner != (0, 0)) {
             let is_room = self.owners.len() < MOST;
             let owner = if is_room { owner } else { (u32::MAX, u32::MAX) };
             let paths = self.owners.entry(owner).or_default();
@@ -99,7 +99,7 @@ impl Tally {
             } else {
                 paths.more += 1;
             }
-        } else if let Some(device) = event.device {
+        } else if let Some(device) = call.device {
             if self.devices.len() < MOST {
                 self.devices.insert(path, device);
             } else {

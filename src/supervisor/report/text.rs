@@ -19,7 +19,7 @@ pub fn line(event: &Event) -> String {
         .iter()
         .map(|(name, value)| format!("{name}={}", printable(value)));
     let all: Vec<String> = path.into_iter().chain(arguments).collect();
-    let (tid, program, call) = (event.tid, printable(&event.program), event.call);
+    let (tid, program, call) = (event.tid, printable(&event.program), event.call.name());
     format!(
         "{tid} {program} {call}({}) = {}\n",
         all.join(", "),

@@ -11,6 +11,8 @@ pub enum Answer {
     Error(Errno),
     /// The kernel executes the call after all (`SECCOMP_USER_NOTIF_FLAG_CONTINUE`).
     Continue,
+    /// What a helper says, a process of its own. Nothing has been done yet.
+    Helper,
 }
 
 /// What an answer is worth.
@@ -75,6 +77,10 @@ pub enum Failed {
     /// The kernel keeps us from looking into the process: one that runs an executable which only
     /// others may read belongs to an outer namespace (fs/exec.c, `would_dump`).
     Unreadable,
+    /// A helper must do it: a process that may wait, and that takes the caller's rights.
+    Helper,
+    /// No process of ours can have the caller's rights: the kernel is to answer.
+    Kernel,
 }
 
 impl Failed {
@@ -84,6 +90,8 @@ impl Failed {
         match self {
             Failed::Error(errno) => Outcome::real(Answer::Error(errno)),
             Failed::Unreadable => unreadable,
+            Failed::Helper => Outcome::real(Answer::Helper),
+            Failed::Kernel => Outcome::CONTINUE,
         }
     }
 }
@@ -98,9 +106,9 @@ impl From<Errno> for Failed {
 ///
 /// # Errors
 /// `result`'s, but for `EPERM`.
-pub fn or_pretend(result: Result<How, Failed>) -> Result<How, Failed> {
+pub fn or_pretend(result: Result<How, Errno>) -> Result<How, Failed> {
     match result {
-        Err(Failed::Error(Errno::EPERM)) => Ok(How::Pretended),
-        result => result,
+        Err(Errno::EPERM) => Ok(How::Pretended),
+        result => Ok(result?),
     }
 }

@@ -1,22 +1,31 @@
-//! Where the supervisor stands between calls: in `/proc`, in the command's root directory, so that
-//! it keeps no file system busy.
+//! Where the supervisor stands: in `/proc`, in the command's root directory, so that it keeps no
+//! file system busy. And who it is, which callers are compared with.
 
-use std::ffi::{CStr, OsString};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::ffi::{CString, OsString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
 use nix::sys::stat::Mode;
-use nix::unistd::{chroot, fchdir};
+use nix::unistd::fchdir;
 
-use crate::sys::file::{Place, place};
+use crate::sys::file::{Place, look};
+use crate::sys::process::{Capabilities, capabilities};
 
-/// `/proc` and `/`.
+/// `/proc` and `/`, and what the supervisor may do there.
 pub struct Base {
     proc_dir: OwnedFd,
+    proc_place: Place,
     root: OwnedFd,
     root_place: Place,
+    /// The supervisor's own capabilities.
+    pub capabilities: Capabilities,
+    /// The supervisor's own user namespace.
+    pub user_namespace: Place,
+    /// The label that a security module (AppArmor, SELinux) gave the supervisor; `None` where there
+    /// is no such module.
+    pub label: Option<Vec<u8>>,
 }
 
 impl Base {
@@ -33,10 +42,15 @@ impl Base {
         if known.as_bytes() != own.as_bytes() {
             return Err(Errno::ESRCH);
         }
+        let place = |dir: &OwnedFd, path| Ok(look(dir, path, AtFlags::AT_EMPTY_PATH)?.place);
         Ok(Base {
+            proc_place: place(&proc_dir, c"")?,
+            root_place: place(&root, c"")?,
+            user_namespace: place(&proc_dir, c"self/ns/user")?,
+            capabilities: capabilities(0)?,
+            label: std::fs::read("/proc/self/attr/current").ok(),
             proc_dir,
             root,
-            root_place: place(c"/")?,
         })
     }
 
@@ -46,29 +60,36 @@ impl Base {
         [self.proc_dir.as_raw_fd(), self.root.as_raw_fd()]
     }
 
+    /// `/proc`.
+    #[must_use]
+    pub fn proc_dir(&self) -> BorrowedFd<'_> {
+        self.proc_dir.as_fd()
+    }
+
+    /// `/`.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
     /// Whether a root directory at `place` is this one.
     #[must_use]
     pub fn is_root(&self, place: Place) -> bool {
         place == self.root_place
     }
 
-    /// The whole of `path`, as the present root directory has it.
+    /// Whether `place` is on the procfs that the supervisor stands in.
+    #[must_use]
+    pub fn is_own_proc(&self, place: Place) -> bool {
+        place.dev == self.proc_place.dev
+    }
+
+    /// The path of what is open at `file`, as the supervisor's root directory has it.
     ///
     /// # Errors
-    /// open(2)'s, readlink(2)'s.
-    pub fn name_of(&self, path: &CStr, follow: bool) -> Result<Vec<u8>, Errno> {
-        let nofollow = if follow {
-            OFlag::empty()
-        } else {
-            OFlag::O_NOFOLLOW
-        };
-        let file = open(
-            path,
-            OFlag::O_PATH | OFlag::O_CLOEXEC | nofollow,
-            Mode::empty(),
-        )?;
-        let link = format!("self/fd/{}", file.as_raw_fd());
-        readlinkat(&self.proc_dir, link.as_str()).map(OsString::into_encoded_bytes)
+    /// readlink(2)'s.
+    pub fn name_of(&self, file: BorrowedFd) -> Result<Vec<u8>, Errno> {
+        readlinkat(&self.proc_dir, own_link(file).as_c_str()).map(OsString::into_encoded_bytes)
     }
 
     /// Goes to `/proc`.
@@ -78,13 +99,10 @@ impl Base {
     pub fn stand(&self) -> Result<(), Errno> {
         fchdir(&self.proc_dir)
     }
+}
 
-    /// Takes `/` for the root directory again, from whichever there was. The working directory is
-    /// `/`, too, then.
-    ///
-    /// # Errors
-    /// fchdir(2)'s, chroot(2)'s.
-    pub fn return_to_root(&self) -> Result<(), Errno> {
-        fchdir(&self.root).and_then(|()| chroot("."))
-    }
+/// The magic link to `file` in the supervisor's own directory, from `/proc`.
+#[must_use]
+pub fn own_link(file: BorrowedFd) -> CString {
+    CString::new(format!("self/fd/{}", file.as_raw_fd())).unwrap_or_default()
 }

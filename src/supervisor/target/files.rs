@@ -1,21 +1,23 @@
-//! Reaching a caller's files as the caller would: the one place where that is done.
+//! Finding a caller's files with the caller's rights: the one place where that is done.
 //!
-//! To reach a path the supervisor goes into the caller's root and working directory (the links
-//! `/proc/TID/root` and `cwd` lead there, whatever the mount namespace), makes the call that was
-//! asked for, and goes back to its [`Base`](super::base::Base) before it answers.
+//! What a call is about is found as the caller would find it, and held by a descriptor; then the
+//! caller is asked whether it still waits; then the call is made on what the descriptor holds. A
+//! magic link of `/proc` is never followed with the supervisor's rights.
 
+use std::cell::OnceCell;
 use std::ffi::{CStr, CString};
-use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::lstat;
-use nix::unistd::{chdir, chroot};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::sys::stat::Mode;
 
 use super::answer::Failed;
+use super::object::Object;
 use super::proc::{Target, looked};
 use super::request::Named;
-use crate::sys::file::place;
+use super::walk::Walk;
+use crate::sys::file::{Place, look};
 
 /// Which file a call is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,192 +44,213 @@ pub fn known_flags(flags: AtFlags) -> Result<AtFlags, Errno> {
     }
 }
 
-impl Target<'_> {
-    /// The file that the call names, and `AT_SYMLINK_NOFOLLOW` if a link at its end is not to be
-    /// followed.
+/// Where a caller's path starts, held.
+struct Start {
+    /// The caller's root directory, if that is not the supervisor's.
+    root: Option<OwnedFd>,
+    root_place: Place,
+    /// The directory that a relative path starts from.
+    dir: Option<OwnedFd>,
+}
+
+impl<'a> Target<'a> {
+    /// The file that the call names, and whether a link at its end is to be followed.
     ///
     /// # Errors
     /// `EINVAL` for unknown flags; what reading the path brings; `ENOSYS` if the call names none.
-    pub fn named_file(&self) -> Result<(File, AtFlags), Failed> {
+    pub fn named_file(&self) -> Result<(File, bool), Failed> {
         match self.request.named().ok_or(Errno::ENOSYS)? {
-            Named::Open(fd) => Ok((File::Open(fd), AtFlags::empty())),
+            Named::Open(fd) => Ok((File::Open(fd), true)),
             Named::At { dir, path, flags } => {
                 let flags = known_flags(flags)?;
                 let path = self.path(path)?;
                 if path.is_empty() && flags.contains(AtFlags::AT_EMPTY_PATH) {
-                    Ok((File::Empty(dir), AtFlags::empty()))
+                    Ok((File::Empty(dir), true))
                 } else {
-                    Ok((File::At(dir, path), flags & AtFlags::AT_SYMLINK_NOFOLLOW))
+                    let follow = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
+                    Ok((File::At(dir, path), follow))
                 }
             }
         }
     }
 
-    /// Calls `act` with a path that leads the supervisor to the file which the caller means.
+    /// Finds `file`. When this returns, the caller still waits, and this process has its rights.
     ///
     /// # Errors
-    /// What keeps the caller from the file, `EBADF` for one; what `act` says.
-    pub fn reach<T>(
-        &self,
-        file: &File,
-        act: impl FnOnce(&CStr) -> Result<T, Errno>,
-    ) -> Result<T, Failed> {
+    /// What keeps the caller from the file, `EBADF` for one; [`Failed::Helper`],
+    /// [`Failed::Kernel`], [`Failed::Unreadable`].
+    pub fn find(&self, file: &File, follow: bool) -> Result<Object<'a>, Failed> {
         let (dir, path) = match file {
-            File::Open(fd) => return self.reach_open(*fd, act),
-            File::Empty(fd) => return self.reach_empty(*fd, act),
+            File::Open(fd) => return self.held(self.descriptor(*fd, true)?),
+            File::Empty(libc::AT_FDCWD) => return self.held(self.link("cwd")?),
+            File::Empty(fd) => return self.held(self.descriptor(*fd, false)?),
             File::At(_, path) if path.is_empty() => return Err(Errno::ENOENT.into()),
             File::At(dir, path) => (*dir, path),
         };
-        let is_relative = !path.to_bytes().starts_with(b"/");
-        let root = self.entry("root");
-        let is_elsewhere = !self.base.is_root(looked(place(&root))?);
-        if is_elsewhere {
-            chroot(root.as_c_str())?;
-        }
-        let result = (|| {
-            if let Some(path) = self.own_path(path) {
-                self.still_waits()?;
-                return act(&path);
-            }
-            if is_relative && dir == libc::AT_FDCWD {
-                chdir(self.entry("cwd").as_c_str())?;
-            } else if is_relative {
-                chdir(self.descriptor(dir)?.as_c_str()).map_err(not_open)?;
-            }
-            self.still_waits()?;
-            act(path)
-        })();
-        // From any other place all later paths would lead elsewhere. A successor starts at the
-        // right one.
-        if is_elsewhere {
-            self.base
-                .return_to_root()
-                .expect("back in the own root directory");
-        }
-        if is_elsewhere || is_relative {
-            self.base.stand().expect("back in /proc");
-        }
-        Ok(result?)
+        let start = self.start(dir, path)?;
+        self.walk(&start, path, follow)
     }
 
-    fn reach_open<T>(
+    /// Finds the directory in which `file` is to be made, and the name that it gets there.
+    ///
+    /// # Errors
+    /// As [`find`](Target::find); `EEXIST` for a path that ends in no name.
+    pub fn find_parent(&self, file: &File) -> Result<(Object<'a>, CString), Failed> {
+        let File::At(dir, path) = file else {
+            return Err(Errno::ENOENT.into());
+        };
+        let bytes = path.to_bytes();
+        // Slashes at the end belong to the name: what is to be a directory is not made here.
+        let end = bytes.iter().rposition(|byte| *byte != b'/');
+        let Some(end) = end else {
+            let errno = if bytes.is_empty() {
+                Errno::ENOENT
+            } else {
+                Errno::EEXIST
+            };
+            return Err(errno.into());
+        };
+        let slash = bytes[..end].iter().rposition(|byte| *byte == b'/');
+        let (parent, name) = slash.map_or((&b"."[..], bytes), |at| bytes.split_at(at + 1));
+        let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
+        let (parent, name) = (text(parent)?, text(name)?);
+        let start = self.start(*dir, path)?;
+        Ok((self.walk(&start, &parent, true)?, name))
+    }
+
+    /// What a descriptor of the caller's refers to, held already.
+    fn held(&self, file: OwnedFd) -> Result<Object<'a>, Failed> {
+        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH)?;
+        self.take_rights()?;
+        self.still_waits()?;
+        self.may_ask(&found)?;
+        Ok(Object::new(file, self.base))
+    }
+
+    /// Where the caller's `path` starts.
+    fn start(&self, dir: i32, path: &CStr) -> Result<Start, Failed> {
+        let link = self.entry("root");
+        let root_place = looked(look(self.base.proc_dir(), &link, AtFlags::empty()))?.place;
+        let root = if self.base.is_root(root_place) {
+            None
+        } else {
+            Some(self.link("root")?)
+        };
+        let is_absolute = path.to_bytes().starts_with(b"/");
+        let dir = match dir {
+            _ if is_absolute => None,
+            libc::AT_FDCWD => Some(self.link("cwd")?),
+            fd => Some(self.descriptor(fd, false)?),
+        };
+        Ok(Start {
+            root,
+            root_place,
+            dir,
+        })
+    }
+
+    fn walk(&self, start: &Start, path: &CStr, follow: bool) -> Result<Object<'a>, Failed> {
+        // Not to be seen any more afterwards.
+        let own = self.is_helper.then(|| self.identity());
+        self.take_rights()?;
+        self.still_waits()?;
+        let root = start.root.as_ref().map_or(self.base.root(), AsFd::as_fd);
+        let from = start.dir.as_ref().map_or(root, AsFd::as_fd);
+        let is_absolute = path.to_bytes().starts_with(b"/");
+        let within = match (&start.root, is_absolute) {
+            (None, _) => Some(ResolveFlag::empty()),
+            (Some(_), true) => Some(ResolveFlag::RESOLVE_IN_ROOT),
+            // The kernel cannot be told of a root directory as well. What leads down only needs none.
+            (Some(_), false) if has_parent(path) => None,
+            (Some(_), false) => Some(ResolveFlag::RESOLVE_NO_SYMLINKS),
+        };
+        let from = if is_absolute { root } else { from };
+        if let Some(file) = within.and_then(|within| self.by_kernel(from, path, follow, within)) {
+            return Ok(Object::new(file, self.base));
+        }
+        let walk = Walk {
+            target: *self,
+            root,
+            root_place: start.root_place,
+            own: own.map_or_else(OnceCell::new, OnceCell::from),
+        };
+        let file = walk.to(from, path, follow)?;
+        self.may_ask(&look(&file, c"", AtFlags::AT_EMPTY_PATH)?)?;
+        Ok(Object::new(file, self.base))
+    }
+
+    /// Has the kernel find what is at `path`, where it finds it without magic links and without
+    /// waiting for anybody. An error may be the supervisor's own, so that there is none.
+    fn by_kernel(
         &self,
-        fd: i32,
-        act: impl FnOnce(&CStr) -> Result<T, Errno>,
-    ) -> Result<T, Failed> {
-        let path = self.descriptor(fd)?;
-        // The link's permissions say what the descriptor is open for (fs/proc/fd.c,
-        // tid_fd_update_inode): nothing with O_PATH.
-        let link = looked(lstat(path.as_c_str()).map_err(not_open))?;
-        if link.st_mode & libc::S_IRWXU == 0 {
+        from: BorrowedFd,
+        path: &CStr,
+        follow: bool,
+        within: ResolveFlag,
+    ) -> Option<OwnedFd> {
+        /// include/uapi/linux/openat2.h, since 5.12.
+        const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
+        let nofollow = if follow {
+            OFlag::empty()
+        } else {
+            OFlag::O_NOFOLLOW
+        };
+        let how = |cached| {
+            OpenHow::new()
+                .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | nofollow)
+                .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS | within | cached)
+        };
+        let file = match openat2(from, path, how(RESOLVE_CACHED)) {
+            Err(Errno::EINVAL) => openat2(from, path, how(ResolveFlag::empty())).ok()?,
+            file => file.ok()?,
+        };
+        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH).ok()?;
+        // It may be in the supervisor's own directory.
+        let is_certain = !self.base.is_own_proc(found.place);
+        (is_certain && self.hazards.may_ask(found.place.dev)).then_some(file)
+    }
+
+    /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
+    /// `O_PATH` will not do.
+    fn descriptor(&self, fd: i32, is_used: bool) -> Result<OwnedFd, Failed> {
+        if fd < 0 {
             return Err(Errno::EBADF.into());
         }
-        self.reach_link(&path, act)
-    }
-
-    fn reach_empty<T>(
-        &self,
-        fd: i32,
-        act: impl FnOnce(&CStr) -> Result<T, Errno>,
-    ) -> Result<T, Failed> {
-        let is_working_dir = fd == libc::AT_FDCWD;
-        let path = if is_working_dir {
-            self.entry("cwd")
-        } else {
-            self.descriptor(fd)?
+        let name = format!("fd/{fd}");
+        // There is no `/proc/TID/fd/N` if N is not open.
+        let not_open = |failed| match failed {
+            Failed::Error(Errno::ENOENT) => Failed::Error(Errno::EBADF),
+            failed => failed,
         };
-        self.reach_link(&path, act)
-    }
-
-    /// The same for a link of the caller's in `/proc`.
-    fn reach_link<T>(
-        &self,
-        path: &CStr,
-        act: impl FnOnce(&CStr) -> Result<T, Errno>,
-    ) -> Result<T, Failed> {
-        self.still_waits()?;
-        match act(path) {
-            Err(Errno::EACCES) => {
-                // Does the file refuse it, or does the kernel keep us from the caller's links?
-                match looked(place(&self.entry("root"))) {
-                    Err(Failed::Unreadable) => Err(Failed::Unreadable),
-                    _ => Err(Errno::EACCES.into()),
-                }
+        let file = self.link(&name).map_err(not_open)?;
+        if is_used {
+            // The link's permissions say what the descriptor is open for (fs/proc/fd.c,
+            // tid_fd_update_inode): nothing with O_PATH.
+            let nofollow = AtFlags::AT_SYMLINK_NOFOLLOW;
+            let link = look(self.base.proc_dir(), &self.entry(&name), nofollow);
+            if looked(link).map_err(not_open)?.mode & libc::S_IRWXU == 0 {
+                return Err(Errno::EBADF.into());
             }
-            result => Ok(result.map_err(not_open)?),
         }
+        Ok(file)
     }
 
-    /// For a path by which a process names its own files, the same from `/proc`: `/proc/self` would
-    /// be the supervisor.
-    fn own_path(&self, path: &CStr) -> Option<CString> {
-        let bytes = path.to_bytes().strip_prefix(b"/")?;
-        let (link, entry, rest) = if let Some(rest) = behind(bytes, "proc") {
-            let rest = behind(rest, "self").or_else(|| behind(rest, "thread-self"));
-            ("/proc/self", "", rest.filter(|rest| !rest.is_empty())?)
-        } else {
-            let dev = behind(bytes, "dev")?;
-            let streams = [("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")];
-            let mut streams = streams.into_iter();
-            let stream =
-                || streams.find_map(|(name, entry)| Some(("/dev/fd", entry, behind(dev, name)?)));
-            behind(dev, "fd")
-                .filter(|rest| !rest.is_empty())
-                .map(|rest| ("/dev/fd", "fd", rest))
-                .or_else(stream)?
-        };
-        // In a root directory without /proc or /dev there is nothing at that path. And one that
-        // leads back out is not the process's own.
-        fs::symlink_metadata(link).ok()?;
-        if leads_out(rest) {
-            return None;
-        }
-        let rest = if entry.is_empty() { &rest[1..] } else { rest };
-        let own = self.entry(entry);
-        CString::new([own.as_bytes(), rest].concat()).ok()
-    }
-
-    fn descriptor(&self, fd: i32) -> Result<CString, Errno> {
-        if fd < 0 {
-            Err(Errno::EBADF)
-        } else {
-            Ok(self.entry(&format!("fd/{fd}")))
-        }
+    /// What a link of the caller's in `/proc` leads to.
+    fn link(&self, name: &str) -> Result<OwnedFd, Failed> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let link = self.entry(name);
+        looked(openat(
+            self.base.proc_dir(),
+            link.as_c_str(),
+            flags,
+            Mode::empty(),
+        ))
     }
 }
 
-/// What follows the component `name` at the beginning of `path`: nothing, or a slash and more.
-/// Slashes and single dots before it do not count.
-fn behind<'a>(mut path: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    while let Some(rest) = path.strip_prefix(b"/").or_else(|| path.strip_prefix(b"./")) {
-        path = rest;
-    }
-    path.strip_prefix(name.as_bytes())
-        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
-
-/// Whether a path from a process's directory in `/proc` leaves that by `..`, and not by a link to
-/// another place.
-fn leads_out(path: &[u8]) -> bool {
-    let mut depth = 0;
-    for component in path.split(|byte| *byte == b'/') {
-        match component {
-            b"" | b"." => {}
-            b".." if depth == 0 => return true,
-            b".." => depth -= 1,
-            b"cwd" | b"root" => return false,
-            number if number.iter().all(u8::is_ascii_digit) => return false,
-            _ => depth += 1,
-        }
-    }
-    false
-}
-
-/// There is no `/proc/TID/fd/N` if N is not open.
-fn not_open(errno: Errno) -> Errno {
-    if errno == Errno::ENOENT {
-        Errno::EBADF
-    } else {
-        errno
-    }
+/// Whether `..` is on the way of `path`.
+fn has_parent(path: &CStr) -> bool {
+    path.to_bytes()
+        .split(|byte| *byte == b'/')
+        .any(|name| name == b"..")
 }

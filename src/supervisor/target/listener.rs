@@ -1,10 +1,11 @@
 //! The listener: the descriptor over which the kernel hands notified calls to the supervisor and
 //! takes the answers (seccomp_unotify(2)).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
+use nix::sys::signal::{SigSet, Signal};
 
 use super::wake::Wake;
 use crate::sys::seccomp::{self, NotificationRoom, seccomp_notif_resp};
@@ -58,6 +59,18 @@ impl Listener {
             Err(Errno::ENOENT | Errno::EINTR) => Ok(Received::Nothing),
             Err(errno) => Err(errno),
         }
+    }
+
+    /// Waits until a notification is there or the end has come (true), `signal`
+    /// arrives, or there is something to be read from `other` (false).
+    #[must_use]
+    pub fn is_ready(&self, signal: Signal, other: Option<BorrowedFd>) -> bool {
+        let mut mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::all());
+        mask.remove(signal);
+        let mut fds = vec![PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
+        fds.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
+        let _ = ppoll(&mut fds, None, Some(mask));
+        fds[0].any().unwrap_or(false)
     }
 
     /// Waits for something to happen, at most `timeout`; whether that was the end of the last

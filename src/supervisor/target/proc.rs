@@ -17,6 +17,7 @@ use super::answer::Failed;
 use super::base::Base;
 use super::listener::Listener;
 use super::request::Request;
+use crate::supervisor::recovery::hazards::Hazards;
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;
@@ -30,6 +31,13 @@ pub struct Target<'a> {
     pub listener: &'a Listener,
     /// Where the supervisor stands.
     pub base: &'a Base,
+    /// Which file systems may not answer.
+    pub hazards: &'a Hazards,
+    /// Whether this process does nothing but this call, so that it may wait, and take the caller's
+    /// rights.
+    pub is_helper: bool,
+    /// Whether the kernel's ids of a caller may be other ones than the supervisor's.
+    pub ids_may_differ: bool,
 }
 
 impl Target<'_> {

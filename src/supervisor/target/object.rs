@@ -1,0 +1,116 @@
+//! A file that has been found for a caller, and what can be done to it. It is held by a descriptor,
+//! so that whatever becomes of the path, the act is on what was found. (Extended attributes are
+//! reached by the supervisor's own link to it, from `/proc`, where it stands: setxattrat(2) does not
+//! take a descriptor opened with `O_PATH`.)
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{Mode, SFlag, mknodat};
+use nix::unistd::{Gid, Uid, fchownat};
+
+use super::base::{Base, own_link};
+use crate::sys::file::{
+    Look, Time, chmod_at, chmod_empty, has_fchmodat2, look, removexattr, setxattr, touch_empty,
+};
+
+/// The id that says "leave alone".
+pub const SAME: u32 = u32::MAX;
+
+/// A file: for a symbolic link that was not followed, the link.
+pub struct Object<'a> {
+    file: OwnedFd,
+    base: &'a Base,
+}
+
+impl<'a> Object<'a> {
+    /// What `file`, opened with `O_PATH` or for use, refers to.
+    #[must_use]
+    pub(super) fn new(file: OwnedFd, base: &'a Base) -> Object<'a> {
+        Object { file, base }
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// What it is.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn look(&self) -> Result<Look, Errno> {
+        look(self.fd(), c"", AtFlags::AT_EMPTY_PATH)
+    }
+
+    /// What `name` in this directory is. A symbolic link is not followed.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn look_at(&self, name: &CStr) -> Result<Look, Errno> {
+        look(self.fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// Its path, as the supervisor's root directory has it.
+    ///
+    /// # Errors
+    /// readlink(2)'s.
+    pub fn name(&self) -> Result<Vec<u8>, Errno> {
+        self.base.name_of(self.fd())
+    }
+
+    /// Gives it to `uid` and `gid`, where [`SAME`] leaves one alone.
+    ///
+    /// # Errors
+    /// fchownat(2)'s.
+    pub fn chown(&self, uid: u32, gid: u32) -> Result<(), Errno> {
+        let uid = (uid != SAME).then_some(Uid::from_raw(uid));
+        let gid = (gid != SAME).then_some(Gid::from_raw(gid));
+        fchownat(self.fd(), c"", uid, gid, AtFlags::AT_EMPTY_PATH)
+    }
+
+    /// Changes its mode.
+    ///
+    /// # Errors
+    /// chmod(2)'s.
+    pub fn chmod(&self, mode: u32) -> Result<(), Errno> {
+        if has_fchmodat2() {
+            chmod_empty(self.fd(), mode)
+        } else {
+            chmod_at(self.base.proc_dir(), &own_link(self.fd()), mode)
+        }
+    }
+
+    /// Changes its times.
+    ///
+    /// # Errors
+    /// utimensat(2)'s.
+    pub fn touch(&self, times: &[Time; 2]) -> Result<(), Errno> {
+        touch_empty(self.fd(), times)
+    }
+
+    /// Sets an extended attribute; `flags` is `XATTR_CREATE`, `XATTR_REPLACE` or 0.
+    ///
+    /// # Errors
+    /// setxattr(2)'s.
+    pub fn set_xattr(&self, name: &CStr, value: &[u8], flags: i32) -> Result<(), Errno> {
+        setxattr(&own_link(self.fd()), name, value, flags)
+    }
+
+    /// Removes an extended attribute.
+    ///
+    /// # Errors
+    /// removexattr(2)'s.
+    pub fn remove_xattr(&self, name: &CStr) -> Result<(), Errno> {
+        removexattr(&own_link(self.fd()), name)
+    }
+
+    /// Makes a file in this directory.
+    ///
+    /// # Errors
+    /// mknod(2)'s.
+    pub fn mknod(&self, name: &CStr, kind: SFlag, mode: Mode, dev: u64) -> Result<(), Errno> {
+        mknodat(self.fd(), name, kind, mode, dev)
+    }
+}

@@ -1,0 +1,121 @@
+//! Whether the kernel permits a caller what it permits the supervisor. The supervisor acts for such
+//! a caller only. For any other a helper does, a process of its own, which takes the caller's
+//! rights first.
+
+use std::collections::BTreeSet;
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sched::{CloneFlags, setns};
+use nix::sys::prctl::set_keepcaps;
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+use super::answer::Failed;
+use super::proc::{Target, looked};
+use crate::sys::file::look;
+use crate::sys::process::{capabilities, set_capabilities};
+
+impl Target<'_> {
+    /// Has this process act with the caller's rights from now on: the supervisor has them already,
+    /// or a helper takes them. To be asked after the last look at the caller that needs more.
+    ///
+    /// # Errors
+    /// [`Failed::Helper`] if a helper must do it; [`Failed::Kernel`] if not even a helper can have
+    /// these rights.
+    pub(super) fn take_rights(&self) -> Result<(), Failed> {
+        // A security module knows more than ids and capabilities.
+        if let Some(label) = &self.base.label {
+            if self.file("attr/current")? != *label {
+                return Err(Failed::Kernel);
+            }
+        }
+        let theirs = capabilities(self.request.tid)?;
+        let namespace = looked(look(
+            self.base.proc_dir(),
+            &self.entry("ns/user"),
+            AtFlags::empty(),
+        ))?;
+        let is_here = namespace.place == self.base.user_namespace;
+        let is_able = theirs.effective == self.base.capabilities.effective;
+        if is_here && is_able && !(self.ids_may_differ && self.has_other_ids()?) {
+            return Ok(());
+        }
+        if !self.is_helper {
+            return Err(Failed::Helper);
+        }
+        self.join(is_here).map_err(|_| Failed::Kernel)?;
+        let ids = self.take_ids();
+        // Whatever it took to get here goes last.
+        set_capabilities(theirs)
+            .and(ids)
+            .map_err(|_| Failed::Kernel)
+    }
+
+    /// Enters the caller's user namespace, with all capabilities in it.
+    fn join(&self, is_here: bool) -> Result<(), Errno> {
+        if is_here {
+            return Ok(());
+        }
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let entry = self.entry("ns/user");
+        let namespace = openat(self.base.proc_dir(), entry.as_c_str(), flags, Mode::empty())?;
+        // A second time in one process: it is there already.
+        match setns(namespace, CloneFlags::CLONE_NEWUSER) {
+            Err(Errno::EINVAL) => Ok(()),
+            joined => joined,
+        }
+    }
+
+    fn has_other_ids(&self) -> Result<bool, Failed> {
+        let own = std::fs::read("/proc/self/status").map_err(|_| Errno::ESRCH)?;
+        let theirs = self.file("status")?;
+        Ok(ids(&own) != ids(&theirs))
+    }
+
+    /// Takes the caller's ids, where they differ. A namespace may permit its root no setgroups(2):
+    /// nobody in it can have made one then.
+    fn take_ids(&self) -> Result<(), Errno> {
+        if !self.ids_may_differ {
+            return Ok(());
+        }
+        let own = ids(&std::fs::read("/proc/self/status").map_err(|_| Errno::ESRCH)?);
+        let theirs = ids(&self.file("status").map_err(|_| Errno::ESRCH)?);
+        if own == theirs {
+            return Ok(());
+        }
+        // The fourth of each is the file system's, the only one that counts here.
+        let (Some(uid), Some(gid)) = (theirs.uids.get(3), theirs.gids.get(3)) else {
+            return Err(Errno::ESRCH);
+        };
+        set_keepcaps(true)?;
+        if own.groups != theirs.groups {
+            let groups: Vec<Gid> = theirs.groups.iter().copied().map(Gid::from_raw).collect();
+            setgroups(&groups)?;
+        }
+        let (uid, gid) = (Uid::from_raw(*uid), Gid::from_raw(*gid));
+        setresgid(gid, gid, gid).and_then(|()| setresuid(uid, uid, uid))
+    }
+}
+
+/// Who a process is, by `/proc/TID/status`.
+#[derive(PartialEq, Eq)]
+struct Who {
+    uids: Vec<u32>,
+    gids: Vec<u32>,
+    groups: BTreeSet<u32>,
+}
+
+fn ids(status: &[u8]) -> Who {
+    let text = String::from_utf8_lossy(status);
+    let field = |name: &str| -> Vec<u32> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        let numbers = line.unwrap_or_default().split_whitespace();
+        numbers.filter_map(|id| id.parse().ok()).collect()
+    };
+    Who {
+        uids: field("Uid:"),
+        gids: field("Gid:"),
+        groups: field("Groups:").into_iter().collect(),
+    }
+}
