@@ -65,7 +65,7 @@ impl Report {
             return self.fail(&format!("{what} must run, but {reason}"));
         }
         self.skipped += count;
-        common::skip(&format!("{}, {what}", self.part), reason);
+        common::skip(&format!("trust, {} {what}", self.part), reason);
     }
 
     pub fn say(&self, what: &str) {
