@@ -1,0 +1,704 @@
+//! Every call of the policy with a file, by every way to name one, in every place: what the kernel
+//! answers to a caller there without zroot is what a supervised one has to get. Where the kernel
+//! refuses because of ids and device nodes alone, success is pretended, and no more may come of it
+//! than that caller could have done itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use zroot::internals::arch::signature::Kind;
+use zroot::internals::arch::{Abi, Sysno};
+use zroot::internals::filter::policy::{Action, Class, Level, Policy, When};
+
+use crate::common;
+use crate::forms::{self, For, Form, Race};
+use crate::place::{Place, Snapshot, differences, look, make_tree, restore};
+use crate::report::Report;
+use crate::restrictions::{RESTRICTIONS, Restriction};
+use crate::session::{Session, zroot};
+
+/// A call of the policy that names a file.
+struct Call {
+    sysno: Sysno,
+    number: u32,
+    class: Class,
+    /// Its arguments, a letter each, for `fixtures/cells.c`.
+    kinds: String,
+    makes_file: bool,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Wish {
+    /// To leave owner and group as they are.
+    Same,
+    /// What any owner of the file may have.
+    Own,
+    /// What takes privilege: another owner, a device, an attribute of `trusted.`
+    Other,
+}
+
+impl Call {
+    /// `None` if it has no file, or no number here.
+    fn new(class: Class, sysno: Sysno, when: When) -> Option<Call> {
+        let params = sysno.signature().params;
+        let is_file = |kind| matches!(kind, Kind::Path | Kind::Link | Kind::Fd | Kind::Dir);
+        if !params.iter().any(|param| is_file(param.kind)) {
+            return None;
+        }
+        let letter = |kind| match kind {
+            Kind::Fd => 'F',
+            Kind::Dir => 'D',
+            Kind::Path | Kind::Link => 'P',
+            Kind::AtFlags => 'A',
+            Kind::Uid | Kind::Gid => 'I',
+            Kind::Mode => 'M',
+            Kind::Dev => 'V',
+            Kind::Name => 'N',
+            Kind::Value => 'v',
+            Kind::Size => 'S',
+            Kind::XattrArgs => 'x',
+            Kind::Seconds | Kind::Microseconds => 's',
+            Kind::Nanoseconds => 'n',
+            Kind::WideNanoseconds => 'w',
+            _ => '0',
+        };
+        let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
+        Some(Call {
+            sysno,
+            number: sysno.nr(Abi::NATIVE)?,
+            class,
+            // utimes(2) has four numbers, as utimensat(2).
+            kinds: if params.iter().any(|param| param.kind == Kind::Microseconds) {
+                kinds.replace('s', "n")
+            } else {
+                kinds
+            },
+            makes_file: matches!(when, When::DeviceNode { .. }),
+        })
+    }
+
+    fn is_for(&self, form: &Form) -> bool {
+        match form.of {
+            For::Path => self.kinds.contains('P'),
+            For::Dir => self.kinds.contains('D'),
+            For::Flags => self.kinds.contains('A'),
+            For::Fd => self.kinds.contains('F'),
+        }
+    }
+
+    fn wishes(&self) -> &'static [Wish] {
+        match self.class {
+            Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
+            Class::Device | Class::Xattr => &[Wish::Own, Wish::Other],
+            _ => &[Wish::Own],
+        }
+    }
+
+    /// The line for `fixtures/cells.c`.
+    fn line(&self, wish: Wish, form: &Form, count: usize) -> String {
+        let id = match wish {
+            Wish::Same => "-1",
+            Wish::Own => "0",
+            Wish::Other => "7",
+        };
+        let mode = match (self.makes_file, wish) {
+            (true, Wish::Other) => "20666",
+            (true, _) => "100666",
+            (false, _) => "751",
+        };
+        let device = if wish == Wish::Other { 259 } else { 0 }; // 1:3
+        // An attribute that is there is removed, another is set.
+        let name = match wish {
+            Wish::Other => "trusted.t",
+            _ if self.sysno.name().contains("remove") => "user.keep",
+            _ => "user.new",
+        };
+        let path = if self.makes_file {
+            &form.new
+        } else {
+            &form.file
+        };
+        let (race, with) = match &form.race {
+            None => ("-", String::new()),
+            Some((Race::Exchange, with, _)) => ("x", with.clone()),
+            Some((Race::Overwrite, with, _)) => {
+                let end = path.rsplit('/').next().unwrap_or_default();
+                ("b", format!("{with}/{end}"))
+            }
+        };
+        let Form {
+            cwd,
+            dir,
+            flags,
+            fd,
+            ..
+        } = form;
+        let (number, kinds) = (self.number, &self.kinds);
+        format!(
+            "{number}\t{kinds}\t{id}\t{mode}\t{device}\t{name}\t{cwd}\t{dir}\t{flags}\t{fd}\t{path}\t{race}\t{with}\t{count}\n"
+        )
+    }
+}
+
+/// The calls, from the policy.
+fn calls() -> Vec<Call> {
+    let all: Vec<_> = Policy::SELECTIVE
+        .rules()
+        .filter(|rule| rule.action == Action::Notify)
+        .collect();
+    let class_of = |call: Sysno| {
+        let has = |class: &Class| class.rules(Level::Selective).any(|rule| rule.call == call);
+        Class::ALL.into_iter().find(has).expect("a class")
+    };
+    all.into_iter()
+        .filter_map(|rule| Call::new(class_of(rule.call), rule.call, rule.when))
+        .collect()
+}
+
+/// What came of one call: the errno or several, and what is different afterwards.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Came {
+    result: String,
+    changes: Vec<String>,
+}
+
+impl std::fmt::Display for Came {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = |number: &str| match number.parse() {
+            Ok(0) => "0".to_owned(),
+            Ok(errno) => format!("{:?}", Errno::from_raw(errno)),
+            Err(_) => number.to_owned(),
+        };
+        let names: Vec<String> = self.result.split(',').map(name).collect();
+        write!(f, "{}", names.join(","))?;
+        if !self.changes.is_empty() {
+            write!(f, " [{}]", self.changes.join("; "))?;
+        }
+        Ok(())
+    }
+}
+
+/// One cell: which call (by its place in the list), wish and form.
+type Cell = (usize, Wish, usize);
+
+/// `cells`, somewhere.
+struct Caller {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    watched: Vec<(&'static str, PathBuf)>,
+    before: Snapshot,
+}
+
+/// Why there is none: the machine's fault.
+struct Lacking(String);
+
+impl Caller {
+    fn start(
+        place: &Place,
+        restriction: &Restriction,
+        launcher: &[&str],
+        session: &Session,
+    ) -> Result<Caller, Lacking> {
+        let top = place.path().to_str().expect("UTF-8");
+        let words = [launcher, &["sh", "-ec", restriction.script, "sh", top]].concat();
+        let mut command = session.command(&place.path().join("Q"), words);
+        let outside: Vec<OwnedFd> = ["f", "d"]
+            .map(|name| place.path().join("P").join(name))
+            .iter()
+            .map(|path| std::fs::File::open(path).expect("open").into())
+            .collect();
+        let numbers = [outside[0].as_raw_fd(), outside[1].as_raw_fd()];
+        #[allow(unsafe_code)]
+        // SAFETY: the closure makes system calls only.
+        unsafe {
+            command.pre_exec(move || {
+                for (from, to) in numbers.into_iter().zip([20, 21]) {
+                    if libc::dup2(from, to) < 0 {
+                        return Err(std::io::Error::last_os_error());
+                    }
+                }
+                Ok(())
+            });
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("spawn");
+        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        let mut caller = Caller {
+            child,
+            stdin: stdin.expect("a pipe"),
+            stdout: stdout.expect("a pipe"),
+            watched: place.watched(),
+            before: Snapshot::new(),
+        };
+        if caller.line().as_deref() != Some("ready") {
+            let status = caller.child.wait().expect("waited for");
+            return Err(Lacking(format!("it does not start: {status}")));
+        }
+        if restriction.is_elsewhere {
+            let cells = session.named("cells");
+            let root = format!("/proc/{}/root{top}/P", cells.first().expect("the program"));
+            make_tree(Path::new(&root), &forms::links(place.path()));
+            caller.watched.push(("inside", root.into()));
+        }
+        caller.before = look(&caller.watched);
+        caller.stdin.write_all(b"go\n").expect("written");
+        Ok(caller)
+    }
+
+    /// A line of its output; `None` at its end, or if there is none for long.
+    fn line(&mut self) -> Option<String> {
+        let (mut line, mut byte) = (Vec::new(), [0; 64]);
+        loop {
+            let mut on = [PollFd::new(self.stdout.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut on, PollTimeout::from(20_000_u16)).ok()? == 0 {
+                return None;
+            }
+            let count = self
+                .stdout
+                .read(&mut byte)
+                .ok()
+                .filter(|count| *count > 0)?;
+            line.extend(&byte[..count]);
+            if line.ends_with(b"\n") {
+                line.pop();
+                return String::from_utf8(line).ok();
+            }
+        }
+    }
+
+    fn make(&mut self, line: &str) -> Option<Came> {
+        self.stdin.write_all(line.as_bytes()).ok()?;
+        let result = self.line()?;
+        let after = look(&self.watched);
+        let changes = differences(&self.before, &after);
+        if !changes.is_empty() {
+            restore(&self.watched, &self.before, &after);
+        }
+        Some(Came { result, changes })
+    }
+
+    fn end(self) -> i32 {
+        let Caller {
+            mut child, stdin, ..
+        } = self;
+        drop(stdin);
+        child.wait().expect("waited for").code().unwrap_or(-1)
+    }
+}
+
+/// Makes all calls that `wanted` has.
+fn make_all(
+    caller: &mut Caller,
+    calls: &[Call],
+    forms: &[Form],
+    count: usize,
+    wanted: &dyn Fn(&Form) -> bool,
+) -> BTreeMap<Cell, Came> {
+    let mut all = BTreeMap::new();
+    for (f, form) in forms.iter().enumerate().filter(|(_, form)| wanted(form)) {
+        for (c, call) in calls
+            .iter()
+            .enumerate()
+            .filter(|(_, call)| call.is_for(form))
+        {
+            for &wish in call.wishes() {
+                let Some(came) = caller.make(&call.line(wish, form, count)) else {
+                    return all;
+                };
+                all.insert((c, wish, f), came);
+            }
+        }
+    }
+    all
+}
+
+/// Whether a refusal is for want of privilege: what zroot is there to hide.
+fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
+    match call.class {
+        Class::Owner => result == EPERM || result == EINVAL,
+        // user.* is refused to everybody.
+        Class::Xattr | Class::Device => wish == Wish::Other && result == EPERM,
+        _ => result == EPERM,
+    }
+}
+
+const EPERM: &str = "1";
+const EINVAL: &str = "22";
+
+/// What the supervised caller may get: results, and the changes that are possible with each.
+struct Allowed {
+    exactly: Option<Came>,
+    results: Vec<String>,
+    changes: Vec<String>,
+}
+
+impl Allowed {
+    /// Of a race every single result has to be allowed.
+    fn has(&self, got: &Came, is_race: bool) -> bool {
+        if let Some(came) = &self.exactly {
+            return came == got;
+        }
+        let one_name = |changes: &[String]| {
+            if is_race {
+                in_race(changes.to_vec())
+            } else {
+                changes.iter().cloned().collect()
+            }
+        };
+        got.result
+            .split(',')
+            .all(|one| self.results.iter().any(|result| result == one))
+            && one_name(&got.changes).is_subset(&one_name(&self.changes))
+    }
+
+    /// What is wrong with `got`, in words: the first that applies, the worst first.
+    fn wrong(&self, got: &Came) -> &'static str {
+        let (results, changes) = match &self.exactly {
+            Some(came) => (vec![came.result.clone()], &came.changes),
+            None => (self.results.clone(), &self.changes),
+        };
+        let is_beyond = |change: &String| !in_race(changes.clone()).contains(change);
+        let may_succeed = results.iter().any(|result| result == "0");
+        let succeeds = got.result.split(',').any(|result| result == "0");
+        if in_race(got.changes.clone()).iter().any(is_beyond) {
+            "changed what the caller could not"
+        } else if succeeds && !may_succeed {
+            "succeeded where the kernel refuses"
+        } else if succeeds && got.result == "0" {
+            "said success and did nothing"
+        } else if may_succeed {
+            "refused what the kernel permits"
+        } else {
+            "another error than the kernel's"
+        }
+    }
+}
+
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(came) = &self.exactly {
+            return write!(f, "{came}");
+        }
+        let any = |result: &String| Came {
+            result: result.clone(),
+            changes: Vec::new(),
+        };
+        let results: BTreeSet<String> = self.results.iter().map(|r| any(r).to_string()).collect();
+        let results: Vec<String> = results.into_iter().collect();
+        write!(
+            f,
+            "{}, at most [{}]",
+            results.join(" or "),
+            self.changes.join("; ")
+        )
+    }
+}
+
+/// From what the kernel answered.
+fn allowed(calls: &[Call], kernel: &BTreeMap<Cell, Came>, (c, wish, f): Cell) -> Option<Allowed> {
+    let call = &calls[c];
+    let came = kernel.get(&(c, wish, f))?;
+    let exactly = |came: &Came| {
+        Some(Allowed {
+            exactly: Some(came.clone()),
+            results: Vec::new(),
+            changes: Vec::new(),
+        })
+    };
+    if !is_for_ids(call, wish, &came.result) {
+        return exactly(came);
+    }
+    let pretended = |changes: &[String]| {
+        Some(Allowed {
+            exactly: None,
+            results: vec!["0".into(), came.result.clone()],
+            changes: changes.to_vec(),
+        })
+    };
+    match call.class {
+        // A regular file in its place: as if that had been asked for.
+        Class::Device => exactly(kernel.get(&(c, Wish::Own, f))?),
+        Class::Owner => {
+            let possible = [Wish::Own, Wish::Same]
+                .into_iter()
+                .filter_map(|wish| kernel.get(&(c, wish, f)))
+                .find(|came| came.result == "0");
+            pretended(possible.map_or(&[], |came| &came.changes))
+        }
+        _ => pretended(&[]),
+    }
+}
+
+/// The same for a race, from the two forms that it is made of.
+fn allowed_in_race(
+    calls: &[Call],
+    kernel: &BTreeMap<Cell, Came>,
+    (c, wish): (usize, Wish),
+    two: [usize; 2],
+) -> Option<Allowed> {
+    let (mut results, mut changes) = (Vec::new(), Vec::new());
+    for f in two {
+        let one = allowed(calls, kernel, (c, wish, f))?;
+        let exactly = one.exactly.into_iter();
+        for came in exactly {
+            results.push(came.result);
+            changes.extend(came.changes);
+        }
+        results.extend(one.results);
+        changes.extend(one.changes);
+    }
+    // What is made twice is there, and what is removed twice is not.
+    let second = match (
+        calls[c].makes_file,
+        calls[c].sysno.name().contains("remove"),
+    ) {
+        (true, _) => Some(Errno::EEXIST),
+        (_, true) => Some(Errno::ENODATA),
+        _ => None,
+    };
+    results.extend(second.map(|errno| (errno as i32).to_string()));
+    Some(Allowed {
+        exactly: None,
+        results,
+        changes,
+    })
+}
+
+/// Where a race leaves its files, a file has the one name or the other.
+fn in_race(changes: Vec<String>) -> BTreeSet<String> {
+    let one_name = |change: String| {
+        change
+            .replace("R/mswapl", "R/mswap")
+            .replace("R/swapl", "R/swap")
+    };
+    changes.into_iter().map(one_name).collect()
+}
+
+pub fn run(report: &mut Report) {
+    for name in ["cc", "unshare", "chroot", "mount"] {
+        if common::program(name).is_none() {
+            return report.skip("all", 1, &format!("there is no {name}"));
+        }
+    }
+    let calls = calls();
+    let mut failures: BTreeMap<String, usize> = BTreeMap::new();
+    let mut chosen: Vec<&Restriction> = RESTRICTIONS.iter().collect();
+    chosen.retain(|one| {
+        let is_meant = report.full || one.is_quick;
+        if report.chooses() {
+            report.is_chosen(one.name)
+        } else {
+            is_meant
+        }
+    });
+    for restriction in chosen {
+        if let Some(lacking) = restriction
+            .needs
+            .iter()
+            .find(|name| common::program(name).is_none())
+        {
+            report.skip(restriction.name, 1, &format!("there is no {lacking}"));
+            continue;
+        }
+        let failed = report.failed;
+        compare(report, restriction, &calls);
+        failures.insert(restriction.name.into(), report.failed - failed);
+    }
+    for (name, count) in failures {
+        report.say(&format!("{count} failed in '{name}'"));
+    }
+}
+
+fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
+    let place = Place::new(&|top| forms::links(top));
+    let of = |name: &str| place.path().join(name).display().to_string();
+    let inside = if restriction.is_root {
+        String::new()
+    } else {
+        of("P")
+    };
+    let forms = forms::all([&inside, &of("Q"), &of("R")]);
+    let count = if report.full { 2000 } else { 40 };
+
+    let session = Session::new();
+    let mut caller = match Caller::start(&place, restriction, &["unshare", "-r"], &session) {
+        Ok(caller) => caller,
+        Err(Lacking(reason)) => return report.skip(restriction.name, 1, &reason),
+    };
+    let kernel = make_all(&mut caller, calls, &forms, 0, &|form| form.race.is_none());
+    let status = caller.end();
+    if status == 77 {
+        return report.skip(restriction.name, 1, "this kernel does not have it");
+    }
+    session.nothing_is_left();
+
+    if report.full {
+        agrees_with_itself(
+            report,
+            restriction,
+            &place,
+            &session,
+            calls,
+            &forms,
+            &kernel,
+        );
+    }
+
+    let exe = zroot().to_str().expect("UTF-8");
+    let mut caller = match Caller::start(&place, restriction, &[exe, "-c", "selective"], &session) {
+        Ok(caller) => caller,
+        Err(Lacking(reason)) => return report.fail(&format!("{}: {reason}", restriction.name)),
+    };
+    let supervised = make_all(&mut caller, calls, &forms, count, &|_| true);
+    judge(report, restriction, calls, &forms, &kernel, &supervised);
+    if restriction.name == "none" {
+        supervisors_files(report, &mut caller, calls, &session);
+    }
+    let status = caller.end();
+    let name = restriction.name;
+    report.check(
+        status == 0,
+        &format!("the caller in '{name}' ended with status {status}"),
+    );
+    session.nothing_is_left();
+}
+
+/// Compares what the supervised caller got with what the kernel answered, cell by cell.
+fn judge(
+    report: &mut Report,
+    restriction: &Restriction,
+    calls: &[Call],
+    forms: &[Form],
+    kernel: &BTreeMap<Cell, Came>,
+    supervised: &BTreeMap<Cell, Came>,
+) {
+    let number = |name: &String| forms.iter().position(|form| form.name == *name);
+    let wanted = |(c, wish, f): Cell| match &forms[f].race {
+        None => allowed(calls, kernel, (c, wish, f)),
+        Some((_, _, [one, two])) => {
+            allowed_in_race(calls, kernel, (c, wish), [number(one)?, number(two)?])
+        }
+    };
+    let cells = forms.iter().enumerate().flat_map(|(f, form)| {
+        let calls = calls.iter().enumerate();
+        calls
+            .filter(|(_, call)| call.is_for(form))
+            .flat_map(move |(c, call)| call.wishes().iter().map(move |&wish| (c, wish, f)))
+    });
+    let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in cells {
+        let (c, wish, f) = cell;
+        let expected = wanted(cell);
+        let got = supervised.get(&cell);
+        let is_race = forms[f].race.is_some();
+        if let (Some(expected), Some(got)) = (&expected, got) {
+            if expected.has(got, is_race) {
+                report.pass();
+                continue;
+            }
+            *wrong.entry(expected.wrong(got)).or_default() += 1;
+        }
+        report.fail(&format!(
+            "{} {wish:?} | {} | {} | expected {} | got {}",
+            calls[c].sysno.name(),
+            forms[f].name,
+            restriction.name,
+            expected.map_or("an answer without zroot".into(), |expected| expected
+                .to_string()),
+            got.map_or("no answer".into(), ToString::to_string),
+        ));
+    }
+    for (what, count) in wrong {
+        report.say(&format!("in '{}', {count} {what}", restriction.name));
+    }
+}
+
+/// The control: that the kernel answers the same once more, so that what differs is zroot's.
+fn agrees_with_itself(
+    report: &mut Report,
+    restriction: &Restriction,
+    place: &Place,
+    session: &Session,
+    calls: &[Call],
+    forms: &[Form],
+    kernel: &BTreeMap<Cell, Came>,
+) {
+    let Ok(mut caller) = Caller::start(place, restriction, &["unshare", "-r"], session) else {
+        return report.fail(&format!("{}: it does not start again", restriction.name));
+    };
+    let again = make_all(&mut caller, calls, forms, 0, &|form| form.race.is_none());
+    caller.end();
+    session.nothing_is_left();
+    let differ = kernel
+        .iter()
+        .filter(|(cell, came)| again.get(cell) != Some(came));
+    let differ = differ.count();
+    report.check(
+        differ == 0 && !kernel.is_empty(),
+        &format!(
+            "the control in '{}': of {} answers without zroot {differ} differ the second time",
+            restriction.name,
+            kernel.len()
+        ),
+    );
+}
+
+/// The supervisor's own descriptors and directories: what the caller itself cannot open by O_PATH
+/// is refused with the same error.
+fn supervisors_files(report: &mut Report, caller: &mut Caller, calls: &[Call], session: &Session) {
+    let (_, supervisor) = session.pair();
+    let mut opened = 0;
+    let entries = (0..12)
+        .map(|fd| format!("fd/{fd}"))
+        .chain(["cwd/nothing", "root/nothing"].map(String::from));
+    for entry in entries {
+        let path = format!("/proc/{supervisor}/{entry}");
+        let form = Form {
+            name: entry.clone(),
+            of: For::Path,
+            cwd: "/".into(),
+            dir: libc::AT_FDCWD,
+            flags: 0,
+            fd: -1,
+            file: path.clone(),
+            new: path,
+            race: None,
+        };
+        for call in calls
+            .iter()
+            .filter(|call| call.kinds.contains('P') && !call.makes_file)
+        {
+            if call.sysno.name().starts_with('l') {
+                continue; // the link itself, which anybody may name
+            }
+            let line = call.line(Wish::Own, &form, 0);
+            let by_itself = line.replacen(&call.kinds, "own", 1);
+            let (Some(own), Some(got)) = (caller.make(&by_itself), caller.make(&line)) else {
+                return report.fail("no answer");
+            };
+            if (own.result == "0" || own.result == got.result) && got.changes.is_empty() {
+                opened += usize::from(own.result == "0");
+                report.pass();
+            } else {
+                report.fail(&format!(
+                    "{} | the supervisor's {entry} | none | expected {own} | got {got}",
+                    call.sysno.name()
+                ));
+            }
+        }
+    }
+    report.say(&format!(
+        "{opened} calls on the supervisor's own files, which the caller may open itself"
+    ));
+}
