@@ -78,7 +78,7 @@ impl Server {
         while self.helpers.are_there() && !self.session.in_flight.has_call() {
             let Session { sight, report, .. } = &mut self.session;
             let is_ready = sight.listener.is_ready(Signal::SIGCHLD, report.said());
-            report.count();
+            report.hear_all();
             self.helpers.see_off(&mut self.session, answer);
             if is_ready {
                 break;

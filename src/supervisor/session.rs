@@ -102,12 +102,12 @@ impl Session {
         let journal = Rc::new(kept.journal);
         Session {
             sight,
-            processes: Processes::new(journal, at_execve(policy.level), &maps),
+            processes: Processes::new(Rc::clone(&journal), at_execve(policy.level), &maps),
             given: kept.given,
             maps,
             policy,
             in_flight: kept.in_flight,
-            report: Report::new(policy.level, watchers),
+            report: Report::new(policy.level, watchers, journal),
         }
     }
 
@@ -132,7 +132,7 @@ impl Session {
     pub fn take_over(&mut self, is_successor: bool) {
         self.processes.reload();
         if is_successor {
-            self.report.miss();
+            self.report.take_over();
         }
     }
 

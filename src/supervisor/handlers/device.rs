@@ -16,7 +16,7 @@ use crate::sys::file::Place;
 /// Answers a call of class `device`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     // What the supervisor makes, Landlock would not keep the caller from.
-    if session.processes.is_restricted(session.target(request)) {
+    if session.target(request).is_restricted() {
         return Outcome::CONTINUE;
     }
     Outcome::of(mknod(session, request), Outcome::PRETENDED)

@@ -20,6 +20,7 @@ use super::credentials::{Credentials, Ids};
 use super::id_maps::{IdMaps, inside};
 use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
+use crate::supervisor::target::mark::{FIRST, RESTRICTED, UNSET, is_restricted, restricted};
 use crate::supervisor::target::proc::Target;
 use crate::sys::file::Place;
 use crate::sys::process::locks_limit;
@@ -28,18 +29,6 @@ use crate::sys::process::locks_limit;
 /// where it is root again.
 pub type AtExecve = fn(&Credentials) -> Option<Credentials>;
 
-/// Soft limits from here on are numbers: this one of no entry, the next even ones of entries. No
-/// use of the limit had ones as large. A 32-bit kernel, on which this may run if it has 32 bits
-/// itself, keeps 32 bits of a limit (`unsigned long`, kernel/sys.c, `rlim64_to_rlim`).
-const FIRST: u64 = if cfg!(target_pointer_width = "32") {
-    1 << 30
-} else {
-    1 << 40
-};
-/// What a process has that has set nothing.
-const UNSET: u64 = u64::MAX;
-/// The bit that Landlock's restriction sets.
-const RESTRICTED: u64 = 1;
 /// How much there may be before what no process has is thrown away: entries, of which one with many
 /// groups counts for as many as it takes the memory of.
 const ENOUGH: usize = 1024;
@@ -300,12 +289,6 @@ impl Processes {
         Ok(())
     }
 
-    /// Whether Landlock restricts the caller, so that the supervisor must make nothing for it.
-    #[must_use]
-    pub fn is_restricted(&self, target: Target) -> bool {
-        is_restricted(self.number(target.request.tid))
-    }
-
     /// Marks the caller's whole process, though Landlock may restrict one thread of it only.
     ///
     /// # Errors
@@ -432,21 +415,6 @@ impl Processes {
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
-}
-
-/// Whether `number` has the mark.
-fn is_restricted(number: u64) -> bool {
-    number >= FIRST && number != UNSET && number & RESTRICTED != 0
-}
-
-/// `number` with the mark.
-fn restricted(number: u64) -> u64 {
-    // What users had as their limit before is no number.
-    if number >= FIRST && number != UNSET {
-        number | RESTRICTED
-    } else {
-        FIRST | RESTRICTED
-    }
 }
 
 /// The threads of `process`.
@@ -578,7 +546,11 @@ impl Record<'_> {
                     *bounding,
                     u64::from(*securebits),
                 ]);
-                words.extend(groups.iter().map(|group| u64::from(*group)));
+                // There may be many, so that they are written as small as they are.
+                let mut bytes = Vec::with_capacity(8 * words.len() + 4 * groups.len());
+                bytes.extend(words.into_iter().flat_map(u64::to_ne_bytes));
+                bytes.extend(groups.iter().copied().flat_map(u32::to_ne_bytes));
+                return bytes;
             }
             Record::Thread(tid, thread) => {
                 words.extend([1, tid.unsigned_abs().into(), thread.start, thread.number]);
@@ -589,10 +561,12 @@ impl Record<'_> {
     }
 
     fn parse(bytes: &[u8]) -> Option<Parsed> {
-        let mut words = bytes
-            .chunks_exact(8)
-            .map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
-        let mut word = || words.next();
+        let mut rest = bytes;
+        let mut word = || {
+            let (word, behind) = rest.split_first_chunk()?;
+            rest = behind;
+            Some(u64::from_ne_bytes(*word))
+        };
         Some(match word()? {
             0 => {
                 let (number, since) = (word()?, word()?);
@@ -620,9 +594,10 @@ impl Record<'_> {
                 let (permitted, effective, inheritable, ambient, bounding) =
                     (word()?, word()?, word()?, word()?, word()?);
                 let securebits = u32::try_from(word()?).ok()?;
-                let groups = words
-                    .map(|group| u32::try_from(group).ok())
-                    .collect::<Option<_>>()?;
+                let groups = rest
+                    .chunks_exact(4)
+                    .map(|group| u32::from_ne_bytes(group.try_into().unwrap_or_default()));
+                let groups = groups.collect();
                 let credentials = Credentials {
                     uid,
                     gid,

@@ -2,8 +2,8 @@
 //! (a path that leads into a file system which a target serves, for one), a successor goes on. If
 //! it is the guard that dies, the one that serves forks its successor, and guards it.
 //!
-//! The guard sleeps while no calls come. The first one after a while wakes it by the pipe that tells
-//! of the server's end. Then it looks every few milliseconds whether calls go on.
+//! The guard sleeps while no calls come. The first one after a while wakes it, by the pipe that
+//! tells of the server's end. Then it looks every few milliseconds whether calls go on.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +28,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// At how many looks in a row a server that waits for somebody must have the same call in hand
 /// before it is given up.
 const WAITING: u32 = 2;
-/// The same for one that waits for a disk, or for a server on the network: it seldom waits for long.
+/// The same for one that waits for a disk, or for a server on the network: it seldom waits long.
 const BLOCKED: u32 = 25;
 /// After how many looks without a new call the guard sleeps.
 const QUIET: u32 = 50;

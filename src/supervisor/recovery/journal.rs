@@ -18,6 +18,8 @@ const HEADER: u64 = 16;
 pub enum Table {
     /// Which credentials which process has set.
     Processes = 1,
+    /// What was pretended.
+    Report = 2,
 }
 
 /// A list of records that grows at its end: length and table, 4 bytes each, then the record.

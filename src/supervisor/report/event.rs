@@ -60,83 +60,6 @@ impl Event {
     }
 }
 
-/// What a summary takes of an event.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Counted {
-    /// The call's class.
-    pub class: Class,
-    /// The call.
-    pub sysno: Sysno,
-    /// The program that made it.
-    pub program: String,
-    /// The file that it is about.
-    pub path: Option<String>,
-    /// The owner that it asks for.
-    pub owner: Option<(u32, u32)>,
-    /// The device that it asks for.
-    pub device: Option<String>,
-}
-
-impl From<Event> for Counted {
-    fn from(event: Event) -> Counted {
-        Counted {
-            class: event.class,
-            sysno: event.call,
-            program: event.program,
-            path: event.path,
-            owner: event.owner,
-            device: event.device,
-        }
-    }
-}
-
-impl Counted {
-    /// As a message from one process to another: a line for each part, empty where it is not there.
-    #[must_use]
-    pub fn to_message(&self) -> String {
-        let Counted {
-            class,
-            sysno,
-            program,
-            path,
-            owner,
-            device,
-        } = self;
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (uid, gid) = owner.unzip();
-        let id = |id: Option<u32>| id.map(|id| id.to_string()).unwrap_or_default();
-        let parts = [
-            class.name().into(),
-            sysno.name().into(),
-            program.clone(),
-            id(uid),
-            id(gid),
-            text(device),
-            text(path),
-        ];
-        parts.map(|part| part.replace('\0', "?")).join("\0")
-    }
-
-    /// Reads such a message.
-    #[must_use]
-    pub fn from_message(message: &str) -> Option<Counted> {
-        let mut parts = message.split('\0');
-        let mut part = || parts.next().filter(|part| !part.is_empty());
-        let (class, sysno) = (part()?, part()?);
-        let program = part().unwrap_or_default().into();
-        let mut id = || part().and_then(|id| id.parse().ok());
-        let (uid, gid) = (id(), id());
-        Some(Counted {
-            class: class.parse().ok()?,
-            sysno: *Sysno::ALL.iter().find(|call| call.name() == sysno)?,
-            program,
-            owner: uid.zip(gid),
-            device: part().map(Into::into),
-            path: part().map(Into::into),
-        })
-    }
-}
-
 /// The caller's program, as ps(1) names it.
 pub fn program(target: Target) -> String {
     let mut name = [0; 64];
@@ -224,34 +147,5 @@ fn signed(id: u32) -> String {
         "-1".into()
     } else {
         id.to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Counted;
-    use crate::arch::Sysno;
-    use crate::filter::policy::Class;
-
-    #[test]
-    fn a_message_says_what_was_counted() {
-        let some = |text: &str| Some(text.to_owned());
-        for (path, owner, device) in [
-            (some("/a\nb"), Some((1, u32::MAX)), None),
-            (some("/dev/x"), None, some("c 1:3")),
-            (None, None, None),
-        ] {
-            let counted = Counted {
-                class: Class::Owner,
-                sysno: Sysno::fchownat,
-                program: "tar".into(),
-                path,
-                owner,
-                device,
-            };
-            let message = counted.to_message();
-            assert_eq!(Counted::from_message(&message), Some(counted));
-        }
-        assert_eq!(Counted::from_message("no such class"), None);
     }
 }

@@ -31,6 +31,11 @@ pub fn line(event: &Event) -> String {
     )
 }
 
+/// That the reader of the trace has missed calls, as an object on a line.
+pub fn lost(calls: u64) -> String {
+    format!("{{\"schema\":{SCHEMA},\"not_shown\":{calls}}}\n")
+}
+
 /// The summary, as an object on a line.
 pub fn summary(tally: &Tally) -> String {
     let classes: Vec<String> = tally.classes().map(|class| class_member(&class)).collect();
@@ -44,9 +49,9 @@ pub fn summary(tally: &Tally) -> String {
     };
     let devices: Vec<String> = tally.devices.iter().map(device).collect();
     let (classes, owners, devices) = (classes.join(","), owners.join(","), devices.join(","));
-    let (level, partial, checked) = (tally.level, tally.is_partial, list_of(&tally.checked));
+    let (level, checked) = (tally.level, list_of(&tally.checked));
     format!(
-        "{{\"schema\":{SCHEMA},\"level\":\"{level}\",\"partial\":{partial},\
+        "{{\"schema\":{SCHEMA},\"level\":\"{level}\",\"partial\":false,\
          \"classes\":{{{classes}}},\"owners\":[{owners}],\"devices\":[{devices}],\
          \"checked_ids\":{checked}}}\n"
     )

@@ -1,8 +1,12 @@
 //! What all calls came to, and whose names the ids are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 
-use super::event::Counted;
+use super::event::Event;
+use crate::arch::Sysno;
 use crate::filter::policy::{Class, Level};
 use crate::text::printable;
 
@@ -10,14 +14,18 @@ use crate::text::printable;
 /// rest is only counted.
 pub const MOST: usize = 1000;
 
+/// All programs beyond the first ones.
+const OTHERS: &str = "(others)";
+
+/// How much of a file with names is read, in bytes.
+const LONGEST: u64 = 8 << 20;
+
 /// The numbers of a run.
 #[derive(Debug)]
 pub struct Tally {
     /// The level of the run.
     pub level: Level,
-    /// Whether a process that served before took its numbers with it.
-    pub is_partial: bool,
-    counts: BTreeMap<(Class, &'static str, String), u64>,
+    counts: BTreeMap<(Class, Sysno, String), u64>,
     owners: BTreeMap<(u32, u32), Paths>,
     /// Devices that were asked for, by path.
     pub devices: BTreeMap<String, String>,
@@ -25,6 +33,97 @@ pub struct Tally {
     pub more_devices: u64,
     /// Programs that asked for their ids after they had changed them.
     pub checked: BTreeSet<String>,
+}
+
+/// A change of the numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// As many calls by a program.
+    Calls(Class, Sysno, String, u64),
+    /// A file for which an owner was asked: uid, gid, path.
+    Owner(u32, u32, String),
+    /// As many more files of an owner.
+    MoreOf(u32, u32, u64),
+    /// A device that was asked for: path, device.
+    Device(String, String),
+    /// As many more devices.
+    MoreDevices(u64),
+    /// A program has asked for its ids after it had changed them.
+    Checked(String),
+}
+
+impl Change {
+    /// What a call changes.
+    pub fn by(event: Event) -> impl Iterator<Item = Change> {
+        let path = event.path.unwrap_or_else(|| "?".into());
+        let owner = event.owner.filter(|owner| *owner != (0, 0));
+        let file = match (owner, event.device) {
+            (Some((uid, gid)), _) => Some(Change::Owner(uid, gid, final_name(path))),
+            (None, Some(device)) => Some(Change::Device(path, device)),
+            (None, None) => None,
+        };
+        let call = Change::Calls(event.class, event.call, event.program, 1);
+        [call].into_iter().chain(file)
+    }
+
+    /// As a record: parts, each of which ends in a null byte.
+    #[must_use]
+    pub fn to_record(&self) -> String {
+        let parts: Vec<String> = match self {
+            Change::Calls(class, call, program, count) => vec![
+                "calls".into(),
+                class.name().into(),
+                call.name().into(),
+                program.clone(),
+                count.to_string(),
+            ],
+            Change::Owner(uid, gid, path) => {
+                vec![
+                    "owner".into(),
+                    uid.to_string(),
+                    gid.to_string(),
+                    path.clone(),
+                ]
+            }
+            Change::MoreOf(uid, gid, count) => {
+                let [uid, gid] = [uid, gid].map(ToString::to_string);
+                vec!["more of".into(), uid, gid, count.to_string()]
+            }
+            Change::Device(path, device) => vec!["device".into(), path.clone(), device.clone()],
+            Change::MoreDevices(count) => vec!["more devices".into(), count.to_string()],
+            Change::Checked(program) => vec!["checked".into(), program.clone()],
+        };
+        parts
+            .iter()
+            .map(|part| part.replace('\0', "?") + "\0")
+            .collect()
+    }
+
+    /// Reads a record.
+    #[must_use]
+    pub fn parse(record: &str) -> Option<Change> {
+        let mut parts = record.split('\0');
+        let kind = parts.next()?;
+        let mut part = || parts.next();
+        Some(match kind {
+            "calls" => {
+                let class = part()?.parse().ok()?;
+                let call = part()?;
+                let call = Sysno::ALL.iter().find(|known| known.name() == call)?;
+                Change::Calls(class, *call, part()?.into(), part()?.parse().ok()?)
+            }
+            "owner" => Change::Owner(part()?.parse().ok()?, part()?.parse().ok()?, part()?.into()),
+            "more of" => Change::MoreOf(
+                part()?.parse().ok()?,
+                part()?.parse().ok()?,
+                part()?.parse().ok()?,
+            ),
+            "device" => Change::Device(part()?.into(), part()?.into()),
+            "more devices" => Change::MoreDevices(part()?.parse().ok()?),
+            "checked" => Change::Checked(part()?.into()),
+            _ => return None,
+        })
+    }
 }
 
 /// Files, of which the first ones are named.
@@ -67,7 +166,6 @@ impl Tally {
     pub fn new(level: Level) -> Tally {
         Tally {
             level,
-            is_partial: false,
             counts: BTreeMap::new(),
             owners: BTreeMap::new(),
             devices: BTreeMap::new(),
@@ -76,43 +174,85 @@ impl Tally {
         }
     }
 
-    /// Counts a call.
-    pub fn add(&mut self, call: Counted) {
-        let is_room = self.counts.len() < MOST;
-        let program = if is_room {
-            call.program
-        } else {
-            "(others)".into()
-        };
-        *self
-            .counts
-            .entry((call.class, call.sysno.name(), program))
-            .or_default() += 1;
-        let path = call.path.unwrap_or_else(|| "?".into());
-        if let Some(owner) = call.owner.filter(|owner| *owner != (0, 0)) {
-            let is_room = self.owners.len() < MOST;
-            let owner = if is_room { owner } else { (u32::MAX, u32::MAX) };
-            let paths = self.owners.entry(owner).or_default();
-            let path = final_name(path);
-            if paths.named.len() < MOST || paths.named.contains(&path) {
-                paths.named.insert(path);
-            } else {
-                paths.more += 1;
+    /// Makes a change.
+    pub fn apply(&mut self, change: Change) {
+        match change {
+            Change::Calls(class, call, program, count) => {
+                let mut key = (class, call, program);
+                if self.counts.len() >= MOST && !self.counts.contains_key(&key) {
+                    key.2 = OTHERS.into();
+                }
+                *self.counts.entry(key).or_default() += count;
             }
-        } else if let Some(device) = call.device {
-            if self.devices.len() < MOST {
-                self.devices.insert(path, device);
-            } else {
-                self.more_devices += 1;
+            Change::Owner(uid, gid, path) => {
+                let paths = self.paths(uid, gid);
+                if paths.named.len() < MOST || paths.named.contains(&path) {
+                    paths.named.insert(path);
+                } else {
+                    paths.more += 1;
+                }
+            }
+            Change::MoreOf(uid, gid, count) => self.paths(uid, gid).more += count,
+            Change::Device(path, device) => {
+                if self.devices.len() < MOST {
+                    self.devices.insert(path, device);
+                } else {
+                    self.more_devices += 1;
+                }
+            }
+            Change::MoreDevices(count) => self.more_devices += count,
+            Change::Checked(program) => {
+                if self.checked.len() < MOST {
+                    self.checked.insert(program);
+                }
             }
         }
     }
 
-    /// Takes note that `program` has asked for its ids after it had changed them.
-    pub fn has_checked(&mut self, program: &str) {
-        if self.checked.len() < MOST {
-            self.checked.insert(program.into());
-        }
+    /// The files of an owner, or of all beyond the first owners.
+    fn paths(&mut self, uid: u32, gid: u32) -> &mut Paths {
+        let is_room = self.owners.len() < MOST || self.owners.contains_key(&(uid, gid));
+        let owner = if is_room {
+            (uid, gid)
+        } else {
+            (u32::MAX, u32::MAX)
+        };
+        self.owners.entry(owner).or_default()
+    }
+
+    /// How many changes it takes at least to come to these numbers.
+    pub fn len(&self) -> usize {
+        let named: usize = self
+            .owners
+            .values()
+            .map(|paths| paths.named.len() + 1)
+            .sum();
+        self.counts.len() + named + self.devices.len() + self.checked.len() + 1
+    }
+
+    /// The changes that make these numbers out of none.
+    pub fn changes(&self) -> impl Iterator<Item = Change> {
+        // The others come last: they take nobody's place.
+        let is_named = |&((_, _, program), _): &(&(Class, Sysno, String), &u64)| program != OTHERS;
+        let (named, others): (Vec<_>, Vec<_>) = self.counts.iter().partition(is_named);
+        let calls = named.into_iter().chain(others);
+        let calls = calls.map(|((class, call, program), count)| {
+            Change::Calls(*class, *call, program.clone(), *count)
+        });
+        let owners = self.owners.iter().flat_map(|(&(uid, gid), paths)| {
+            let named = paths.named.iter();
+            let named = named.map(move |path| Change::Owner(uid, gid, path.clone()));
+            named.chain([Change::MoreOf(uid, gid, paths.more)])
+        });
+        let devices = self.devices.iter();
+        let devices = devices.map(|(path, device)| Change::Device(path.clone(), device.clone()));
+        let checked = self.checked.iter().cloned().map(Change::Checked);
+        let more = Change::MoreDevices(self.more_devices);
+        calls
+            .chain(owners)
+            .chain(devices)
+            .chain(checked)
+            .chain([more])
     }
 
     /// The classes that had a call, in the order of [`Class::ALL`].
@@ -128,7 +268,7 @@ impl Tally {
             let own = self.counts.iter().filter(|((one, ..), _)| *one == class);
             for ((_, call, program), count) in own {
                 tally.total += count;
-                *tally.calls.entry(*call).or_default() += count;
+                *tally.calls.entry(call.name()).or_default() += count;
                 *tally.programs.entry(program.as_str()).or_default() += count;
             }
             (tally.total > 0).then_some(tally)
@@ -168,7 +308,7 @@ struct Names(BTreeMap<u32, String>);
 
 impl Names {
     fn read(path: &str) -> Names {
-        let text = std::fs::read(path).unwrap_or_default();
+        let text = read_regular(path).unwrap_or_default();
         let entry = |line: &[u8]| {
             let line = String::from_utf8_lossy(line);
             let mut fields = line.split(':');
@@ -191,6 +331,20 @@ impl Names {
     }
 }
 
+/// Reads the beginning of a file. In a tree that nobody vouches for it may be a FIFO, on which one
+/// would wait, or a device without an end.
+fn read_regular(path: &str) -> std::io::Result<Vec<u8>> {
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)?;
+    let mut text = Vec::new();
+    if file.metadata()?.is_file() {
+        file.take(LONGEST).read_to_end(&mut text)?;
+    }
+    Ok(text)
+}
+
 /// Under which name a file will be found: dpkg and rpm unpack it under another, and rename it.
 fn final_name(path: String) -> String {
     let unpacked = path
@@ -203,5 +357,38 @@ fn final_name(path: String) -> String {
     match path.rsplit_once(';') {
         Some((name, end)) if is_random(end) => name.into(),
         _ => path,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_changes_come_to_the_same_numbers() {
+        let mut tally = Tally::new(Level::Selective);
+        let program = |number: u32| format!("program {number}");
+        for number in 0..2500 {
+            for change in [
+                Change::Calls(Class::Owner, Sysno::chown, program(number), 3),
+                Change::Owner(5, 7, format!("/a\nb{number}")),
+                Change::Owner(number, 7, String::new()),
+                Change::Device(format!("/dev/{number}"), "c 1:3".into()),
+                Change::Checked(program(number)),
+            ] {
+                tally.apply(change);
+            }
+        }
+        let mut again = Tally::new(Level::Selective);
+        let mut count = 0;
+        for change in tally.changes() {
+            let read = Change::parse(&change.to_record());
+            assert_eq!(read.as_ref(), Some(&change));
+            read.into_iter().for_each(|change| again.apply(change));
+            count += 1;
+        }
+        assert_eq!(format!("{again:?}"), format!("{tally:?}"));
+        assert_eq!(tally.len(), count);
+        assert_eq!(Change::parse("no such change\0"), None);
     }
 }

@@ -27,27 +27,20 @@ pub fn line(event: &Event) -> String {
     )
 }
 
+/// That the reader of the trace has missed calls.
+pub fn lost(calls: u64) -> String {
+    format!("zroot: {calls} calls are not shown: nobody read them in time\n")
+}
+
 /// The summary.
 pub fn summary(tally: &Tally) -> String {
     let mut out = String::new();
-    let missing = if tally.is_partial {
-        ", as far as the last supervisor knows: one before it was killed"
-    } else {
-        ""
-    };
     let mut classes = tally.classes().peekable();
     if classes.peek().is_none() {
-        return format!(
-            "zroot: nothing was pretended (level {}){missing}\n",
-            tally.level
-        );
+        return format!("zroot: nothing was pretended (level {})\n", tally.level);
     }
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "zroot: pretended calls (level {}){missing}:",
-        tally.level
-    );
+    let _ = writeln!(out, "zroot: pretended calls (level {}):", tally.level);
     for class in classes {
         let (programs, calls) = (by_count(&class.programs), by_count(&class.calls));
         let (name, total) = (class.class.name(), class.total);

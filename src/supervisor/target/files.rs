@@ -160,7 +160,7 @@ impl<'a> Target<'a> {
         let within = match (&start.root, is_absolute) {
             (None, _) => Some(ResolveFlag::empty()),
             (Some(_), true) => Some(ResolveFlag::RESOLVE_IN_ROOT),
-            // The kernel cannot be told of a root directory as well. What leads down only needs none.
+            // The kernel cannot be told of a root directory as well. A way down needs none.
             (Some(_), false) if has_parent(path) => None,
             (Some(_), false) => Some(ResolveFlag::RESOLVE_NO_SYMLINKS),
         };

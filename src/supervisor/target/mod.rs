@@ -5,6 +5,7 @@ pub mod answer;
 pub mod base;
 pub mod files;
 pub mod listener;
+pub mod mark;
 pub mod object;
 pub mod proc;
 pub mod request;

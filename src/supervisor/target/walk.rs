@@ -204,6 +204,10 @@ impl Walk<'_> {
     fn jump(&self, here: &OwnedFd, name: &CStr) -> Result<OwnedFd, Failed> {
         let whose = owner(here);
         if !self.is_own(whose.as_ref()) {
+            // Which of them Landlock permits, nobody but the kernel knows.
+            if self.target.is_restricted() {
+                return Err(Failed::Kernel);
+            }
             if !self.target.is_helper {
                 return Err(Failed::Helper);
             }

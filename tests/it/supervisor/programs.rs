@@ -158,17 +158,22 @@ fn attributes_are_real_where_the_kernel_permits() {
         "",
         "setfacl: d: Invalid argument",
     );
-    // The rest of such an ACL is real, and the file's mode has its mask.
-    let rest = "660\nuser::rw-\ngroup::r--\nmask::rw-\nother::---";
+    // The rest of such an ACL is real, and the file's mode has its mask. The owner stands for the
+    // others, who permits itself nothing by it, so that the mask stays right.
     is_real(
         "chmod 640 f; setfacl -m u:4:rw f",
         "stat -c %a f; getfacl -nc f",
-        rest,
+        &format!("660\nuser::rw-\nuser:{own}:rw-\ngroup::r--\nmask::rw-\nother::---"),
     );
     is_real(
-        "setfacl -d -m u:4:rw d; touch d/f",
+        "chmod 640 f; setfacl -m g:4:rw f; setfacl -m u::rwx,g::r-x,o:- f",
+        "stat -c %a f",
+        "770",
+    );
+    is_real(
+        "setfacl -b f; setfacl -d -m u:4:rw d; touch d/f",
         "getfacl -nc d/f",
-        "user::rw-\ngroup::r-x\t#effective:r--\nmask::rw-\nother::r--",
+        &format!("user::rw-\nuser:{own}:rw-\ngroup::r-x\t#effective:r--\nmask::rw-\nother::r--"),
     );
     fails(
         "setfacl -d -m u:4:rw f",
