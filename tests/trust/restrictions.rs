@@ -11,6 +11,8 @@ pub struct Restriction {
     pub is_root: bool,
     /// `P` there is another file system, which is empty at first.
     pub is_elsewhere: bool,
+    /// The caller has no capabilities there, so that real root's would be refused as well.
+    pub gives_up: bool,
     /// Part of the sample.
     pub is_quick: bool,
 }
@@ -21,6 +23,7 @@ const ORDINARY: Restriction = Restriction {
     script: "",
     is_root: false,
     is_elsewhere: false,
+    gives_up: false,
     is_quick: true,
 };
 
@@ -49,6 +52,7 @@ pub const RESTRICTIONS: &[Restriction] = &[
     Restriction {
         name: "user namespace without a map",
         script: r#"exec unshare -U "$1/cells" "$1/P""#,
+        gives_up: true,
         ..ORDINARY
     },
     Restriction {
@@ -61,6 +65,7 @@ pub const RESTRICTIONS: &[Restriction] = &[
         name: "capabilities dropped",
         needs: &["bwrap"],
         script: r#"exec bwrap --unshare-user --bind / / --dev-bind /dev /dev --cap-drop ALL "$1/cells" "$1/P""#,
+        gives_up: true,
         ..ORDINARY
     },
     Restriction {
@@ -90,6 +95,7 @@ pub const RESTRICTIONS: &[Restriction] = &[
         name: "sandbox",
         needs: &["bwrap"],
         script: r#"exec bwrap --ro-bind / / --bind "$1/R" "$1/R" --dev /dev --proc /proc --unshare-all --cap-drop ALL "$1/cells" "$1/P""#,
+        gives_up: true,
         ..ORDINARY
     },
     Restriction {

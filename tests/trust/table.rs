@@ -405,8 +405,13 @@ impl std::fmt::Display for Allowed {
     }
 }
 
-/// From what the kernel answered.
-fn allowed(calls: &[Call], kernel: &BTreeMap<Cell, Came>, (c, wish, f): Cell) -> Option<Allowed> {
+/// From what the kernel answered, in the place of `restriction`.
+fn allowed(
+    restriction: &Restriction,
+    calls: &[Call],
+    kernel: &BTreeMap<Cell, Came>,
+    (c, wish, f): Cell,
+) -> Option<Allowed> {
     let call = &calls[c];
     let came = kernel.get(&(c, wish, f))?;
     let exactly = |came: &Came| {
@@ -418,6 +423,14 @@ fn allowed(calls: &[Call], kernel: &BTreeMap<Cell, Came>, (c, wish, f): Cell) ->
     };
     if !is_for_ids(call, wish, &came.result) {
         return exactly(came);
+    }
+    // What one has given up is not pretended. The kernel may have looked at the ids first.
+    if restriction.gives_up {
+        return Some(Allowed {
+            exactly: None,
+            results: vec![EPERM.into(), came.result.clone()],
+            changes: Vec::new(),
+        });
     }
     let pretended = |changes: &[String]| {
         Some(Allowed {
@@ -442,6 +455,7 @@ fn allowed(calls: &[Call], kernel: &BTreeMap<Cell, Came>, (c, wish, f): Cell) ->
 
 /// The same for a race, from the two forms that it is made of.
 fn allowed_in_race(
+    restriction: &Restriction,
     calls: &[Call],
     kernel: &BTreeMap<Cell, Came>,
     (c, wish): (usize, Wish),
@@ -449,7 +463,7 @@ fn allowed_in_race(
 ) -> Option<Allowed> {
     let (mut results, mut changes) = (Vec::new(), Vec::new());
     for f in two {
-        let one = allowed(calls, kernel, (c, wish, f))?;
+        let one = allowed(restriction, calls, kernel, (c, wish, f))?;
         let exactly = one.exactly.into_iter();
         for came in exactly {
             results.push(came.result);
@@ -585,9 +599,10 @@ fn judge(
 ) {
     let number = |name: &String| forms.iter().position(|form| form.name == *name);
     let wanted = |(c, wish, f): Cell| match &forms[f].race {
-        None => allowed(calls, kernel, (c, wish, f)),
+        None => allowed(restriction, calls, kernel, (c, wish, f)),
         Some((_, _, [one, two])) => {
-            allowed_in_race(calls, kernel, (c, wish), [number(one)?, number(two)?])
+            let two = [number(one)?, number(two)?];
+            allowed_in_race(restriction, calls, kernel, (c, wish), two)
         }
     };
     let cells = forms.iter().enumerate().flat_map(|(f, form)| {

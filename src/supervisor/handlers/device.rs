@@ -36,15 +36,16 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
     let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
     let in_flight = &session.in_flight;
     let (parent, name) = target.find_parent(&file)?;
-    if !Rights::of(session, target).have(Capability::CAP_MKNOD) {
+    let is_refused = !Rights::of(session, target).have(Capability::CAP_MKNOD);
+    if is_refused && target.base.may_make_devices() {
         // The kernel looks whether the file is there first (fs/namei.c, filename_create).
         let is_there = parent.look_at(&name).is_ok();
-        return Err(if is_there {
+        let refusal = if is_there {
             Errno::EEXIST
         } else {
-            Errno::EPERM
-        }
-        .into());
+            parent.refusal()
+        };
+        return Err(refusal.into());
     }
     let tid = request.tid.unsigned_abs();
     let created = || {
@@ -55,7 +56,7 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
     let orphan = in_flight.orphan(tid);
     let how = match parent.mknod(&name, kind, permissions, dev.into()) {
         Ok(()) => How::Real,
-        Err(Errno::EPERM) => {
+        Err(Errno::EPERM) if !is_refused => {
             // No file was there, or the error would have been EEXIST (fs/namei.c, do_mknodat). A
             // successor that finds one knows by this that it is ours.
             in_flight.create();

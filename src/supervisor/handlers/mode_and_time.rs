@@ -1,12 +1,13 @@
 //! Modes and times of files that one does not own: real first, then pretended.
 
+use caps::Capability;
 use nix::errno::Errno;
 
 use super::rights::Rights;
 use crate::arch::Abi;
 use crate::arch::signature::Kind;
 use crate::supervisor::session::Session;
-use crate::supervisor::target::answer::{Failed, How, Outcome, or_pretend};
+use crate::supervisor::target::answer::{Failed, How, Outcome};
 use crate::supervisor::target::files::File;
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
@@ -30,10 +31,12 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     let mode = target.request.arg(Kind::Mode)?.word();
     let (file, follow) = target.named_file()?;
     let object = target.find(&file, follow)?;
-    if !Rights::of(session, target).may_own(&object) {
-        return Err(Errno::EPERM.into());
+    let rights = Rights::of(session, target);
+    if !rights.may_own(&object) {
+        return Err(object.refusal().into());
     }
-    or_pretend(object.chmod(mode).map(|()| How::Real))
+    let done = object.chmod(mode).map(|()| How::Real);
+    rights.pretend(Capability::CAP_FOWNER, done)
 }
 
 /// What the two members of a time are.
@@ -71,17 +74,18 @@ fn touch(session: &Session, target: Target) -> Result<How, Failed> {
         _ => target.named_file()?,
     };
     let object = target.find(&file, follow)?;
+    let rights = Rights::of(session, target);
     // To set them to now takes no more than the right to write, which is the kernel's to know.
-    if !is_now && !Rights::of(session, target).may_own(&object) {
-        return Err(Errno::EPERM.into());
+    if !is_now && !rights.may_own(&object) {
+        return Err(object.refusal().into());
     }
     let done = match object.touch(&times) {
         // Setting them to now needs only write permission, so that the kernel complains of that: a
         // refusal like the others.
-        Err(Errno::EACCES) if is_now => Err(Errno::EPERM),
+        Err(Errno::EACCES) if is_now && rights.have(Capability::CAP_FOWNER) => Err(Errno::EPERM),
         done => done,
     };
-    or_pretend(done.map(|()| How::Real))
+    rights.pretend(Capability::CAP_FOWNER, done.map(|()| How::Real))
 }
 
 fn read_times(target: Target) -> Result<[Time; 2], Failed> {

@@ -1,11 +1,12 @@
 //! chown and its kin: performed as far as the kernel lets us, so that real errors and side effects
 //! (set-uid bits that fall) are real.
 
+use caps::Capability;
 use nix::errno::Errno;
 
 use super::rights::Rights;
 use crate::supervisor::session::Session;
-use crate::supervisor::target::answer::{Failed, How, Outcome, or_pretend};
+use crate::supervisor::target::answer::{Failed, How, Outcome};
 use crate::supervisor::target::object::SAME;
 use crate::supervisor::target::request::Request;
 
@@ -37,8 +38,9 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         },
     );
     let object = target.find(&file, follow)?;
-    if !Rights::of(session, target).may_give(wanted.0, wanted.1) {
-        return Err(Errno::EPERM.into());
+    let rights = Rights::of(session, target);
+    if !rights.may_give(wanted.0, wanted.1) {
+        return Err(object.refusal().into());
     }
     // Root's group is nobody else.
     if wanted.0 != SAME && wanted.0 != 0 {
@@ -50,5 +52,5 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         Err(Errno::EPERM) if own != possible => object.chown(own.0, own.1).map(|()| How::Pretended),
         Err(errno) => Err(errno),
     };
-    or_pretend(done)
+    rights.pretend(Capability::CAP_CHOWN, done)
 }

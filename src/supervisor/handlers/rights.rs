@@ -5,10 +5,12 @@
 use std::rc::Rc;
 
 use caps::Capability;
+use nix::errno::Errno;
 
 use crate::supervisor::memory::credentials::Credentials;
 use crate::supervisor::memory::given::Given;
 use crate::supervisor::session::Session;
+use crate::supervisor::target::answer::{Failed, How};
 use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::proc::Target;
 use crate::sys::process::capabilities;
@@ -41,6 +43,19 @@ impl Rights {
     pub fn have(&self, capability: Capability) -> bool {
         let is_set = |(set, _): &(Rc<Credentials>, i128)| set.has(capability);
         self.set.as_ref().is_none_or(is_set) && self.lost & 1 << capability as u8 == 0
+    }
+
+    /// Takes a refusal for success, if it is for want of `capability` and the caller has not given
+    /// that up.
+    pub fn pretend(
+        &self,
+        capability: Capability,
+        result: Result<How, Errno>,
+    ) -> Result<How, Failed> {
+        match result {
+            Err(Errno::EPERM) if self.have(capability) => Ok(How::Pretended),
+            result => Ok(result?),
+        }
     }
 
     /// Whether it may give a file to `uid` and `gid`, if the file is its own: fs/attr.c,

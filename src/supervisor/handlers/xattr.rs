@@ -46,10 +46,11 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
     let change = read_change(target, value)?;
     let (file, follow) = file_at(target, change.set.is_some())?;
     let object = target.find(&file, follow)?;
-    if !may_change(&Rights::of(session, target), &object, &change.name) {
-        return Err(Errno::EPERM.into());
+    let rights = Rights::of(session, target);
+    if !may_change(&rights, &object, &change.name) {
+        return Err(object.refusal().into());
     }
-    make(&object, &change, &session.maps)
+    make(&rights, &object, &change, &session.maps)
 }
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
@@ -133,7 +134,7 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
     Ok(Change { name, set })
 }
 
-fn make(object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> {
+fn make(rights: &Rights, object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> {
     let done = match change.make(object) {
         Err(Errno::EINVAL) => {
             let rest = change.for_the_mapped(maps).ok_or(Errno::EINVAL)?;
@@ -142,7 +143,9 @@ fn make(object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> 
         done => done.map(|()| How::Real),
     };
     match done {
-        Err(errno) if is_refusal(errno, &change.name) => Ok(How::Pretended),
+        Err(errno) if is_refusal(errno, &change.name) && rights.have(Capability::CAP_FOWNER) => {
+            Ok(How::Pretended)
+        }
         done => Ok(done?),
     }
 }

@@ -101,14 +101,3 @@ impl From<Errno> for Failed {
         Failed::Error(errno)
     }
 }
-
-/// Takes a refusal for success; every other error stays.
-///
-/// # Errors
-/// `result`'s, but for `EPERM`.
-pub fn or_pretend(result: Result<How, Errno>) -> Result<How, Failed> {
-    match result {
-        Err(Errno::EPERM) => Ok(How::Pretended),
-        result => Ok(result?),
-    }
-}

@@ -5,6 +5,7 @@ use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
+use caps::Capability;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
 use nix::sys::stat::Mode;
@@ -92,6 +93,16 @@ impl Base {
     /// readlink(2)'s.
     pub fn name_of(&self, file: BorrowedFd) -> Result<Vec<u8>, Errno> {
         readlinkat(&self.proc_dir, own_link(file).as_c_str()).map(OsString::into_encoded_bytes)
+    }
+
+    /// Whether the kernel would let this process make devices: root may, where there is no other
+    /// user namespace than the first.
+    #[must_use]
+    pub fn may_make_devices(&self) -> bool {
+        /// `PROC_USER_INIT_INO`, include/uapi/linux/nsfs.h.
+        const FIRST: u64 = 0xEFFF_FFFD;
+        let mknod = 1 << Capability::CAP_MKNOD as u8;
+        self.user_namespace.ino == FIRST && self.capabilities.effective & mknod != 0
     }
 
     /// Goes to `/proc`.

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, SFlag, mknodat};
+use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::base::{Base, own_link};
@@ -44,6 +45,18 @@ impl<'a> Object<'a> {
     /// statx(2)'s.
     pub fn look_at(&self, name: &CStr) -> Result<Look, Errno> {
         look(self.fd(), name, AtFlags::AT_SYMLINK_NOFOLLOW)
+    }
+
+    /// What a caller hears that may not change it: that nobody may comes first (fs/namespace.c,
+    /// `mnt_want_write`).
+    #[must_use]
+    pub fn refusal(&self) -> Errno {
+        let is_read_only = |system: Statvfs| system.flags().contains(FsFlags::ST_RDONLY);
+        if fstatvfs(self.fd()).is_ok_and(is_read_only) {
+            Errno::EROFS
+        } else {
+            Errno::EPERM
+        }
     }
 
     /// Its path, as the supervisor's root directory has it.
