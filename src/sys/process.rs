@@ -206,7 +206,7 @@ const CAPABILITY_VERSION: u32 = 0x2008_0522;
 /// # Errors
 /// capget(2)'s: `ESRCH`.
 pub fn capabilities(tid: i32) -> Result<Capabilities, Errno> {
-    let header = [CAPABILITY_VERSION, tid.cast_unsigned()];
+    let header = [CAPABILITY_VERSION, u32::from_ne_bytes(tid.to_ne_bytes())];
     // Effective, permitted, inheritable: the lower words, then the upper ones.
     let mut data = [0_u32; 6];
     // SAFETY: the kernel reads a struct of two words and writes two structs of three.
@@ -225,7 +225,10 @@ pub fn capabilities(tid: i32) -> Result<Capabilities, Errno> {
 /// # Errors
 /// capset(2)'s: `EPERM` for some that are not permitted.
 pub fn set_capabilities(capabilities: Capabilities) -> Result<(), Errno> {
-    let word = |set: u64, upper: bool| (if upper { set >> 32 } else { set & 0xffff_ffff }) as u32;
+    let word = |set: u64, upper: bool| {
+        let set = if upper { set >> 32 } else { set & 0xffff_ffff };
+        u32::try_from(set).unwrap_or_default()
+    };
     let Capabilities {
         effective,
         permitted,

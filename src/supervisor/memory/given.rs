@@ -73,7 +73,9 @@ mod tests {
             ino,
             mount: ino,
         };
-        (0..20_000).for_each(|ino| given.add(place(ino)));
+        for ino in 0..20_000 {
+            given.add(place(ino));
+        }
         assert!((0..20_000).all(|ino| given.may_have(Place {
             mount: 0,
             ..place(ino)

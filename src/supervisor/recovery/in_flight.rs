@@ -75,17 +75,17 @@ impl Places {
     ///
     /// # Errors
     /// mmap(2)'s.
-    pub fn free(&self) -> Result<InFlight, Errno> {
+    pub fn free(self) -> Result<InFlight, Errno> {
         let free = self.all().find(|place| !place.has_call());
         free.map_or_else(InFlight::new, Ok)
     }
 
     /// Those that have a call.
-    pub fn taken(&self) -> impl Iterator<Item = InFlight> {
+    pub fn taken(self) -> impl Iterator<Item = InFlight> {
         self.all().filter(InFlight::has_call)
     }
 
-    fn all(&self) -> impl Iterator<Item = InFlight> + use<> {
+    fn all(self) -> impl Iterator<Item = InFlight> {
         self.pages.each().map(InFlight::at)
     }
 }

@@ -117,10 +117,16 @@ impl Journal {
             return (HEADER, HEADER);
         }
         let (start, end) = header.split_at(8);
-        (
-            u64::from_ne_bytes(start.try_into().unwrap_or_default()),
-            u64::from_ne_bytes(end.try_into().unwrap_or_default()),
-        )
+        let start = u64::from_ne_bytes(start.try_into().unwrap_or_default());
+        let end = u64::from_ne_bytes(end.try_into().unwrap_or_default());
+        // Processes of the same user can write to it. What cannot be is no journal: a new one
+        // begins.
+        let len = self.file.metadata().map_or(0, |about| about.len());
+        if (HEADER..=end).contains(&start) && end <= len {
+            (start, end)
+        } else {
+            (HEADER, HEADER)
+        }
     }
 
     fn set_bounds(&self, start: u64, end: u64) {
@@ -135,6 +141,24 @@ mod tests {
 
     /// A table that zroot does not have yet, as a later level's.
     const OTHER: u32 = 1000;
+
+    #[test]
+    fn a_journal_that_cannot_be_is_empty() {
+        let journal = Journal::new().expect("a journal");
+        journal.append(Table::Processes, b"one");
+        for (start, end) in [
+            (0, 20),
+            (16, u64::MAX),
+            (u64::MAX, 0),
+            (30, 20),
+            (16, 1 << 40),
+        ] {
+            journal.set_bounds(start, end);
+            assert!(journal.records(Table::Processes).is_empty());
+        }
+        journal.append(Table::Processes, b"two");
+        assert_eq!(journal.records(Table::Processes), [b"two".to_vec()]);
+    }
 
     #[test]
     fn replacing_one_tables_records_leaves_the_others() {

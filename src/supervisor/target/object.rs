@@ -1,7 +1,8 @@
 //! A file that has been found for a caller, and what can be done to it. It is held by a descriptor,
-//! so that whatever becomes of the path, the act is on what was found. (Extended attributes are
-//! reached by the supervisor's own link to it, from `/proc`, where it stands: setxattrat(2) does not
-//! take a descriptor opened with `O_PATH`.)
+//! so that whatever becomes of the path, the act is on what was found.
+//!
+//! Extended attributes are reached by the supervisor's own link to it, from `/proc`, where it
+//! stands: setxattrat(2) does not take a descriptor opened with `O_PATH`.
 
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
