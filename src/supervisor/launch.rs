@@ -14,6 +14,7 @@ use super::report::Watchers;
 use super::server;
 use super::session::{Kept, Session, Sight};
 use super::target::base::Base;
+use super::target::callers::Callers;
 use super::target::listener::Listener;
 use crate::detach;
 use crate::filter::policy::{Class, Policy};
@@ -130,6 +131,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
             let sight = Sight {
                 listener: Listener::new(listener),
                 base,
+                callers: Callers::default(),
                 hazards,
                 is_helper: false,
                 // Where setting them is pretended, nobody has others.

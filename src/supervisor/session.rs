@@ -13,6 +13,7 @@ use super::recovery::in_flight::InFlight;
 use super::recovery::journal::Journal;
 use super::report::{Report, Watchers};
 use super::target::base::Base;
+use super::target::callers::Callers;
 use super::target::listener::Listener;
 use super::target::proc::Target;
 use super::target::request::Request;
@@ -24,6 +25,8 @@ pub struct Sight {
     pub listener: Listener,
     /// Where the supervisor stands.
     pub base: Base,
+    /// The caller that called last.
+    pub callers: Callers,
     /// Which file systems may not answer.
     pub hazards: Hazards,
     /// Whether this process does nothing but one call.
@@ -82,6 +85,7 @@ impl Sight {
             request,
             listener: &self.listener,
             base: &self.base,
+            callers: &self.callers,
             hazards: &self.hazards,
             is_helper: self.is_helper,
             ids_may_differ: self.ids_may_differ,

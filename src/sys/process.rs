@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::mem;
 use std::num::NonZeroUsize;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -163,11 +163,54 @@ pub fn pidfd_open(process: Pid) -> Result<OwnedFd, Errno> {
     // else owns.
     #[allow(unsafe_code)]
     unsafe {
-        let fd = Errno::result(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))?;
-        Ok(OwnedFd::from_raw_fd(
-            RawFd::try_from(fd).map_err(|_| Errno::EBADF)?,
-        ))
+        owned(libc::syscall(libc::SYS_pidfd_open, process.as_raw(), 0))
     }
+}
+
+/// A pidfd of thread `tid`.
+///
+/// # Errors
+/// pidfd_open(2)'s: `EINVAL` or `ENOENT` for a thread that is not its process's first, before 6.9.
+pub fn pidfd_open_thread(tid: i32) -> Result<OwnedFd, Errno> {
+    /// `PIDFD_THREAD`, include/uapi/linux/pidfd.h.
+    const PIDFD_THREAD: libc::c_int = libc::O_EXCL;
+    let open = |flags: libc::c_int| {
+        // SAFETY: pidfd_open(2) takes two integers; what it returns is a new descriptor, which
+        // nobody else owns.
+        #[allow(unsafe_code)]
+        unsafe {
+            owned(libc::syscall(libc::SYS_pidfd_open, tid, flags))
+        }
+    };
+    match open(PIDFD_THREAD) {
+        Err(Errno::EINVAL) => open(0),
+        thread => thread,
+    }
+}
+
+/// A copy of descriptor `fd` of `thread`, a pidfd.
+///
+/// # Errors
+/// pidfd_getfd(2)'s: `EBADF`; `EPERM` where the thread must not be looked into; `ESRCH`.
+pub fn descriptor_of(thread: impl AsFd, fd: RawFd) -> Result<OwnedFd, Errno> {
+    let (from, flags) = (thread.as_fd().as_raw_fd(), 0);
+    // SAFETY: pidfd_getfd(2) takes three integers; what it returns is a new descriptor, which
+    // nobody else owns.
+    #[allow(unsafe_code)]
+    unsafe {
+        owned(libc::syscall(libc::SYS_pidfd_getfd, from, fd, flags))
+    }
+}
+
+/// The descriptor that a system call returned.
+///
+/// # Safety
+/// It is a new one, or an error.
+#[allow(unsafe_code)]
+unsafe fn owned(returned: libc::c_long) -> Result<OwnedFd, Errno> {
+    let fd = RawFd::try_from(Errno::result(returned)?).map_err(|_| Errno::EBADF)?;
+    // SAFETY: the caller says so.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The soft limit RLIMIT_LOCKS of the process that thread `tid` is in, set to `new` if that is

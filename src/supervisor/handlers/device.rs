@@ -36,7 +36,7 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
     let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
     let in_flight = &session.in_flight;
     let (parent, name) = target.find_parent(&file)?;
-    let is_refused = !Rights::of(session, target).have(Capability::CAP_MKNOD);
+    let is_refused = !Rights::of(session, target, &parent).have(Capability::CAP_MKNOD);
     if is_refused && target.base.may_make_devices() {
         // The kernel looks whether the file is there first (fs/namei.c, filename_create).
         let is_there = parent.look_at(&name).is_ok();

@@ -31,7 +31,7 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     let mode = target.request.arg(Kind::Mode)?.word();
     let (file, follow) = target.named_file()?;
     let object = target.find(&file, follow)?;
-    let rights = Rights::of(session, target);
+    let rights = Rights::of(session, target, &object);
     if !rights.may_own(&object) {
         return Err(object.refusal().into());
     }
@@ -74,7 +74,7 @@ fn touch(session: &Session, target: Target) -> Result<How, Failed> {
         _ => target.named_file()?,
     };
     let object = target.find(&file, follow)?;
-    let rights = Rights::of(session, target);
+    let rights = Rights::of(session, target, &object);
     // To set them to now takes no more than the right to write, which is the kernel's to know.
     if !is_now && !rights.may_own(&object) {
         return Err(object.refusal().into());

@@ -38,13 +38,13 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         },
     );
     let object = target.find(&file, follow)?;
-    let rights = Rights::of(session, target);
+    let rights = Rights::of(session, target, &object);
     if !rights.may_give(wanted.0, wanted.1) {
         return Err(object.refusal().into());
     }
     // Root's group is nobody else.
     if wanted.0 != SAME && wanted.0 != 0 {
-        session.given.add(object.found.place);
+        session.given.add(object.found()?.place);
     }
     let done = match object.chown(possible.0, possible.1) {
         Ok(()) if possible == wanted => Ok(How::Real),

@@ -13,7 +13,6 @@ use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How};
 use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::proc::Target;
-use crate::sys::process::capabilities;
 
 /// Birth times are as coarse as the kernel's tick, at most this many nanoseconds.
 const TICK: i128 = 10_000_000;
@@ -28,13 +27,12 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// The caller's.
-    pub fn of(session: &Session, target: Target) -> Rights {
+    /// The caller's, for whom `object` was found.
+    pub fn of(session: &Session, target: Target, object: &Object) -> Rights {
         let own = session.sight.base.capabilities.effective;
-        let theirs = capabilities(target.request.tid);
         Rights {
             set: session.processes.set_since(target),
-            lost: theirs.map_or(0, |theirs| own & !theirs.effective),
+            lost: own & !object.caller.effective,
             given: session.given,
         }
     }
@@ -79,7 +77,9 @@ impl Rights {
         let Some((set, since)) = &self.set else {
             return true;
         };
-        let file = object.found;
+        let Ok(file) = object.found() else {
+            return true;
+        };
         set.has(Capability::CAP_FOWNER)
             || set.uid.filesystem == file.uid
             || file.born.is_none_or(|born| born + TICK >= *since)

@@ -46,7 +46,7 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
     let change = read_change(target, value)?;
     let (file, follow) = file_at(target, change.set.is_some())?;
     let object = target.find(&file, follow)?;
-    let rights = Rights::of(session, target);
+    let rights = Rights::of(session, target, &object);
     if !may_change(&rights, &object, &change.name) {
         return Err(object.refusal().into());
     }

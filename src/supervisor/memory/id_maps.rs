@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::fcntl::AT_FDCWD;
 
 use super::credentials::Credentials;
 use crate::host;
-use crate::sys::file::{Place, look};
+use crate::sys::file::namespace;
 
 /// What the kernel shows in the place of an id that is not mapped
 /// (/proc/sys/kernel/overflowuid, which nobody changes).
@@ -20,7 +20,7 @@ pub struct IdMaps {
     /// What the kernel says of us.
     pub credentials: Option<Credentials>,
     /// The user namespace, or nothing on a kernel that has none.
-    pub namespace: Place,
+    pub namespace: u64,
     uids: Vec<(u64, u64)>,
     gids: Vec<(u64, u64)>,
 }
@@ -42,8 +42,7 @@ impl IdMaps {
             credentials: fs::read_to_string("/proc/self/status")
                 .ok()
                 .and_then(|status| Credentials::of_status(&status)),
-            namespace: look(AT_FDCWD, c"/proc/self/ns/user", AtFlags::empty())
-                .map_or_else(|_| Place::default(), |found| found.place),
+            namespace: namespace(AT_FDCWD, c"/proc/self/ns/user").unwrap_or_default(),
             uids: ranges("/proc/self/uid_map"),
             gids: ranges("/proc/self/gid_map"),
         }

@@ -22,7 +22,6 @@ use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::mark::{FIRST, RESTRICTED, UNSET, is_restricted, restricted};
 use crate::supervisor::target::proc::Target;
-use crate::sys::file::Place;
 use crate::sys::process::locks_limit;
 
 /// What becomes of the credentials that a process has set when it executes another program; `None`
@@ -48,7 +47,7 @@ struct Program {
 struct Entry {
     credentials: Rc<Credentials>,
     program: Program,
-    namespace: Place,
+    namespace: u64,
 }
 
 impl Entry {
@@ -70,7 +69,7 @@ struct Thread {
 pub struct Setter {
     /// What it has now.
     pub credentials: Rc<Credentials>,
-    namespace: Place,
+    namespace: u64,
     /// Its number.
     number: u64,
 }
@@ -89,7 +88,7 @@ pub struct Processes {
     /// What the kernel says of the supervisor, and thus of who has set nothing in its namespace.
     /// `None` where that is not root.
     own: Option<Credentials>,
-    namespace: Place,
+    namespace: u64,
     at_execve: AtExecve,
     journal: Rc<Journal>,
 }
@@ -197,7 +196,7 @@ impl Processes {
 
     /// What the caller has that has set nothing, by its `status`: what the kernel says, as its
     /// `namespace` numbers ids.
-    fn unset(&self, target: Target, status: &str, namespace: Place) -> Result<Credentials, Failed> {
+    fn unset(&self, target: Target, status: &str, namespace: u64) -> Result<Credentials, Failed> {
         let kernels = || Credentials::of_status(status).ok_or(Errno::ESRCH);
         if self.namespace == namespace {
             return Ok(match &self.own {
@@ -511,7 +510,7 @@ impl Record<'_> {
                 Entry {
                     credentials,
                     program,
-                    namespace: Place { dev, ino, mount },
+                    namespace,
                 },
             ) => {
                 let Credentials {
@@ -525,7 +524,7 @@ impl Record<'_> {
                     bounding,
                     securebits,
                 } = &**credentials;
-                words.extend([0, number, since, dev.0.into(), dev.1.into(), *ino, *mount]);
+                words.extend([0, number, since, *namespace]);
                 words.push(program.address);
                 words.extend(
                     program
@@ -570,12 +569,7 @@ impl Record<'_> {
         Some(match word()? {
             0 => {
                 let (number, since) = (word()?, word()?);
-                let mut half = || u32::try_from(word()?).ok();
-                let namespace = Place {
-                    dev: (half()?, half()?),
-                    ino: word()?,
-                    mount: word()?,
-                };
+                let namespace = word()?;
                 let address = word()?;
                 let mut random = [0; 16];
                 for half in random.chunks_exact_mut(8) {

@@ -3,7 +3,7 @@
 //!
 //! In memory that the guard shares: it is the guard that sees a server hang.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
 
@@ -27,6 +27,8 @@ shareable! {
 
 shareable! {
     struct Page {
+        /// Whether any server has hung. Before that, nobody looks which file system is asked.
+        is_wary: AtomicBool,
         hazards: [Hazard; MOST],
         /// Where the next one goes.
         next: AtomicU32,
@@ -64,6 +66,12 @@ impl Hazards {
         })
     }
 
+    /// Whether it matters which file system is asked.
+    #[must_use]
+    pub fn are_possible(&self) -> bool {
+        self.page.is_wary.load(Ordering::Acquire)
+    }
+
     /// Says that the file system of `device` (major and minor number) is about to be asked
     /// something; false if it may not answer.
     #[must_use]
@@ -78,8 +86,10 @@ impl Hazards {
         self.asked.store(0, Ordering::Release);
     }
 
-    /// Takes note that the one which is asked does not answer.
+    /// Takes note that the one which is asked does not answer. The first time it may not be known
+    /// which one that is.
     pub fn learn(&self) {
+        self.page.is_wary.store(true, Ordering::Release);
         let device = self.asked.load(Ordering::Acquire);
         if device == 0 || self.find(device).is_some() {
             return;

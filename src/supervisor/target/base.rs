@@ -11,7 +11,7 @@ use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
 use nix::sys::stat::Mode;
 use nix::unistd::fchdir;
 
-use crate::sys::file::{Place, look};
+use crate::sys::file::{Place, look, namespace};
 use crate::sys::process::{Capabilities, capabilities};
 
 /// `/proc` and `/`, and what the supervisor may do there.
@@ -23,7 +23,7 @@ pub struct Base {
     /// The supervisor's own capabilities.
     pub capabilities: Capabilities,
     /// The supervisor's own user namespace.
-    pub user_namespace: Place,
+    pub user_namespace: u64,
     /// The label that a security module (AppArmor, SELinux) gave the supervisor; `None` where there
     /// is no such module.
     pub label: Option<Vec<u8>>,
@@ -43,13 +43,12 @@ impl Base {
         if known.as_bytes() != own.as_bytes() {
             return Err(Errno::ESRCH);
         }
-        let place =
-            |dir: &OwnedFd, path| Ok::<_, Errno>(look(dir, path, AtFlags::AT_EMPTY_PATH)?.place);
+        let place = |dir: &OwnedFd| Ok::<_, Errno>(look(dir, c"", AtFlags::AT_EMPTY_PATH)?.place);
         Ok(Base {
-            proc_place: place(&proc_dir, c"")?,
-            root_place: place(&root, c"")?,
+            proc_place: place(&proc_dir)?,
+            root_place: place(&root)?,
             // A kernel may have no user namespaces.
-            user_namespace: place(&proc_dir, c"self/ns/user").unwrap_or_default(),
+            user_namespace: namespace(&proc_dir, c"self/ns/user").unwrap_or_default(),
             capabilities: capabilities(0)?,
             label: std::fs::read("/proc/self/attr/current").ok(),
             proc_dir,
@@ -102,7 +101,7 @@ impl Base {
         /// `PROC_USER_INIT_INO`, include/uapi/linux/nsfs.h.
         const FIRST: u64 = 0xEFFF_FFFD;
         let mknod = 1 << Capability::CAP_MKNOD as u8;
-        self.user_namespace.ino == FIRST && self.capabilities.effective & mknod != 0
+        self.user_namespace == FIRST && self.capabilities.effective & mknod != 0
     }
 
     /// Goes to `/proc`.

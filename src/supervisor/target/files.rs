@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat, openat2};
 use nix::sys::stat::Mode;
 
 use super::answer::Failed;
@@ -17,7 +17,7 @@ use super::object::Object;
 use super::proc::{Target, looked};
 use super::request::Named;
 use super::walk::Walk;
-use crate::sys::file::{Place, look};
+use crate::sys::file::{Look, Place, look};
 
 /// Which file a call is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -120,11 +120,18 @@ impl<'a> Target<'a> {
 
     /// What a descriptor of the caller's refers to, held already.
     fn held(&self, file: OwnedFd) -> Result<Object<'a>, Failed> {
-        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH)?;
-        self.take_rights()?;
+        let found = self.known(&file)?;
+        let caller = self.take_rights()?;
         self.still_waits()?;
-        self.may_ask(&found)?;
-        Ok(Object::new(file, self.base, found))
+        self.may_ask(found.as_ref())?;
+        Ok(Object::new(file, self.base, found, caller))
+    }
+
+    /// What `file` is, if that matters yet.
+    fn known(&self, file: &OwnedFd) -> Result<Option<Look>, Errno> {
+        let is_needed = self.hazards.are_possible();
+        let look = || look(file, c"", AtFlags::AT_EMPTY_PATH);
+        is_needed.then(look).transpose()
     }
 
     /// Where the caller's `path` starts.
@@ -152,7 +159,7 @@ impl<'a> Target<'a> {
     fn walk(&self, start: &Start, path: &CStr, follow: bool) -> Result<Object<'a>, Failed> {
         // Not to be seen any more afterwards.
         let own = self.is_helper.then(|| self.identity());
-        self.take_rights()?;
+        let caller = self.take_rights()?;
         self.still_waits()?;
         let root = start.root.as_ref().map_or(self.base.root(), AsFd::as_fd);
         let from = start.dir.as_ref().map_or(root, AsFd::as_fd);
@@ -166,8 +173,8 @@ impl<'a> Target<'a> {
         };
         let from = if is_absolute { root } else { from };
         let by_kernel = within.and_then(|within| self.by_kernel(from, path, follow, within));
-        if let Some(object) = by_kernel {
-            return Ok(object);
+        if let Some((file, found)) = by_kernel {
+            return Ok(Object::new(file, self.base, found, caller));
         }
         let walk = Walk {
             target: *self,
@@ -176,9 +183,9 @@ impl<'a> Target<'a> {
             own: own.map_or_else(OnceCell::new, OnceCell::from),
         };
         let file = walk.to(from, path, follow)?;
-        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH)?;
-        self.may_ask(&found)?;
-        Ok(Object::new(file, self.base, found))
+        let found = self.known(&file)?;
+        self.may_ask(found.as_ref())?;
+        Ok(Object::new(file, self.base, found, caller))
     }
 
     /// Has the kernel find what is at `path`, where it finds it without magic links and without
@@ -189,7 +196,7 @@ impl<'a> Target<'a> {
         path: &CStr,
         follow: bool,
         within: ResolveFlag,
-    ) -> Option<Object<'a>> {
+    ) -> Option<(OwnedFd, Option<Look>)> {
         /// include/uapi/linux/openat2.h, since 5.12.
         const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
         let nofollow = if follow {
@@ -206,10 +213,11 @@ impl<'a> Target<'a> {
             Err(Errno::EINVAL) => openat2(from, path, how(ResolveFlag::empty())).ok()?,
             file => file.ok()?,
         };
-        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH).ok()?;
-        // It may be in the supervisor's own directory.
-        let is_certain = !self.base.is_own_proc(found.place);
-        (is_certain && self.may_ask(&found).is_ok()).then(|| Object::new(file, self.base, found))
+        // What the supervisor's own directory in /proc holds, on the way of `self`, is nobody's to
+        // change; only what is mounted over the caller's is missed.
+        let found = self.known(&file).ok()?;
+        self.may_ask(found.as_ref()).ok()?;
+        Some((file, found))
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
@@ -217,6 +225,13 @@ impl<'a> Target<'a> {
     fn descriptor(&self, fd: i32, is_used: bool) -> Result<OwnedFd, Failed> {
         if fd < 0 {
             return Err(Errno::EBADF.into());
+        }
+        match self.callers.descriptor(self.request.tid, fd) {
+            Err(Errno::EBADF) => return Err(Errno::EBADF.into()),
+            Ok(file) if is_used && is_path_only(&file)? => return Err(Errno::EBADF.into()),
+            Ok(file) => return Ok(file),
+            // Before 5.6; a thread of a process before 6.9; a profile of a container runtime's.
+            Err(_) => {}
         }
         let name = format!("fd/{fd}");
         // There is no `/proc/TID/fd/N` if N is not open.
@@ -241,13 +256,14 @@ impl<'a> Target<'a> {
     fn link(&self, name: &str) -> Result<OwnedFd, Failed> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let link = self.entry(name);
-        looked(openat(
-            self.base.proc_dir(),
-            link.as_c_str(),
-            flags,
-            Mode::empty(),
-        ))
+        looked(openat(self.base.proc_dir(), &*link, flags, Mode::empty()))
     }
+}
+
+/// Whether a descriptor was opened with `O_PATH`.
+fn is_path_only(file: &OwnedFd) -> Result<bool, Errno> {
+    let flags = fcntl(file, FcntlArg::F_GETFL)?;
+    Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_PATH))
 }
 
 /// Whether `..` is on the way of `path`.

@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod base;
+pub mod callers;
 pub mod files;
 pub mod listener;
 pub mod mark;

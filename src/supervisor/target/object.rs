@@ -4,6 +4,7 @@
 //! Extended attributes are reached by the supervisor's own link to it, from `/proc`, where it
 //! stands: setxattrat(2) does not take a descriptor opened with `O_PATH`.
 
+use std::cell::OnceCell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -17,6 +18,7 @@ use super::base::{Base, own_link};
 use crate::sys::file::{
     Look, Time, chmod_at, chmod_empty, has_fchmodat2, look, removexattr, setxattr, touch_empty,
 };
+use crate::sys::process::Capabilities;
 
 /// The id that says "leave alone".
 pub const SAME: u32 = u32::MAX;
@@ -25,15 +27,38 @@ pub const SAME: u32 = u32::MAX;
 pub struct Object<'a> {
     file: OwnedFd,
     base: &'a Base,
-    /// What it was when it was found.
-    pub found: Look,
+    found: OnceCell<Look>,
+    /// The capabilities of whom it was found for.
+    pub caller: Capabilities,
 }
 
 impl<'a> Object<'a> {
     /// What `file`, opened with `O_PATH` or for use, refers to.
     #[must_use]
-    pub(super) fn new(file: OwnedFd, base: &'a Base, found: Look) -> Object<'a> {
-        Object { file, base, found }
+    pub(super) fn new(
+        file: OwnedFd,
+        base: &'a Base,
+        found: Option<Look>,
+        caller: Capabilities,
+    ) -> Object<'a> {
+        Object {
+            file,
+            base,
+            found: found.map_or_else(OnceCell::new, OnceCell::from),
+            caller,
+        }
+    }
+
+    /// What it is; as it was when this was asked first.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn found(&self) -> Result<Look, Errno> {
+        if let Some(found) = self.found.get() {
+            return Ok(*found);
+        }
+        let found = look(self.fd(), c"", AtFlags::AT_EMPTY_PATH)?;
+        Ok(*self.found.get_or_init(|| found))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -1,27 +1,58 @@
 //! A caller, as `/proc` and its memory show it: the one place where either is read.
 
 use std::ffi::{CStr, CString};
+use std::fmt::{self, Write};
 use std::fs;
 use std::io::{IoSlice, IoSliceMut, Read};
+use std::ops::Deref;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open};
+use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
 
 use super::answer::Failed;
 use super::base::Base;
+use super::callers::Callers;
 use super::listener::Listener;
 use super::request::Request;
 use crate::supervisor::recovery::hazards::Hazards;
-use crate::sys::file::{Place, look};
+use crate::sys::file::namespace;
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;
+
+/// Room for a thread's number, a name of ours, and a null byte.
+const ENTRY: usize = 64;
+
+/// A path below `/proc`, which takes no memory from the heap: there are several in each call.
+pub(super) struct Entry {
+    bytes: [u8; ENTRY],
+    len: usize,
+}
+
+impl fmt::Write for Entry {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        // The last byte stays null.
+        let room = self.bytes[..ENTRY - 1].get_mut(self.len..end);
+        room.ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+impl Deref for Entry {
+    type Target = CStr;
+
+    fn deref(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or_default()
+    }
+}
 
 /// The thread whose call waits.
 #[derive(Clone, Copy)]
@@ -32,6 +63,8 @@ pub struct Target<'a> {
     pub listener: &'a Listener,
     /// Where the supervisor stands.
     pub base: &'a Base,
+    /// The caller that called last.
+    pub callers: &'a Callers,
     /// Which file systems may not answer.
     pub hazards: &'a Hazards,
     /// Whether this process does nothing but this call, so that it may wait, and take the caller's
@@ -187,8 +220,14 @@ impl Target<'_> {
     }
 
     /// `TID/NAME`, from `/proc`.
-    pub(super) fn entry(&self, name: &str) -> CString {
-        CString::new(format!("{}/{name}", self.request.tid)).unwrap_or_default()
+    pub(super) fn entry(&self, name: impl fmt::Display) -> Entry {
+        let mut entry = Entry {
+            bytes: [0; ENTRY],
+            len: 0,
+        };
+        // The longest of our names fits.
+        let _ = write!(entry, "{}/{name}", self.request.tid);
+        entry
     }
 
     fn pid(&self) -> Pid {
@@ -210,15 +249,14 @@ impl Target<'_> {
             .ok_or(Errno::ESRCH)?)
     }
 
-    /// The user namespace that the caller is in, or nothing on a kernel that has none.
+    /// The number of the user namespace that the caller is in; 0 on a kernel that has none.
     ///
     /// # Errors
-    /// statx(2)'s.
-    pub fn user_namespace(&self) -> Result<Place, Failed> {
-        let entry = self.entry("ns/user");
-        match look(self.base.proc_dir(), &entry, AtFlags::empty()) {
-            Err(Errno::ENOENT) => Ok(Place::default()),
-            found => looked(found.map(|found| found.place)),
+    /// readlink(2)'s.
+    pub fn user_namespace(&self) -> Result<u64, Failed> {
+        match namespace(self.base.proc_dir(), &self.entry("ns/user")) {
+            Err(Errno::ENOENT) => Ok(0),
+            found => looked(found),
         }
     }
 
@@ -228,7 +266,7 @@ impl Target<'_> {
     /// open(2)'s, read(2)'s.
     pub fn start_of(&self, name: &str, buffer: &mut [u8]) -> Result<usize, Errno> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let file = open(self.entry(name).as_c_str(), flags, Mode::empty())?;
+        let file = open(&*self.entry(name), flags, Mode::empty())?;
         nix::unistd::read(&file, buffer)
     }
 

@@ -13,16 +13,17 @@ use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::answer::Failed;
 use super::proc::Target;
-use crate::sys::process::{capabilities, set_capabilities};
+use crate::sys::process::{Capabilities, capabilities, set_capabilities};
 
 impl Target<'_> {
     /// Has this process act with the caller's rights from now on: the supervisor has them already,
     /// or a helper takes them. To be asked after the last look at the caller that needs more.
+    /// Returns the caller's capabilities.
     ///
     /// # Errors
     /// [`Failed::Helper`] if a helper must do it; [`Failed::Kernel`] if not even a helper can have
     /// these rights.
-    pub(super) fn take_rights(&self) -> Result<(), Failed> {
+    pub(super) fn take_rights(&self) -> Result<Capabilities, Failed> {
         // A security module knows more than ids and capabilities.
         if let Some(label) = &self.base.label {
             if self.file("attr/current")? != *label {
@@ -33,7 +34,7 @@ impl Target<'_> {
         let is_here = self.user_namespace()? == self.base.user_namespace;
         let is_able = theirs.effective == self.base.capabilities.effective;
         if is_here && is_able && !(self.ids_may_differ && self.has_other_ids()?) {
-            return Ok(());
+            return Ok(theirs);
         }
         if !self.is_helper {
             return Err(Failed::Helper);
@@ -43,7 +44,8 @@ impl Target<'_> {
         // Whatever it took to get here goes last.
         set_capabilities(theirs)
             .and(ids)
-            .map_err(|_| Failed::Kernel)
+            .map_err(|_| Failed::Kernel)?;
+        Ok(theirs)
     }
 
     /// Enters the caller's user namespace, with all capabilities in it.
@@ -53,7 +55,7 @@ impl Target<'_> {
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let entry = self.entry("ns/user");
-        let namespace = openat(self.base.proc_dir(), entry.as_c_str(), flags, Mode::empty())?;
+        let namespace = openat(self.base.proc_dir(), &*entry, flags, Mode::empty())?;
         // A second time in one process: it is there already.
         match setns(namespace, CloneFlags::CLONE_NEWUSER) {
             Err(Errno::EINVAL) => Ok(()),

@@ -79,7 +79,7 @@ impl Walk<'_> {
             if !is_directory(&present) {
                 return Err(Errno::ENOTDIR.into());
             }
-            self.target.may_ask(&present)?;
+            self.target.may_ask(Some(&present))?;
             if name.as_c_str() == c"."
                 || name.as_c_str() == c".." && present.place == self.root_place
             {
@@ -232,8 +232,9 @@ impl Target<'_> {
     ///
     /// # Errors
     /// [`Failed::Helper`].
-    pub(super) fn may_ask(&self, found: &Look) -> Result<(), Failed> {
-        if self.hazards.may_ask(found.place.dev) || self.is_helper {
+    pub(super) fn may_ask(&self, found: Option<&Look>) -> Result<(), Failed> {
+        let may_ask = |found: &Look| self.hazards.may_ask(found.place.dev);
+        if found.is_none_or(may_ask) || self.is_helper {
             Ok(())
         } else {
             Err(Failed::Helper)

@@ -3,9 +3,10 @@
 
 use std::fs::{self};
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 
 use super::Place;
-use crate::common::{INVALID, NOT_PERMITTED, Ran, control, run, uid};
+use crate::common::{INVALID, NOT_PERMITTED, Ran, control, is_root, run, uid};
 
 const NOT_THERE: &str = "No such file or directory";
 
@@ -356,4 +357,46 @@ fn files_of_others_seem_to_change() {
         place.plainly("stat -c %a f d; stat -c %Y f"),
         "4751\n1777\n1000000000"
     );
+}
+
+/// After setuid(2) to another user, and without capabilities, calls that the supervisor answers are
+/// refused as they are to real root's child.
+#[test]
+fn what_has_been_given_up_is_gone() {
+    const TEST: &str = "what_has_been_given_up_is_gone";
+    need!(TEST, "perl", "setpriv", "capsh");
+    // Birth times are as coarse as the kernel's tick.
+    const SCRIPT: &str = r#"
+        chown 0:0 . f; chmod 777 .; mkdir e; chmod 777 e; touch given; chown 5 given
+        now() { date +%s%N; }; start=$(now); while [ $(($(now) - start)) -lt 30000000 ]; do :; done
+        perl -e 'use POSIX;
+            sub said { print $_[0], $_[1] ? " done" : " $!", "\n" }
+            POSIX::setuid(5);
+            open my $own, ">", "e/own" or die;
+            said "chown", chown 6, -1, "f";
+            said "chown of its own", chown 6, -1, "e/own";
+            said "no change", chown 5, -1, "e/own";
+            said "chmod", chmod 0600, "f";
+            said "chmod of its own", chmod 0600, "e/own";
+            said "chmod of what it was given", chmod 0600, "given";
+            said "utime", utime 1, 1, "f";
+            said "utime of its own", utime 1, 1, "e/own";
+            said "missing", chown 6, 6, "missing"'
+        setpriv --reuid 5 true; setpriv --bounding-set=-all chown 5 f || echo no
+        setpriv --bounding-set=-all chmod 640 f && echo root is the owner
+        capsh --drop=cap_chown -- -c 'chown 5 f || echo no'
+        setpriv --bounding-set=-mknod mknod e/device c 1 3 || echo no; test -e e/device || echo none"#;
+    let ran = Place::new().zroot(&["-c", "selective"], SCRIPT).succeeds();
+    let zero = Place::new().zroot(&["-c", "zero"], SCRIPT).succeeds();
+    assert_ne!(zero.stdout, ran.stdout);
+    assert_eq!(ran.stdout.matches("Operation not permitted").count(), 4);
+    if is_root() {
+        let place = Place::new();
+        let real = run(Command::new("sh")
+            .args(["-ec", SCRIPT])
+            .env("LC_ALL", "C")
+            .current_dir(place.path()))
+        .succeeds();
+        assert_eq!(ran.stdout, real.stdout);
+    }
 }
