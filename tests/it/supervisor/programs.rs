@@ -364,7 +364,6 @@ fn files_of_others_seem_to_change() {
 #[test]
 fn what_has_been_given_up_is_gone() {
     const TEST: &str = "what_has_been_given_up_is_gone";
-    need!(TEST, "perl", "setpriv", "capsh");
     // Birth times are as coarse as the kernel's tick.
     const SCRIPT: &str = r#"
         chown 0:0 . f; chmod 777 .; mkdir e; chmod 777 e; touch given; chown 5 given
@@ -386,6 +385,7 @@ fn what_has_been_given_up_is_gone() {
         setpriv --bounding-set=-all chmod 640 f && echo root is the owner
         capsh --drop=cap_chown -- -c 'chown 5 f || echo no'
         setpriv --bounding-set=-mknod mknod e/device c 1 3 || echo no; test -e e/device || echo none"#;
+    need!(TEST, "perl", "setpriv", "capsh");
     let ran = Place::new().zroot(&["-c", "selective"], SCRIPT).succeeds();
     let zero = Place::new().zroot(&["-c", "zero"], SCRIPT).succeeds();
     assert_ne!(zero.stdout, ran.stdout);
