@@ -385,12 +385,9 @@ fn a_zroot_inside_is_watched_as_well() {
 }
 
 #[test]
-fn a_supervisor_that_was_killed_takes_its_numbers_with_it_and_the_summary_says_so() {
-    need!(
-        "a_supervisor_that_was_killed_takes_its_numbers_with_it_and_the_summary_says_so",
-        "pgrep"
-    );
-    let test = "a_supervisor_that_was_killed_takes_its_numbers_with_it_and_the_summary_says_so";
+fn the_numbers_survive_a_supervisor_that_is_killed() {
+    need!("the_numbers_survive_a_supervisor_that_is_killed", "pgrep");
+    let test = "the_numbers_survive_a_supervisor_that_is_killed";
     // In a PID namespace of its own there is only one supervisor to be found.
     let alone = ["-rpf", "--mount-proc", "--"];
     if run(user("unshare").args(alone).arg("true")).status != 0 {

@@ -119,7 +119,8 @@ impl Processes {
         (self.entries, self.numbers, self.threads) = Default::default();
         self.since.clear();
         (self.next, self.weight) = (FIRST + 2, 0);
-        for record in self.journal.records(Table::Processes) {
+        let journal = Rc::clone(&self.journal);
+        for record in journal.records(Table::Processes) {
             self.replay(&record);
         }
         // A process that was given up may come back from its call and still take a number.

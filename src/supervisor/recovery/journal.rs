@@ -43,33 +43,43 @@ impl Journal {
         self.file.as_raw_fd()
     }
 
-    /// Every record of `table`, the oldest first.
-    #[must_use]
-    pub fn records(&self, table: Table) -> Vec<Vec<u8>> {
-        let own = |(tag, record): &(u32, Vec<u8>)| (*tag == table as u32).then(|| record.clone());
-        self.all().iter().filter_map(own).collect()
+    /// Every record of `table`, the oldest first. They are read one by one: some are large.
+    pub fn records(&self, table: Table) -> impl Iterator<Item = Vec<u8>> {
+        let own = move |tag| tag == table as u32;
+        self.those(own).map(|(_, record)| record)
     }
 
-    /// Every record with its table's number.
-    fn all(&self) -> Vec<(u32, Vec<u8>)> {
-        let (start, end) = self.bounds();
-        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or_default()];
-        if self.file.read_exact_at(&mut bytes, start).is_err() {
-            return Vec::new();
-        }
-        let mut records = Vec::new();
-        let mut rest = &bytes[..];
-        while let Some((head, after)) = rest.split_first_chunk::<8>() {
+    /// Every record whose table's number is `wanted`, with that.
+    fn those(&self, wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = (u32, Vec<u8>)> {
+        let (mut at, end) = self.bounds();
+        let mut read = move || -> Option<(u32, Option<Vec<u8>>)> {
+            let mut head = [0; 8];
+            let start = at + 8;
+            if start > end {
+                return None;
+            }
+            self.file.read_exact_at(&mut head, at).ok()?;
             let (len, tag) = head.split_at(4);
             let [len, tag] =
                 [len, tag].map(|word| u32::from_ne_bytes(word.try_into().unwrap_or_default()));
-            let Some((record, after)) = after.split_at_checked(len as usize) else {
-                break;
-            };
-            records.push((tag, record.to_vec()));
-            rest = after;
-        }
-        records
+            at = start + u64::from(len);
+            if at > end {
+                return None;
+            }
+            if !wanted(tag) {
+                return Some((tag, None));
+            }
+            let mut record = vec![0; len as usize];
+            self.file.read_exact_at(&mut record, start).ok()?;
+            Some((tag, Some(record)))
+        };
+        std::iter::from_fn(move || {
+            loop {
+                if let (tag, Some(record)) = read()? {
+                    return Some((tag, record));
+                }
+            }
+        })
     }
 
     /// Adds one to `table`. Where memory is short it is lost; only a successor would notice.
@@ -82,10 +92,7 @@ impl Journal {
 
     /// Puts `records` in the place of all that `table` has. Those of other tables stay.
     pub fn replace(&self, table: Table, records: impl Iterator<Item = Vec<u8>>) {
-        let others = self
-            .all()
-            .into_iter()
-            .filter(|(tag, _)| *tag != table as u32);
+        let others = self.those(|tag| tag != table as u32);
         let records = others.chain(records.map(|record| (table as u32, record)));
         let (old_start, start) = self.bounds();
         let mut end = start;
@@ -105,9 +112,10 @@ impl Journal {
 
     fn write(&self, at: u64, tag: u32, record: &[u8]) -> Option<u64> {
         let len = u32::try_from(record.len()).ok()?;
-        let record = [&len.to_ne_bytes(), &tag.to_ne_bytes(), record].concat();
-        self.file.write_all_at(&record, at).ok()?;
-        Some(at + u64::try_from(record.len()).ok()?)
+        let head = [len.to_ne_bytes(), tag.to_ne_bytes()];
+        self.file.write_all_at(head.as_flattened(), at).ok()?;
+        self.file.write_all_at(record, at + 8).ok()?;
+        Some(at + 8 + u64::from(len))
     }
 
     fn bounds(&self) -> (u64, u64) {
@@ -154,10 +162,10 @@ mod tests {
             (16, 1 << 40),
         ] {
             journal.set_bounds(start, end);
-            assert!(journal.records(Table::Processes).is_empty());
+            assert_eq!(journal.records(Table::Processes).count(), 0);
         }
         journal.append(Table::Processes, b"two");
-        assert_eq!(journal.records(Table::Processes), [b"two".to_vec()]);
+        assert!(journal.records(Table::Processes).eq([b"two"]));
     }
 
     #[test]
@@ -169,17 +177,11 @@ mod tests {
         journal.set_bounds(start, end);
         journal.append(Table::Processes, b"older");
         journal.replace(Table::Processes, [b"new".to_vec()].into_iter());
-        assert_eq!(journal.records(Table::Processes), [b"new".to_vec()]);
-        let others: Vec<_> = journal
-            .all()
-            .into_iter()
-            .filter(|(tag, _)| *tag == OTHER)
-            .collect();
+        assert!(journal.records(Table::Processes).eq([b"new"]));
+        let others: Vec<_> = journal.those(|tag| tag == OTHER).collect();
         assert_eq!(others, [(OTHER, b"another's".to_vec())]);
         journal.append(Table::Processes, b"newer");
-        assert_eq!(
-            journal.records(Table::Processes),
-            [b"new".to_vec(), b"newer".to_vec()]
-        );
+        let records: Vec<_> = journal.records(Table::Processes).collect();
+        assert_eq!(records, [b"new".to_vec(), b"newer".to_vec()]);
     }
 }

@@ -174,7 +174,7 @@ impl<'a> Target<'a> {
         let from = if is_absolute { root } else { from };
         let by_kernel = within.and_then(|within| self.by_kernel(from, path, follow, within));
         if let Some((file, found)) = by_kernel {
-            return Ok(Object::new(file, self.base, found, caller));
+            return Ok(Object::new(file, self.base, Some(found), caller));
         }
         let walk = Walk {
             target: *self,
@@ -183,6 +183,8 @@ impl<'a> Target<'a> {
             own: own.map_or_else(OnceCell::new, OnceCell::from),
         };
         let file = walk.to(from, path, follow)?;
+        // It has looked at the caller once more.
+        self.still_waits()?;
         let found = self.known(&file)?;
         self.may_ask(found.as_ref())?;
         Ok(Object::new(file, self.base, found, caller))
@@ -196,7 +198,7 @@ impl<'a> Target<'a> {
         path: &CStr,
         follow: bool,
         within: ResolveFlag,
-    ) -> Option<(OwnedFd, Option<Look>)> {
+    ) -> Option<(OwnedFd, Look)> {
         /// include/uapi/linux/openat2.h, since 5.12.
         const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
         let nofollow = if follow {
@@ -213,11 +215,10 @@ impl<'a> Target<'a> {
             Err(Errno::EINVAL) => openat2(from, path, how(ResolveFlag::empty())).ok()?,
             file => file.ok()?,
         };
-        // What the supervisor's own directory in /proc holds, on the way of `self`, is nobody's to
-        // change; only what is mounted over the caller's is missed.
-        let found = self.known(&file).ok()?;
-        self.may_ask(found.as_ref()).ok()?;
-        Some((file, found))
+        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH).ok()?;
+        // It may be in the supervisor's own directory.
+        let is_certain = !self.base.is_own_proc(found.place);
+        (is_certain && self.may_ask(Some(&found)).is_ok()).then_some((file, found))
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with

@@ -12,8 +12,12 @@ use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::answer::Failed;
-use super::proc::Target;
+use super::proc::{Target, looked};
+use crate::sys::file::namespace;
 use crate::sys::process::{Capabilities, capabilities, set_capabilities};
+
+/// As much of a label is compared, in bytes: none is longer, but for nested namespaces of policies.
+const LABEL: usize = 1024;
 
 impl Target<'_> {
     /// Has this process act with the caller's rights from now on: the supervisor has them already,
@@ -26,12 +30,15 @@ impl Target<'_> {
     pub(super) fn take_rights(&self) -> Result<Capabilities, Failed> {
         // A security module knows more than ids and capabilities.
         if let Some(label) = &self.base.label {
-            if self.file("attr/current")? != *label {
+            let mut theirs = [0; LABEL];
+            let len = looked(self.start_of("attr/current", &mut theirs))?;
+            if theirs[..len] != **label {
                 return Err(Failed::Kernel);
             }
         }
         let theirs = capabilities(self.request.tid)?;
-        let is_here = self.user_namespace()? == self.base.user_namespace;
+        let namespace = self.user_namespace()?;
+        let is_here = namespace == self.base.user_namespace;
         let is_able = theirs.effective == self.base.capabilities.effective;
         if is_here && is_able && !(self.ids_may_differ && self.has_other_ids()?) {
             return Ok(theirs);
@@ -39,7 +46,7 @@ impl Target<'_> {
         if !self.is_helper {
             return Err(Failed::Helper);
         }
-        self.join(is_here).map_err(|_| Failed::Kernel)?;
+        self.join(namespace).map_err(|_| Failed::Kernel)?;
         let ids = self.take_ids();
         // Whatever it took to get here goes last.
         set_capabilities(theirs)
@@ -49,17 +56,20 @@ impl Target<'_> {
     }
 
     /// Enters the caller's user namespace, with all capabilities in it.
-    fn join(&self, is_here: bool) -> Result<(), Errno> {
-        if is_here {
+    fn join(&self, theirs: u64) -> Result<(), Errno> {
+        let own = || namespace(self.base.proc_dir(), c"self/ns/user").unwrap_or_default();
+        if own() == theirs {
             return Ok(());
         }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let entry = self.entry("ns/user");
-        let namespace = openat(self.base.proc_dir(), &*entry, flags, Mode::empty())?;
-        // A second time in one process: it is there already.
-        match setns(namespace, CloneFlags::CLONE_NEWUSER) {
-            Err(Errno::EINVAL) => Ok(()),
-            joined => joined,
+        let file = openat(self.base.proc_dir(), &*entry, flags, Mode::empty())?;
+        setns(file, CloneFlags::CLONE_NEWUSER)?;
+        // What follows would be wrong anywhere else.
+        if own() == theirs {
+            Ok(())
+        } else {
+            Err(Errno::ESRCH)
         }
     }
 

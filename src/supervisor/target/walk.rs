@@ -62,6 +62,8 @@ impl Walk<'_> {
             here = reopen(self.root)?;
         }
         let mut links = 0;
+        // Whether the way has come from the place of `self` without a turn.
+        let mut is_own = false;
         loop {
             let from = rest.iter().position(|byte| *byte != b'/');
             let Some(from) = from else {
@@ -88,15 +90,19 @@ impl Walk<'_> {
                 rest = tail;
                 continue;
             }
+            is_own &= name.as_c_str() != c"..";
             let next = match open(here.as_fd(), &name, OFlag::O_NOFOLLOW) {
                 // A procfs shows `self` to those only whom it knows.
                 Err(Errno::ENOENT) if is_self(&name) && is_proc(&here)? => {
                     (links, rest) = self.substitute(&here, &name, &tail, links)?;
+                    is_own = true;
                     continue;
                 }
                 next => next?,
             };
             let found = look_at(&next)?;
+            // Another process's directory may be mounted there.
+            is_own &= found.place.mount == present.place.mount;
             let is_last = tail.is_empty();
             if !is_link(&found) || is_last && !follow {
                 (here, rest) = (next, tail);
@@ -104,13 +110,16 @@ impl Walk<'_> {
             }
             if is_self(&name) && is_proc(&here)? {
                 (links, rest) = self.substitute(&here, &name, &tail, links)?;
+                is_own = true;
                 continue;
             }
             links += 1;
             if links > MAX_LINKS {
                 return Err(Errno::ELOOP.into());
             }
-            match self.follow(&here, &present, &name, &next, &found)? {
+            let link = self.follow(&here, &present, &name, (&next, &found), is_own)?;
+            is_own = false;
+            match link {
                 Link::Jump(there) => (here, rest) = (there, tail),
                 Link::Text(text) => {
                     if text.starts_with(b"/") {
@@ -164,21 +173,22 @@ impl Walk<'_> {
         process.is_some() && process == own.as_ref()
     }
 
-    /// Where the link `name` in the directory `here` leads.
+    /// Where the link `name` in the directory `here` leads. `is_own` tells whether that is known to
+    /// be the caller's directory in a procfs, or below it.
     fn follow(
         &self,
         here: &OwnedFd,
         present: &Look,
         name: &CStr,
-        link: &OwnedFd,
-        found: &Look,
+        (link, found): (&OwnedFd, &Look),
+        is_own: bool,
     ) -> Result<Link, Failed> {
         let system = fstatfs(link)?;
         if system.flags().bits() & NO_SYMLINKS != 0 {
             return Err(Errno::ELOOP.into());
         }
         if system.filesystem_type() == PROC_SUPER_MAGIC && is_magic(here, name) {
-            return self.jump(here, name).map(Link::Jump);
+            return self.jump(here, name, is_own).map(Link::Jump);
         }
         // fs/namei.c, may_follow_link. Where the kernel shows us no owner, it is not said to be the
         // same one.
@@ -201,9 +211,9 @@ impl Walk<'_> {
     /// Follows a magic link in `here`, a process's directory in a procfs or one below it. A process
     /// may follow its own; whether it may follow another's, the kernel says, which is asked by a
     /// helper with the caller's rights: this process could follow more.
-    fn jump(&self, here: &OwnedFd, name: &CStr) -> Result<OwnedFd, Failed> {
-        let whose = owner(here);
-        if !self.is_own(whose.as_ref()) {
+    fn jump(&self, here: &OwnedFd, name: &CStr, is_own: bool) -> Result<OwnedFd, Failed> {
+        let whose = if is_own { None } else { owner(here) };
+        if !is_own && !self.is_own(whose.as_ref()) {
             // Which of them Landlock permits, nobody but the kernel knows.
             if self.target.is_restricted() {
                 return Err(Failed::Kernel);

@@ -173,6 +173,29 @@ fn signals_do_not_disturb_it() {
     bench.nothing_is_left();
 }
 
+/// Neither does anything while no call comes, and the next one is answered as the first was.
+#[test]
+fn nobody_wakes_up_while_nothing_happens() {
+    let Some(bench) = Bench::new("nobody_wakes_up_while_nothing_happens") else {
+        return;
+    };
+    let script = "chown 5 . && echo one; read line; chown 5 . && echo two";
+    let mut live = Live::start(&mut bench.selective(&["sh", "-c", script]));
+    live.says("one");
+    let pids = [bench.one(SUPERVISOR), bench.one(GUARD)];
+    let waits = || pids.map(|pid| field(pid, "voluntary_ctxt_switches:"));
+    let mut quiet = (waits(), Instant::now());
+    wait_for("a second without a switch of processes", || {
+        let now = waits();
+        if now != quiet.0 {
+            quiet = (now, Instant::now());
+        }
+        (quiet.1.elapsed() >= Duration::from_secs(1)).then_some(())
+    });
+    live.ends("two");
+    bench.nothing_is_left();
+}
+
 /// A path that leads into a file system which another target serves, and which does not answer.
 #[test]
 fn a_call_that_hangs_holds_up_nobody_else() {
@@ -218,16 +241,16 @@ fn a_call_that_hangs_holds_up_nobody_else() {
 
 /// Memory that only `pid` has, resident, in bytes.
 fn rss(pid: i32) -> u64 {
+    field(pid, "RssAnon:") * 1024
+}
+
+/// A number in `/proc/PID/status`.
+fn field(pid: i32, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("RssAnon:"))
-        .expect("RssAnon");
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse::<u64>()
-        .expect("a number")
-        * 1024
+    let mut lines = status.lines();
+    let value = lines.find_map(|line| line.strip_prefix(name));
+    let value = value.expect("a field").trim().trim_end_matches(" kB");
+    value.parse().expect("a number")
 }
 
 /// 4 MiB, and 100 bytes per state that a process has.
