@@ -21,7 +21,7 @@ use crate::sys::file::{Look, Place, look};
 /// The kernel's own limit of symbolic links in one path (`MAXSYMLINKS`, include/linux/namei.h).
 const MAX_LINKS: usize = 40;
 /// `ST_NOSYMFOLLOW`, include/linux/statfs.h.
-const NO_SYMLINKS: u64 = 0x2000;
+const NO_SYMLINKS: libc::c_ulong = 0x2000;
 
 /// A walk for a caller.
 pub struct Walk<'a> {
