@@ -25,7 +25,8 @@ const IN_TIME: Duration = Duration::from_millis(2);
 pub struct Helpers {
     /// Set by `SIGCHLD`.
     one_has_ended: &'static AtomicBool,
-    places: Places,
+    /// `None` before the first of them can be had.
+    places: Option<Places>,
     working: Vec<Helper>,
 }
 
@@ -37,16 +38,19 @@ struct Helper {
 }
 
 impl Helpers {
-    /// None yet. The processes forked from now on share what they will have in hand.
-    ///
-    /// # Errors
-    /// mmap(2)'s.
-    pub fn new() -> Result<Helpers, Errno> {
-        Ok(Helpers {
+    /// None, and no room for any yet.
+    #[must_use]
+    pub fn new() -> Helpers {
+        Helpers {
             one_has_ended: process::flag_signal(Signal::SIGCHLD),
-            places: Places::new()?,
+            places: None,
             working: Vec::new(),
-        })
+        }
+    }
+
+    /// Makes room. The processes forked from now on share what helpers will have in hand.
+    pub fn prepare(&mut self) {
+        self.places = self.places.or_else(|| Places::new().ok());
     }
 
     /// Whether there are any.
@@ -58,7 +62,7 @@ impl Helpers {
     /// Has a helper answer the call that `session` has in hand, by `answer`; false if there can be
     /// none.
     pub fn start(&mut self, session: &mut Session, answer: impl Fn(&mut Session)) -> bool {
-        let Ok(place) = self.places.free() else {
+        let Some(Ok(place)) = self.places.map(Places::free) else {
             return false;
         };
         if session.report.listen().is_err() {
@@ -109,7 +113,7 @@ impl Helpers {
     pub fn inherit(&mut self, session: &mut Session, answer: impl Fn(&mut Session)) {
         self.working.clear();
         let places = self.places;
-        for place in places.taken() {
+        for place in places.into_iter().flat_map(Places::taken) {
             self.fork(session, place, &answer);
         }
     }

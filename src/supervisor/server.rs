@@ -26,9 +26,7 @@ pub fn serve(session: Session) -> ! {
     let guard = Guard::prepare();
     let _ = session.sight.base.stand();
     let routes = Routes::new(session.policy);
-    let Ok(helpers) = Helpers::new() else {
-        process::exit(1);
-    };
+    let helpers = Helpers::new();
     let mut server = Server {
         session,
         routes,
@@ -37,6 +35,7 @@ pub fn serve(session: Session) -> ! {
     };
     // Answer the probe before forking the guard, so that the command need not wait for that.
     server.take_call();
+    server.helpers.prepare();
     server.fork_guard();
     loop {
         server.take_call();
