@@ -25,11 +25,13 @@ pub mod internals {
     pub mod supervisor;
     pub mod sys;
     pub mod text;
+    pub mod whole_file;
 }
 
 // The parts know each other without the detour: `crate::arch`.
 use internals::{
     arch, check, detach, error, filter, hint, host, launch, namespace, supervisor, sys, text,
+    whole_file,
 };
 
 /// What is exported as `ZROOT` and printed by `--version`.

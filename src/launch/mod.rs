@@ -1,4 +1,5 @@
 //! From a plan to execve, state by state: [`Prepared`], [`Entered`], [`Emulated`], the command.
+//! Where something is left to be done at the command's end, [`beside`] parts the ways in between.
 //!
 //! Each state has one method that consumes it and returns the next. What the options decide is
 //! decided when a state is made. Only [`Emulated`] can execute the command, and only
@@ -6,17 +7,18 @@
 //! for.
 
 pub mod apt;
+pub mod beside;
 pub mod emulate;
 pub mod error;
 pub mod exec;
 pub mod nested;
 pub mod output;
 pub mod plan;
-pub mod wait;
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
+use std::mem::{ManuallyDrop, take};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -32,11 +34,11 @@ use crate::error::{Failure, shown};
 use crate::filter::policy::ClassSet;
 use crate::host;
 use crate::namespace;
-use crate::namespace::cleanup::Guard;
 use crate::namespace::root::Root;
 use crate::supervisor::handshake::{self, Enclosing};
-use crate::supervisor::report::Watchers;
 use crate::supervisor::report::seen::Seen;
+use crate::supervisor::report::{Watchers, complete};
+use beside::Beside;
 use exec::Command;
 use plan::{Output, Plan, Userns};
 
@@ -80,8 +82,8 @@ struct Launch<'a> {
     command: Command<'a>,
     /// Until it is entered.
     root: Option<Root>,
-    /// Until execve closes it.
-    guard: Option<Guard>,
+    /// What is left to be done at the command's end, until the ways part.
+    beside: Beside,
     /// Until that is on. `None` also if the command is run plainly: ownership is real for the
     /// caller, and `--if-needed` was given.
     wanted: Option<Wanted>,
@@ -114,14 +116,22 @@ impl AptConfig {
 }
 
 /// Whatever bad input can make fail has been done. The process is as it was, but for `-C`. What was
-/// missing in the root directory is created, and removed again if this is dropped.
+/// missing in the root directory to mount on is there.
 pub struct Prepared<'a>(Box<Launch<'a>>);
+
+/// Who goes on as what.
+pub enum Part<'a> {
+    /// This process becomes the command.
+    Command(Prepared<'a>),
+    /// This one has waited for the command, and ends with that status.
+    Beside(u8),
+}
 
 impl<'a> Prepared<'a> {
     /// Looks at all that `plan` names. `say` hears of each step, here and later.
     ///
     /// # Errors
-    /// [`Error`]; nothing is left behind.
+    /// [`Error`]; nothing is left behind but empty directories in a root directory that had none.
     #[inline]
     pub fn new(
         plan: &'a Plan<'a>,
@@ -147,39 +157,52 @@ impl<'a> Prepared<'a> {
             args: plan.command.iter().map(AsRef::as_ref).collect(),
             env: environment.entries(2), // ZROOT and APT_CONFIG
         };
-        let trace = trace.map(output::open).transpose()?;
-        let summary = summary.map(output::open).transpose()?;
-        let seen = (plan.fail_on != ClassSet::EMPTY)
-            .then(Seen::new)
-            .transpose()
-            .map_err(|errno| Failure::errno("no memory to share", errno))?;
+        let mut beside = Beside::default();
         let wanted = if is_needed {
             Some(Wanted {
-                apt_config: AptConfig::new(plan, environment)?,
-                watchers: Watchers {
-                    trace,
-                    summary,
-                    seen,
-                },
+                apt_config: AptConfig::Unwanted,
+                watchers: watch(plan, trace.as_ref(), summary.as_ref(), &mut beside)?,
             })
         } else {
+            if let Some(summary) = &summary {
+                output::nothing(plan.level(), summary)?;
+            }
             None
         };
-        let guard = match &mut root {
-            Some(root) => Guard::start(root.furnish(say)?).map_err(|errno| {
-                Failure::errno("cannot start the process that tidies up", errno)
-            })?,
-            None => None,
-        };
+        if let Some(root) = &mut root {
+            root.furnish(say)?;
+            beside.lent = root.look_for_lacks(say);
+        }
         Ok(Prepared(Box::new(Launch {
             plan,
             environment,
             say,
             command,
             root,
-            guard,
+            beside,
             wanted,
         })))
+    }
+
+    /// Parts the ways, where something is left to be done at the command's end: one process becomes
+    /// the command, the other does that.
+    ///
+    /// # Errors
+    /// [`Error`] if there can be no child, if a report cannot be written, or if a call was pretended
+    /// that must not be.
+    #[inline]
+    pub fn part(self) -> Result<Part<'a>, Error> {
+        if !self.0.beside.is_needed() {
+            return Ok(Part::Command(self));
+        }
+        // What is open here is the command's alone; the other process closes it by number.
+        let mut prepared = ManuallyDrop::new(self);
+        let beside = take(&mut prepared.0.beside);
+        let status = beside.stay(prepared.0.say)?;
+        Ok(status.map_or_else(
+            || Part::Command(ManuallyDrop::into_inner(prepared)),
+            Part::Beside,
+        ))
     }
 
     /// Enters the user namespace and the root directory.
@@ -189,7 +212,15 @@ impl<'a> Prepared<'a> {
     #[inline]
     pub fn enter(self) -> Result<Entered<'a>, Error> {
         let Prepared(mut launch) = self;
-        let Launch { plan, say, .. } = *launch;
+        let Launch {
+            plan,
+            say,
+            environment,
+            ..
+        } = *launch;
+        if let Some(wanted) = &mut launch.wanted {
+            wanted.apt_config = AptConfig::new(plan, environment)?;
+        }
         match plan.userns {
             _ if launch.wanted.is_none() => say(format_args!(
                 "not needed: already root over more than one id"
@@ -206,7 +237,7 @@ impl<'a> Prepared<'a> {
             },
         }
         if let Some(root) = launch.root.take() {
-            root.enter(launch.guard.as_ref())?;
+            root.enter(say)?;
             enter_dir(plan, chdir)?;
             say(format_args!(
                 "root directory: {}",
@@ -221,22 +252,6 @@ impl<'a> Prepared<'a> {
 pub struct Entered<'a>(Box<Launch<'a>>);
 
 impl<'a> Entered<'a> {
-    /// With `--fail-on`, forks and waits: returns in the parent with the exit status to pass on,
-    /// and in the child with none. Without it, there is none.
-    ///
-    /// # Errors
-    /// [`Error`] if there can be no child, or if a call was pretended that must not be.
-    #[inline]
-    pub fn wait(&self) -> Result<Option<u8>, Error> {
-        let Entered(launch) = self;
-        match launch.wanted.as_ref().map(|wanted| &wanted.watchers.seen) {
-            Some(Some(seen)) => Ok(wait::wait_and_judge(launch.plan.fail_on, || {
-                seen.classes()
-            })?),
-            _ => Ok(None),
-        }
-    }
-
     /// Turns the emulation on, at the level that was asked for, and proves that it answers.
     ///
     /// # Errors
@@ -280,11 +295,52 @@ pub fn run(
     environment: &Environment,
     say: &dyn Fn(fmt::Arguments),
 ) -> Result<u8, Error> {
-    let entered = Prepared::new(plan, environment, say)?.enter()?;
-    if let Some(status) = entered.wait()? {
-        return Ok(status);
+    match Prepared::new(plan, environment, say)?.part()? {
+        Part::Command(prepared) => Err(prepared.enter()?.emulate()?.exec().into()),
+        Part::Beside(status) => Ok(status),
     }
-    Err(entered.emulate()?.exec().into())
+}
+
+/// Opens what the reports go to, and has `beside` wait for them.
+#[inline]
+fn watch(
+    plan: &Plan,
+    trace: Option<&Output>,
+    summary: Option<&Output>,
+    beside: &mut Beside,
+) -> Result<Watchers, Error> {
+    if plan.is_watched() {
+        open_reports(plan, trace, summary, beside)
+    } else {
+        Ok(Watchers::default())
+    }
+}
+
+#[inline(never)]
+fn open_reports(
+    plan: &Plan,
+    trace: Option<&Output>,
+    summary: Option<&Output>,
+    beside: &mut Beside,
+) -> Result<Watchers, Error> {
+    let no_memory = |errno| Failure::errno("no memory to share", errno);
+    let mut watchers = Watchers {
+        summary: summary.map(output::open_whole).transpose()?,
+        trace: trace.map(output::open).transpose()?,
+        ..Watchers::default()
+    };
+    if plan.fail_on != ClassSet::EMPTY {
+        let seen = Seen::new().map_err(no_memory)?;
+        watchers.seen = Some(seen);
+        beside.judge = Some((plan.fail_on, seen));
+    }
+    if watchers.trace.is_some() || watchers.summary.is_some() {
+        let names = [trace, summary].map(|output| output.map(output::name).unwrap_or_default());
+        let (reader, writer) = complete::pair(names).map_err(no_memory)?;
+        beside.report = Some(reader);
+        watchers.waits = Some(writer);
+    }
+    Ok(watchers)
 }
 
 impl Launch<'_> {
@@ -429,20 +485,6 @@ mod tests {
         }
     }
 
-    /// The test harness has a thread beside this one, so that no process can be forked.
-    #[test]
-    fn nothing_is_left_in_a_root_directory_if_the_guard_cannot_start() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let plan = Plan {
-            root: Some(dir.path().into()),
-            ..plan(c"/proc/self/exe") // the host's /proc is mounted there
-        };
-        let failure = failure(&plan);
-        assert!(failure.message.contains("tidies up"), "{failure}");
-        let left = dir.path().read_dir().expect("a directory").count();
-        assert_eq!(left, 0);
-    }
-
     #[test]
     fn what_the_options_decide_is_decided_when_the_state_is_made() {
         let environment = environment();
@@ -456,18 +498,11 @@ mod tests {
         prepared(plan(c"true"), |launch| {
             launch.command.candidates[0].to_bytes().ends_with(b"/true")
                 && launch.root.is_none()
-                && launch.guard.is_none()
-                && matches!(
-                    launch.wanted,
-                    Some(Wanted {
-                        apt_config: AptConfig::Named(_),
-                        watchers: Watchers {
-                            trace: None,
-                            summary: None,
-                            seen: None,
-                        },
-                    })
-                )
+                && !launch.beside.is_needed()
+                && launch
+                    .wanted
+                    .as_ref()
+                    .is_some_and(|wanted| !wanted.watchers.are_there())
         });
         let silent = Plan {
             apt_config: false,
@@ -476,13 +511,9 @@ mod tests {
             ..plan(c"true")
         };
         prepared(silent, |launch| {
-            matches!(
-                launch.wanted,
-                Some(Wanted {
-                    apt_config: AptConfig::Unwanted,
-                    watchers: Watchers { seen: Some(_), .. },
-                })
-            )
+            let watchers = launch.wanted.as_ref().map(|wanted| &wanted.watchers);
+            launch.beside.judge.is_some()
+                && watchers.is_some_and(|watchers| watchers.seen.is_some())
         });
         let plainly = Plan {
             if_needed: true,

@@ -1,38 +1,88 @@
 //! Opens what reports go to.
 
 use std::fs::File;
-use std::io::{self, stderr};
+use std::io::{self, Write, stderr};
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::plan::Output;
 use crate::error::{Failure, cause, shown};
-use crate::supervisor::report::Sink;
+use crate::filter::policy::Level;
+use crate::supervisor::report::{self, Sink};
+use crate::whole_file::WholeFile;
 
-/// Opens `output`. What is written to a file whose name ends in `.json` is for machines.
+/// How messages name `output`.
+#[must_use]
+pub fn name(output: &Output) -> String {
+    match output {
+        Output::Stderr => "standard error".into(),
+        Output::File(path) => shown(path),
+    }
+}
+
+/// Opens `output`, of which a part is written now and then. What is written to a file whose name
+/// ends in `.json` is for machines.
 ///
 /// # Errors
 /// [`Failure`] that names the file.
 #[inline(never)] // for a small stack where it is not called
-pub fn open(output: Output) -> Result<Sink, Failure> {
-    let failed = |name: &str, error: &io::Error| {
-        Failure::new(format!("cannot write to {name}: {}", cause(error)))
+pub fn open(output: &Output) -> Result<Sink, Failure> {
+    let opened = match output {
+        Output::Stderr => stderr().as_fd().try_clone_to_owned().map(File::from),
+        Output::File(path) => File::create(path),
     };
-    match output {
-        Output::Stderr => {
-            let output = stderr()
-                .as_fd()
-                .try_clone_to_owned()
-                .map_err(|error| failed("standard error", &error))?;
-            Ok(Sink {
-                output: output.into(),
-                is_json: false,
-            })
-        }
-        Output::File(path) => Ok(Sink {
-            output: File::create(&path).map_err(|error| failed(&shown(&path), &error))?,
-            is_json: path
-                .extension()
-                .is_some_and(|extension| extension == "json"),
-        }),
+    sink(output, opened.map(report::Output::Stream))
+}
+
+/// The same for what is written at once. A regular file stays as it is until then.
+///
+/// # Errors
+/// [`Failure`] that names the file.
+#[inline(never)]
+pub fn open_whole(output: &Output) -> Result<Sink, Failure> {
+    let Output::File(path) = output else {
+        return open(output);
+    };
+    match WholeFile::at(path).transpose() {
+        Some(file) => sink(output, file.map(report::Output::Whole)),
+        None => open(output),
     }
+}
+
+fn sink(output: &Output, opened: io::Result<report::Output>) -> Result<Sink, Failure> {
+    Ok(Sink {
+        output: opened.map_err(|error| failed(output, &error))?,
+        is_json: is_json(output),
+    })
+}
+
+fn is_json(output: &Output) -> bool {
+    let extension = match output {
+        Output::Stderr => None,
+        Output::File(path) => Path::new(path).extension(),
+    };
+    extension.is_some_and(|extension| extension == "json")
+}
+
+fn failed(output: &Output, error: &io::Error) -> Failure {
+    Failure::new(format!(
+        "cannot write to {}: {}",
+        name(output),
+        cause(error)
+    ))
+}
+
+/// Writes the summary of a run in which nothing is pretended.
+///
+/// # Errors
+/// [`Failure`] that names the file.
+#[inline(never)]
+pub fn nothing(level: Level, output: &Output) -> Result<(), Failure> {
+    let sink = open_whole(output)?;
+    let text = report::of_nothing(level, sink.is_json);
+    let written = match sink.output {
+        report::Output::Stream(mut file) => file.write_all(text.as_bytes()),
+        report::Output::Whole(file) => file.write(text.as_bytes()).map_err(io::Error::from),
+    };
+    written.map_err(|error| failed(output, &error))
 }

@@ -1,9 +1,10 @@
 //! Becoming apparent root: a user namespace in which the caller's own uid and gid are 0.
 
-pub mod cleanup;
+pub mod lent;
 pub mod mount;
 pub mod resolve;
 pub mod root;
+pub mod run;
 pub mod scratch;
 
 use std::ffi::CStr;

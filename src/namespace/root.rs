@@ -5,24 +5,26 @@
 //! descriptor, so that no mount lands outside of it; and all of it happens in a mount namespace
 //! that nobody else sees.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, OFlag, open, openat};
-use nix::mount::{MsFlags, mount};
+use nix::fcntl::{AtFlags, OFlag, open, openat};
+use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, stat};
-use nix::unistd::{chdir, fchdir, getcwd};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
+use nix::unistd::{UnlinkatFlags, chdir, fchdir, getcwd, unlinkat};
 
 use crate::error::{Failure, shown};
 
-use super::cleanup::{Created, Guard, starting};
+use super::lent::{self, Lent, Wanted};
 use super::mount::{become_slash, bind, by_descriptor, make_read_only, set_propagation};
 use super::resolve::{Resolved, kind, resolve};
+use super::run::RunFile;
 
 /// What `--bind` asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,12 +43,13 @@ pub struct Root {
     dir: OwnedFd,
     /// Whether it is `/` itself, which needs no mounts.
     present: bool,
-    /// Until the process is in it, nobody removes what was found there.
-    _starting: Option<Flock<OwnedFd>>,
     mounts: Vec<Mount>,
-    /// Files of the host's whose contents are wanted inside, for name resolution.
-    copies: Vec<(&'static str, Vec<u8>)>,
+    /// What `/etc/resolv.conf` leads to, if that is below `/run` and missing.
+    run_file: Option<RunFile>,
 }
+
+/// The link that systemd-resolved, resolvconf and others make.
+const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 struct Mount {
     source: PathBuf,
@@ -83,41 +86,19 @@ impl Root {
             );
         }
         let present = is_present_root(&dir);
-        let starting = if present { None } else { starting(dir.as_fd()) };
         let mut root = Root {
             path: path.to_owned(),
             dir,
             present,
-            _starting: starting,
             mounts: Vec::new(),
-            copies: Vec::new(),
+            run_file: None,
         };
-        for bind in binds {
-            root.add_bind(bind)?;
-        }
-        // `/` itself has all it needs; but what is created in it must be watched from a mount (see
-        // `watched`).
-        let makes = root
-            .mounts
-            .iter()
-            .any(|mount| matches!(mount.place, Resolved::Missing { .. }));
-        let system: &[&str] = match (present, makes) {
-            (false, _) => &["proc", "sys", "dev"],
-            (true, true) => &["sys"], // not /proc, through whose descriptors all mounts go
-            (true, false) => &[],
-        };
-        let binds = std::mem::take(&mut root.mounts);
-        for name in system {
+        // `/` itself has all it needs.
+        for name in ["proc", "sys", "dev"].iter().filter(|_| !present) {
             root.add_system(name)?;
         }
-        root.mounts.extend(binds);
-        if present {
-            return Ok(root);
-        }
-        for name in ["/etc/resolv.conf", "/etc/hosts"] {
-            if let Ok(contents) = fs::read(name) {
-                root.copies.push((name, contents));
-            }
+        for bind in binds {
+            root.add_bind(bind)?;
         }
         Ok(root)
     }
@@ -271,24 +252,17 @@ impl Root {
         }
     }
 
-    /// Creates the directories and files that are missing but wanted, and returns them.
-    /// `say` hears of what was left out.
+    /// Makes what is missing to mount on: empty directories, and files for binds of files. They
+    /// stay. `say` hears of what was left out.
     ///
     /// # Errors
-    /// [`Failure`] if a bind's target cannot be created; nothing is left then.
+    /// [`Failure`] if a bind's target cannot be made.
     #[inline(never)]
-    pub fn furnish(&mut self, say: impl Fn(fmt::Arguments)) -> Result<Created, Failure> {
-        let created = if self.present {
-            Ok(Created::default())
-        } else {
-            Created::inside(self.dir.as_fd())
-        };
-        let mut created =
-            created.map_err(|errno| Failure::errno("cannot duplicate a descriptor", errno))?;
+    pub fn furnish(&mut self, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
         let mut kept = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
             if matches!(mount.place, Resolved::Missing { .. }) {
-                match make_target(&mut created, self.dir.as_fd(), &mount.target, mount.is_dir) {
+                match make_target(self.dir.as_fd(), &mount.target, mount.is_dir) {
                     Ok(place) => mount.place = Resolved::Found(place),
                     Err(errno) if mount.optional => {
                         say(format_args!(
@@ -310,39 +284,47 @@ impl Root {
             kept.push(mount);
         }
         self.mounts = kept;
-        // Without a directory to mount on there is nothing to watch them from (see `watched`).
-        let watchable = self.mounts.iter().any(|mount| mount.is_dir);
-        for (name, contents) in std::mem::take(&mut self.copies)
-            .into_iter()
-            .filter(|_| watchable)
-        {
-            // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only
-            // if there is none.
-            let if_missing = name != "/etc/hosts";
-            if let Err(errno) = copy(
-                &mut created,
-                self.dir.as_fd(),
-                Path::new(name),
-                &contents,
-                if_missing,
-            ) {
-                say(format_args!(
-                    "{name} stays as it is inside ({})",
-                    errno.desc()
-                ));
-            }
-        }
-        Ok(created)
+        Ok(())
     }
 
-    /// Makes the directory `/`, in a mount namespace of this process's own. `guard` watches over
-    /// what was created, if anything was. Call it in the user namespace. The working directory is
-    /// `/` afterwards.
+    /// What the directory lacks for name resolution, and the host can lend. Nothing changes yet.
+    /// `say` hears of what cannot be had.
+    #[inline(never)]
+    pub fn look_for_lacks(&mut self, say: &dyn Fn(fmt::Arguments)) -> Lent {
+        if self.present {
+            return Lent::default();
+        }
+        // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only if
+        // there is none.
+        let mut wanted = Vec::new();
+        for (path, if_missing) in [(RESOLV_CONF, true), ("/etc/hosts", false)] {
+            if let Some(contents) = host_file(path) {
+                wanted.push(Wanted {
+                    path,
+                    contents,
+                    if_missing,
+                });
+            }
+        }
+        if let [resolv_conf, ..] = &wanted[..] {
+            if resolv_conf.path == RESOLV_CONF {
+                let (path, contents) = (Path::new(RESOLV_CONF), &resolv_conf.contents);
+                self.run_file = RunFile::behind_link(self.dir.as_fd(), path, contents);
+            }
+        }
+        if self.run_file.is_some() {
+            wanted.remove(0);
+        }
+        Lent::look(self.dir.as_fd(), wanted, say)
+    }
+
+    /// Makes the directory `/`, in a mount namespace of this process's own. Call it in the user
+    /// namespace. The working directory is `/` afterwards. `say` hears of what was left out.
     ///
     /// # Errors
     /// [`Failure`]; the process is good for nothing but saying so.
     #[inline(never)]
-    pub fn enter(self, guard: Option<&Guard>) -> Result<(), Failure> {
+    pub fn enter(self, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
         unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| {
             let hint = "mounting needs CAP_SYS_ADMIN, which --userns=auto brings where user namespaces are allowed";
             Failure::errno("cannot make a mount namespace", errno).hint(hint)
@@ -372,21 +354,22 @@ impl Root {
         let new = new.map_err(|errno| {
             Failure::errno(format!("root directory {}", shown(&self.path)), errno)
         })?;
-        let mut guard = guard;
+        if let Some(run_file) = &self.run_file {
+            // Without it there is no name resolution, which not all commands need.
+            if let Err(errno) = run_file.serve(new.as_fd()) {
+                let why = errno.desc();
+                say(format_args!("{RESOLV_CONF} stays as it is inside ({why})"));
+            }
+        }
         for Mount {
             opened,
             target,
             read_only,
-            is_dir,
             ..
         } in mounts
         {
-            let mounted = found(new.as_fd(), &target).and_then(|mut place| {
-                if let Some(guard) = guard.take_if(|_| is_dir) {
-                    place = watched(new.as_fd(), &target, &place, guard)?;
-                }
-                bind(opened.as_fd(), place.as_fd())
-            });
+            let mounted =
+                found(new.as_fd(), &target).and_then(|place| bind(opened.as_fd(), place.as_fd()));
             mounted.map_err(|errno| {
                 Failure::errno(format!("cannot mount {}", shown(&target)), errno)
             })?;
@@ -397,12 +380,6 @@ impl Root {
                         Failure::errno(format!("cannot make {} read-only", shown(&target)), errno)
                     })?;
             }
-        }
-        if guard.is_some() {
-            let hint = "make the directories proc, sys and dev in it, or bind some directory";
-            return Err(
-                Failure::new(format!("{} takes no mount but files", shown(&self.path))).hint(hint),
-            );
         }
         if self.present {
             return chdir("/").map_err(|errno| Failure::errno("cannot change to /", errno));
@@ -428,90 +405,54 @@ fn is_present_root(dir: &OwnedFd) -> bool {
         .is_ok_and(|slash| is_same(&slash, dir) && mount_id(&slash) == mount_id(dir))
 }
 
-/// Creates what is still missing of `target`. Another mount's target, or another zroot, may have
+/// A small file of the host's, as far as it is to be had.
+fn host_file(path: &str) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    let mut contents = Vec::new();
+    let is_small = file.metadata().ok()?.is_file()
+        && file
+            .take(lent::LARGEST + 1)
+            .read_to_end(&mut contents)
+            .ok()? as u64
+            <= lent::LARGEST;
+    is_small.then_some(contents)
+}
+
+/// Makes what is still missing of `target`. Another mount's target, or another zroot, may have
 /// brought a part of it.
-fn make_target(
-    created: &mut Created,
-    root: BorrowedFd,
-    target: &Path,
-    is_dir: bool,
-) -> Result<OwnedFd, Errno> {
+fn make_target(root: BorrowedFd, target: &Path, is_dir: bool) -> Result<OwnedFd, Errno> {
     loop {
         match resolve(root, target)? {
             Resolved::Found(place) => return Ok(place),
             Resolved::Missing {
                 through_link: true, ..
             } => return Err(Errno::ELOOP), // there was none before
-            Resolved::Missing { parent, rest, .. } => {
-                match make(created, parent.as_fd(), &rest, is_dir) {
-                    Err(Errno::EEXIST) => {}
-                    result => return result,
-                }
-            }
+            Resolved::Missing { parent, rest, .. } => match make(parent.as_fd(), &rest, is_dir) {
+                Err(Errno::EEXIST) => {}
+                result => return result,
+            },
         }
     }
 }
 
-/// Creates `rest` below `parent`: directories, the last one a file unless `is_dir`.
-fn make(
-    created: &mut Created,
-    parent: BorrowedFd,
-    rest: &[OsString],
-    is_dir: bool,
-) -> Result<OwnedFd, Errno> {
-    let mut here: Option<OwnedFd> = None;
-    for (i, name) in rest.iter().enumerate() {
-        let at = here.as_ref().map_or(parent, AsFd::as_fd);
-        here = Some(if is_dir || i + 1 < rest.len() {
-            created.dir(at, name)?
-        } else {
-            created.file(at, name, b"")?
+/// Makes `rest` below `parent`: directories, the last one a file unless `is_dir`. What was made
+/// before one that cannot be made is taken away again.
+fn make(parent: BorrowedFd, rest: &[OsString], is_dir: bool) -> Result<OwnedFd, Errno> {
+    let Some((name, below)) = rest.split_first() else {
+        return openat(parent, ".", PATH_ONLY, Mode::empty());
+    };
+    let name = name.as_os_str();
+    if is_dir || !below.is_empty() {
+        mkdirat(parent, name, Mode::from_bits_truncate(0o755))?;
+        let made = openat(parent, name, PATH_ONLY | OFlag::O_NOFOLLOW, Mode::empty());
+        let made = made.and_then(|dir| make(dir.as_fd(), below, is_dir));
+        return made.inspect_err(|_| {
+            let _ = unlinkat(parent, name, UnlinkatFlags::RemoveDir);
         });
     }
-    here.ok_or(Errno::ENOENT)
-}
-
-/// Puts `contents` at `path` inside if there is nothing or an empty file. A file that says
-/// something is the tree's own and stays. Not a mount: scripts replace these files by rename, which
-/// a mount point refuses (fs/namei.c, `vfs_rename`: EBUSY).
-fn copy(
-    created: &mut Created,
-    root: BorrowedFd,
-    path: &Path,
-    contents: &[u8],
-    if_missing: bool,
-) -> Result<(), Errno> {
-    match resolve(root, path)? {
-        Resolved::Missing { .. } if !if_missing => Ok(()),
-        Resolved::Missing { parent, rest, .. } => {
-            let (name, dirs) = rest.split_last().ok_or(Errno::ENOENT)?;
-            let dir = if dirs.is_empty() {
-                parent
-            } else {
-                make(created, parent.as_fd(), dirs, true)?
-            };
-            created.file(dir.as_fd(), name, contents).map(drop)
-        }
-        Resolved::Found(file) => {
-            let status = fstat(&file)?;
-            if kind(&status) != SFlag::S_IFREG || status.st_size != 0 {
-                return Ok(());
-            }
-            // Its own directory is the one whose entry has this inode.
-            let (dir, name) = (
-                path.parent().unwrap_or(Path::new("/")),
-                path.file_name().unwrap_or(OsStr::new("")),
-            );
-            let Resolved::Found(dir) = resolve(root, dir)? else {
-                return Err(Errno::ENOENT);
-            };
-            let entry = fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            if (entry.st_dev, entry.st_ino) != (status.st_dev, status.st_ino) {
-                return Err(Errno::ELOOP); // an empty file behind a link: not worth following back
-            }
-            created.file(dir.as_fd(), name, contents).map(drop)
-        }
-    }
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+    openat(parent, name, flags, Mode::from_bits_truncate(0o644))?;
+    openat(parent, name, PATH_ONLY | OFlag::O_NOFOLLOW, Mode::empty())
 }
 
 /// `path` opened again, in the new mount namespace: descriptors from before name mounts of the old
@@ -552,25 +493,4 @@ fn found(new: BorrowedFd, target: &Path) -> Result<OwnedFd, Errno> {
         Resolved::Found(found) => Ok(found),
         Resolved::Missing { .. } => Err(Errno::ENOENT),
     }
-}
-
-/// Mounts an empty tmpfs on `place`, has `guard` watch it, and returns its root, to be covered by
-/// the mount that is wanted there.
-fn watched(
-    new: BorrowedFd,
-    target: &Path,
-    place: &OwnedFd,
-    guard: &Guard,
-) -> Result<OwnedFd, Errno> {
-    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(
-        Some("tmpfs"),
-        &by_descriptor(place.as_fd()),
-        Some("tmpfs"),
-        flags,
-        Some("size=4k,mode=755"),
-    )?;
-    let tmpfs = found(new, target)?;
-    guard.arm(tmpfs.as_fd())?;
-    Ok(tmpfs)
 }

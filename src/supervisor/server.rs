@@ -11,6 +11,7 @@ use super::session::Session;
 use super::target::answer::{Answer, Outcome};
 use super::target::listener::Received;
 use super::target::request::Request;
+use super::target::running::running;
 use crate::sys::process;
 
 /// A supervisor at work.
@@ -74,10 +75,12 @@ impl Server {
     fn take_call(&mut self) {
         let routes = &self.routes;
         let answer = |session: &mut Session| finish_call(session, routes);
-        while self.helpers.are_there() && !self.session.in_flight.has_call() {
+        while (self.helpers.are_there() || self.session.report.is_awaited())
+            && !self.session.in_flight.has_call()
+        {
             let Session { sight, report, .. } = &mut self.session;
-            let is_ready = sight.listener.is_ready(Signal::SIGCHLD, report.said());
-            report.hear_all();
+            let is_ready = sight.listener.is_ready(Signal::SIGCHLD, report.awaited());
+            report.go_on(|| running(&sight.base));
             self.helpers.see_off(&mut self.session, answer);
             if is_ready {
                 break;

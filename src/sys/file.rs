@@ -198,3 +198,37 @@ pub fn fsetxattr(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno
     // SAFETY: a string that ends in a null byte, and as many bytes as are said.
     Errno::result(unsafe { libc::fsetxattr(fd, name.as_ptr(), data, len, 0) }).map(drop)
 }
+
+/// How a file is locked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// Others may have a shared lock, too.
+    Shared,
+    /// Nobody else has one.
+    Exclusive,
+}
+
+/// Locks `file` by flock(2), in place of the lock that it has, without waiting; false if somebody
+/// else's lock is in the way, and then it has none. Where the file system has no locks, this is as
+/// if nobody else had one.
+///
+/// # Errors
+/// flock(2)'s: `EBADF`.
+pub fn lock(file: impl AsFd, how: Lock) -> Result<bool, Errno> {
+    let operation = match how {
+        Lock::Shared => libc::LOCK_SH,
+        Lock::Exclusive => libc::LOCK_EX,
+    };
+    loop {
+        // SAFETY: flock(2) takes two integers.
+        let ret = unsafe { libc::flock(file.as_fd().as_raw_fd(), operation | libc::LOCK_NB) };
+        match Errno::result(ret) {
+            Ok(_) | Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::ENOLCK | Errno::EINVAL) => {
+                return Ok(true);
+            }
+            Err(Errno::EINTR) => {}
+            Err(Errno::EWOULDBLOCK) => return Ok(false),
+            Err(errno) => return Err(errno),
+        }
+    }
+}

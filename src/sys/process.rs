@@ -117,14 +117,95 @@ pub fn exit(status: i32) -> ! {
     }
 }
 
-/// Leaves `signal` to the kernel.
-pub fn default_signal(signal: Signal) {
-    set(signal, SigHandler::SigDfl);
+/// Leaves `signal` to the kernel. Returns whether it was ignored.
+pub fn default_signal(signal: Signal) -> bool {
+    let before = set(signal, SigHandler::SigDfl);
+    before.is_some_and(|before| matches!(before.handler(), SigHandler::SigIgn))
 }
 
 /// Ignores `signal`.
 pub fn ignore_signal(signal: Signal) {
     set(signal, SigHandler::SigIgn);
+}
+
+/// A signal that was waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrived {
+    /// Its number. Real-time signals have no names.
+    pub number: libc::c_int,
+    /// Whether a process sent it, and not the kernel (sigaction(2), `si_code`).
+    pub is_sent: bool,
+}
+
+/// Waits for one of `signals`, which must be blocked.
+///
+/// # Errors
+/// sigwaitinfo(2)'s: `EINTR`.
+pub fn wait_for_signal(signals: &SigSet) -> Result<Arrived, Errno> {
+    let mut info = mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the kernel reads a set and writes a siginfo_t.
+    #[allow(unsafe_code)]
+    let number = unsafe { libc::sigwaitinfo(signals.as_ref(), info.as_mut_ptr()) };
+    let number = Errno::result(number)?;
+    // SAFETY: it was zeroed, which is a value, and the kernel has written it since.
+    #[allow(unsafe_code)]
+    let info = unsafe { info.assume_init() };
+    Ok(Arrived {
+        number,
+        is_sent: info.si_code <= 0,
+    })
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// With this exit status.
+    Exited(libc::c_int),
+    /// By the signal of this number.
+    Signaled(libc::c_int),
+}
+
+/// How `child` has ended, if it has. It is gone then.
+///
+/// # Errors
+/// waitpid(2)'s: `ECHILD`.
+pub fn end_of(child: Pid) -> Result<Option<End>, Errno> {
+    let mut status = 0;
+    // SAFETY: the kernel writes an integer. nix's own call loses the end by a real-time signal.
+    #[allow(unsafe_code)]
+    let ended = unsafe { libc::waitpid(child.as_raw(), &raw mut status, libc::WNOHANG) };
+    match Errno::result(ended) {
+        Ok(0) | Err(Errno::EINTR) => Ok(None),
+        Ok(_) if libc::WIFSIGNALED(status) => Ok(Some(End::Signaled(libc::WTERMSIG(status)))),
+        Ok(_) => Ok(Some(End::Exited(libc::WEXITSTATUS(status)))),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Ends this process by the signal of that number. Returns if that does not end a process.
+pub fn die_of(number: libc::c_int) {
+    let mut one = SigSet::empty();
+    // SAFETY: without a handler nothing of ours runs; sigaddset(3) changes a set of ours; raise(3)
+    // takes an integer.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::signal(number, libc::SIG_DFL);
+        let mut set = *one.as_ref();
+        libc::sigaddset(&raw mut set, number);
+        one = SigSet::from_sigset_t_unchecked(set);
+        let _ = one.thread_unblock();
+        libc::raise(number);
+    }
+}
+
+/// kill(2) with any signal's number.
+///
+/// # Errors
+/// kill(2)'s.
+pub fn send_signal(process: Pid, number: libc::c_int) -> Result<(), Errno> {
+    // SAFETY: kill(2) takes two integers.
+    #[allow(unsafe_code)]
+    Errno::result(unsafe { libc::kill(process.as_raw(), number) }).map(drop)
 }
 
 /// Sets the flag that this returns whenever `signal` arrives, and interrupts a call that waits.
@@ -145,13 +226,13 @@ extern "C" fn flag(signal: libc::c_int) {
     }
 }
 
-/// The kernel refuses only what is no signal, SIGKILL and SIGSTOP.
-fn set(signal: Signal, handler: SigHandler) {
+/// Returns what was before. The kernel refuses only what is no signal, SIGKILL and SIGSTOP.
+fn set(signal: Signal, handler: SigHandler) -> Option<SigAction> {
     let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
     // SAFETY: without a handler of ours nothing of ours runs. `flag` is one that may run between
     // any two instructions: it takes no lock and no memory, and stores to an atomic.
     #[allow(unsafe_code)]
-    let _ = unsafe { sigaction(signal, &action) };
+    unsafe { sigaction(signal, &action) }.ok()
 }
 
 /// A descriptor that can be read once `process` has ended.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::event::Event;
 use super::tally::{ClassTally, OwnerTally, Tally};
+use crate::supervisor::target::running::Running;
 use crate::text::{list_of, quoted};
 
 /// The version of both forms, in each object's `schema`. It grows when a member changes its meaning
@@ -36,8 +37,8 @@ pub fn lost(calls: u64) -> String {
     format!("{{\"schema\":{SCHEMA},\"not_shown\":{calls}}}\n")
 }
 
-/// The summary, as an object on a line.
-pub fn summary(tally: &Tally) -> String {
+/// The summary, as an object on a line. It is not the last one while anything is `running`.
+pub fn summary(tally: &Tally, running: &[Running]) -> String {
     let classes: Vec<String> = tally.classes().map(|class| class_member(&class)).collect();
     let owners: Vec<String> = tally.owners().iter().map(owner_object).collect();
     let device = |(path, device): (&String, &String)| {
@@ -50,10 +51,16 @@ pub fn summary(tally: &Tally) -> String {
     let devices: Vec<String> = tally.devices.iter().map(device).collect();
     let (classes, owners, devices) = (classes.join(","), owners.join(","), devices.join(","));
     let (level, checked) = (tally.level, list_of(&tally.checked));
+    let is_partial = !running.is_empty();
+    let process = |Running { pid, program }: &Running| {
+        format!("{{\"pid\":{pid},\"program\":{}}}", quoted(program))
+    };
+    let running: Vec<String> = running.iter().map(process).collect();
+    let running = running.join(",");
     format!(
-        "{{\"schema\":{SCHEMA},\"level\":\"{level}\",\"partial\":false,\
+        "{{\"schema\":{SCHEMA},\"level\":\"{level}\",\"partial\":{is_partial},\
          \"classes\":{{{classes}}},\"owners\":[{owners}],\"devices\":[{devices}],\
-         \"checked_ids\":{checked}}}\n"
+         \"checked_ids\":{checked},\"running\":[{running}]}}\n"
     )
 }
 

@@ -17,6 +17,9 @@ pub const MOST: usize = 1000;
 /// All programs beyond the first ones.
 const OTHERS: &str = "(others)";
 
+/// How long all paths may be together that are kept by name, in bytes.
+const ROOM: usize = 256 << 10;
+
 /// How much of a file with names is read, in bytes.
 const LONGEST: u64 = 8 << 20;
 
@@ -33,6 +36,8 @@ pub struct Tally {
     pub more_devices: u64,
     /// Programs that asked for their ids after they had changed them.
     pub checked: BTreeSet<String>,
+    /// How much of [`ROOM`] is left.
+    room: usize,
 }
 
 /// A change of the numbers.
@@ -171,6 +176,33 @@ impl Tally {
             devices: BTreeMap::new(),
             more_devices: 0,
             checked: BTreeSet::new(),
+            room: ROOM,
+        }
+    }
+
+    /// What is left of a change where there is no room for another name.
+    pub fn bounded(&self, change: Change) -> Change {
+        match change {
+            Change::Owner(uid, gid, path) => {
+                let owner = self.owner(uid, gid);
+                let paths = self.owners.get(&owner);
+                let is_named = paths.is_some_and(|paths| paths.named.contains(&path));
+                let is_room = paths.is_none_or(|paths| paths.named.len() < MOST);
+                if is_named || is_room && path.len() <= self.room {
+                    Change::Owner(uid, gid, path)
+                } else {
+                    Change::MoreOf(uid, gid, 1)
+                }
+            }
+            Change::Device(path, device) => {
+                let is_room = self.devices.len() < MOST && path.len() <= self.room;
+                if is_room || self.devices.contains_key(&path) {
+                    Change::Device(path, device)
+                } else {
+                    Change::MoreDevices(1)
+                }
+            }
+            change => change,
         }
     }
 
@@ -185,19 +217,16 @@ impl Tally {
                 *self.counts.entry(key).or_default() += count;
             }
             Change::Owner(uid, gid, path) => {
-                let paths = self.paths(uid, gid);
-                if paths.named.len() < MOST || paths.named.contains(&path) {
-                    paths.named.insert(path);
-                } else {
-                    paths.more += 1;
+                let len = path.len();
+                if self.paths(uid, gid).named.insert(path) {
+                    self.room = self.room.saturating_sub(len);
                 }
             }
             Change::MoreOf(uid, gid, count) => self.paths(uid, gid).more += count,
             Change::Device(path, device) => {
-                if self.devices.len() < MOST {
-                    self.devices.insert(path, device);
-                } else {
-                    self.more_devices += 1;
+                let len = path.len();
+                if self.devices.insert(path, device).is_none() {
+                    self.room = self.room.saturating_sub(len);
                 }
             }
             Change::MoreDevices(count) => self.more_devices += count,
@@ -209,25 +238,17 @@ impl Tally {
         }
     }
 
-    /// The files of an owner, or of all beyond the first owners.
-    fn paths(&mut self, uid: u32, gid: u32) -> &mut Paths {
-        let is_room = self.owners.len() < MOST || self.owners.contains_key(&(uid, gid));
-        let owner = if is_room {
+    /// As whose the files of an owner are counted: its own, or all beyond the first owners.
+    fn owner(&self, uid: u32, gid: u32) -> (u32, u32) {
+        if self.owners.len() < MOST || self.owners.contains_key(&(uid, gid)) {
             (uid, gid)
         } else {
             (u32::MAX, u32::MAX)
-        };
-        self.owners.entry(owner).or_default()
+        }
     }
 
-    /// How many changes it takes at least to come to these numbers.
-    pub fn len(&self) -> usize {
-        let named: usize = self
-            .owners
-            .values()
-            .map(|paths| paths.named.len() + 1)
-            .sum();
-        self.counts.len() + named + self.devices.len() + self.checked.len() + 1
+    fn paths(&mut self, uid: u32, gid: u32) -> &mut Paths {
+        self.owners.entry(self.owner(uid, gid)).or_default()
     }
 
     /// The changes that make these numbers out of none.
@@ -376,19 +397,36 @@ mod tests {
                 Change::Device(format!("/dev/{number}"), "c 1:3".into()),
                 Change::Checked(program(number)),
             ] {
+                let change = tally.bounded(change);
                 tally.apply(change);
             }
         }
         let mut again = Tally::new(Level::Selective);
-        let mut count = 0;
         for change in tally.changes() {
             let read = Change::parse(&change.to_record());
             assert_eq!(read.as_ref(), Some(&change));
             again.apply(read.expect("a change"));
-            count += 1;
         }
         assert_eq!(format!("{again:?}"), format!("{tally:?}"));
-        assert_eq!(tally.len(), count);
         assert_eq!(Change::parse("no such change\0"), None);
+    }
+    #[test]
+    fn long_paths_take_no_more_room_than_there_is() {
+        let mut tally = Tally::new(Level::Zero);
+        let long = "x".repeat(4000);
+        for number in 0..10_000 {
+            for change in [
+                Change::Owner(number % 100 + 1, 7, format!("/{number}/{long}")),
+                Change::Device(format!("/dev/{number}/{long}"), "c 1:3".into()),
+            ] {
+                let change = tally.bounded(change);
+                tally.apply(change);
+            }
+        }
+        let size: usize = tally.changes().map(|change| change.to_record().len()).sum();
+        assert!(size < 2 * ROOM, "{size}");
+        let files: u64 = tally.owners().iter().map(|owner| owner.files).sum();
+        let devices = tally.devices.len() as u64 + tally.more_devices;
+        assert_eq!((files, devices), (10_000, 10_000));
     }
 }

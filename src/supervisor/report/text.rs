@@ -6,7 +6,11 @@ use std::fmt::Write;
 
 use super::event::Event;
 use super::tally::{OwnerTally, Tally};
+use crate::supervisor::target::running::Running;
 use crate::text::printable;
+
+/// How many processes are named that still run.
+const NAMED: usize = 20;
 
 /// `PID PROGRAM CALL(ARGUMENTS) = RESULT`.
 pub fn line(event: &Event) -> String {
@@ -32,8 +36,26 @@ pub fn lost(calls: u64) -> String {
     format!("zroot: {calls} calls are not shown: nobody read them in time\n")
 }
 
-/// The summary.
-pub fn summary(tally: &Tally) -> String {
+/// The summary, without what those that are `running` may do yet.
+pub fn summary(tally: &Tally, running: &[Running]) -> String {
+    let mut out = numbers(tally);
+    if !running.is_empty() {
+        let name = |Running { pid, program }: &Running| format!("{} ({pid})", printable(program));
+        let mut named: Vec<String> = running.iter().take(NAMED).map(name).collect();
+        if running.len() > NAMED {
+            named.push(format!("and {} more", running.len() - NAMED));
+        }
+        let named = named.join(", ");
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "zroot: still running, and counted only up to here: {named}"
+        );
+    }
+    out
+}
+
+fn numbers(tally: &Tally) -> String {
     let mut out = String::new();
     let mut classes = tally.classes().peekable();
     if classes.peek().is_none() {

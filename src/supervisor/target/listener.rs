@@ -1,7 +1,7 @@
 //! The listener: the descriptor over which the kernel hands notified calls to the supervisor and
 //! takes the answers (seccomp_unotify(2)).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
@@ -61,14 +61,14 @@ impl Listener {
         }
     }
 
-    /// Waits until a notification is there or the end has come (true), `signal`
-    /// arrives, or there is something to be read from `other` (false).
+    /// Waits until a notification is there or the end has come (true), or `signal` arrives, or
+    /// something happens that one of `others` waits for (false).
     #[must_use]
-    pub fn is_ready(&self, signal: Signal, other: Option<BorrowedFd>) -> bool {
+    pub fn is_ready(&self, signal: Signal, others: Vec<PollFd>) -> bool {
         let mut mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::all());
         mask.remove(signal);
         let mut fds = vec![PollFd::new(self.fd.as_fd(), PollFlags::POLLIN)];
-        fds.extend(other.map(|other| PollFd::new(other, PollFlags::POLLIN)));
+        fds.extend(others);
         let _ = ppoll(&mut fds, None, Some(mask));
         fds[0].any().unwrap_or(false)
     }

@@ -10,6 +10,7 @@ pub mod mark;
 pub mod object;
 pub mod proc;
 pub mod request;
+pub mod running;
 mod standing;
 mod wake;
 mod walk;

@@ -1,0 +1,268 @@
+//! Staying beside the command, where something is left to be done at its end: a report to be
+//! waited for, a judgement (`--fail-on`), or files to be taken back from a root directory.
+//!
+//! The command runs in a child then. zroot passes on signals to it, and then its end. If zroot is
+//! killed, the command is killed as well, and a third process takes the files back.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::prctl::{set_name, set_pdeathsig};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, chdir, getppid, pipe2, setsid};
+
+use super::error::Error;
+use crate::detach::hold_nothing_but;
+use crate::error::{Failure, PRETENDED};
+use crate::filter::policy::ClassSet;
+use crate::namespace::lent::Lent;
+use crate::supervisor::report::complete::{Complete, Reader};
+use crate::supervisor::report::seen::Seen;
+use crate::sys::process::{
+    Arrived, End, default_signal, die_of, end_of, exit, fork, ignore_signal, send_signal,
+    wait_for_signal,
+};
+
+/// What is left to be done at the command's end.
+#[derive(Default)]
+pub struct Beside {
+    /// Files to be taken back.
+    pub lent: Lent,
+    /// A report to be waited for.
+    pub report: Option<Reader>,
+    /// Which classes of calls must not have been pretended, and which were.
+    pub judge: Option<(ClassSet, Seen)>,
+}
+
+impl Beside {
+    /// Whether there is anything.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        !self.lent.is_empty() || self.report.is_some() || self.judge.is_some()
+    }
+
+    /// Forks. Returns `None` in the child at once, which is to become the command. The parent does
+    /// what there is to do, and returns the exit status to pass on. `say` hears of what cannot be
+    /// lent.
+    ///
+    /// # Errors
+    /// [`Error`] if there can be no child, if the report cannot be written, or if a call was
+    /// pretended that must not be. In the parent only.
+    #[inline(never)]
+    pub fn stay(mut self, say: &dyn Fn(fmt::Arguments)) -> Result<Option<u8>, Error> {
+        let failed = |errno| Failure::errno("cannot start a process", errno);
+        let held = Held::hold().map_err(failed)?;
+        let stand_in = StandIn::start(&mut self.lent).map_err(failed)?;
+        self.lent.give(say);
+        let own = Pid::this();
+        let child = match fork() {
+            Ok(ForkResult::Parent { child }) => child,
+            Ok(ForkResult::Child) => {
+                let _ = set_pdeathsig(Signal::SIGKILL);
+                if getppid() != own {
+                    exit(1); // it has gone before that
+                }
+                held.let_go();
+                std::mem::forget(stand_in); // it is the parent's
+                return Ok(None);
+            }
+            Err(errno) => {
+                self.lent.take_back();
+                return Err(failed(errno).into());
+            }
+        };
+        self.let_go_of_all_else(stand_in.as_ref());
+        let end = held.pass_on(child);
+        if let Some(report) = &self.report {
+            report.ask();
+        }
+        self.lent.take_back();
+        drop(stand_in);
+        held.let_go();
+        self.conclude(end)
+    }
+
+    /// Whoever waits for the end of a pipe waits for the command's, not for ours. Standard error
+    /// stays: there may be something to be said.
+    fn let_go_of_all_else(&self, stand_in: Option<&StandIn>) {
+        let mut keep: Vec<RawFd> = vec![2];
+        keep.extend(self.lent.descriptors());
+        keep.extend(self.report.as_ref().map(Reader::descriptor));
+        keep.extend(stand_in.and_then(|stand_in| Some(stand_in.life.as_ref()?.as_raw_fd())));
+        hold_nothing_but(&keep);
+    }
+
+    /// What it all came to.
+    fn conclude(self, end: Result<End, Errno>) -> Result<Option<u8>, Error> {
+        let end = end.map_err(|errno| Failure::errno("cannot wait for the command", errno))?;
+        match self.report.map(Reader::wait) {
+            None | Some(Complete::Yes | Complete::NeverBegun) => {}
+            Some(Complete::Lost) => {
+                return Err(Failure::new("the supervisor is gone, and its report with it").into());
+            }
+            Some(Complete::Failed(name, errno)) => {
+                return Err(Failure::errno(format!("cannot write to {name}"), errno).into());
+            }
+        }
+        let Some((forbidden, seen)) = self.judge else {
+            return Ok(Some(repeat(end)));
+        };
+        let found = forbidden.minus(ClassSet::ALL.minus(seen.classes()));
+        if found == ClassSet::EMPTY {
+            return Ok(Some(repeat(end)));
+        }
+        let failure = Failure {
+            status: PRETENDED,
+            ..Failure::new(format!(
+                "calls were pretended that --fail-on forbids: {found}"
+            ))
+        };
+        Err(failure.hint("--summary says which").into())
+    }
+}
+
+/// Signals that are held back, to be passed on.
+struct Held {
+    signals: SigSet,
+    /// What was blocked before.
+    before: SigSet,
+    /// Whether `SIGCHLD` was ignored. No status would be left of the child then.
+    ignored: bool,
+}
+
+impl Held {
+    /// From now on signals wait. Not those that stop and continue us together with the command, nor
+    /// those that are our own faults.
+    fn hold() -> Result<Held, Errno> {
+        let mut signals = SigSet::all();
+        for own in [
+            Signal::SIGTSTP,
+            Signal::SIGTTIN,
+            Signal::SIGTTOU,
+            Signal::SIGSEGV,
+            Signal::SIGBUS,
+            Signal::SIGILL,
+            Signal::SIGFPE,
+            Signal::SIGABRT,
+            Signal::SIGSYS,
+            Signal::SIGTRAP,
+        ] {
+            signals.remove(own);
+        }
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), Some(&mut before))?;
+        let ignored = default_signal(Signal::SIGCHLD);
+        Ok(Held {
+            signals,
+            before,
+            ignored,
+        })
+    }
+
+    /// All is as it was before.
+    fn let_go(&self) {
+        if self.ignored {
+            ignore_signal(Signal::SIGCHLD);
+        }
+        // It was possible before.
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+    }
+
+    /// Passes on signals to `child` until its end, and returns that.
+    ///
+    /// # Errors
+    /// waitpid(2)'s.
+    fn pass_on(&self, child: Pid) -> Result<End, Errno> {
+        loop {
+            if let Some(end) = end_of(child)? {
+                return Ok(end);
+            }
+            if let Some(signal) = wait_for_signal(&self.signals).ok().filter(is_for_command) {
+                // It may be gone by now.
+                let _ = send_signal(child, signal.number);
+            }
+        }
+    }
+}
+
+/// Whether the command has not got the signal already: what comes from the terminal goes to its
+/// whole process group.
+fn is_for_command(signal: &Arrived) -> bool {
+    const FROM_TERMINAL: [Signal; 4] = [
+        Signal::SIGINT,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGWINCH,
+    ];
+    let is = |known: Signal| known as libc::c_int == signal.number;
+    !is(Signal::SIGCHLD) && (signal.is_sent || !FROM_TERMINAL.into_iter().any(is))
+}
+
+/// A process that takes back what is lent if this one is killed. In a session of its own, so that
+/// what is sent to our process group does not reach it.
+struct StandIn {
+    process: Pid,
+    /// A pipe whose end tells it of ours.
+    life: Option<File>,
+}
+
+impl StandIn {
+    /// Starts it, if anything is to be lent.
+    fn start(lent: &mut Lent) -> Result<Option<StandIn>, Errno> {
+        if lent.is_empty() {
+            return Ok(None);
+        }
+        let (wait, life) = pipe2(OFlag::O_CLOEXEC)?;
+        match fork()? {
+            ForkResult::Parent { child } => Ok(Some(StandIn {
+                process: child,
+                life: Some(life.into()),
+            })),
+            ForkResult::Child => {
+                lent.watch();
+                watch(lent, wait);
+                exit(0)
+            }
+        }
+    }
+}
+
+impl Drop for StandIn {
+    /// There is nothing left for it to do, and nothing is left of it.
+    fn drop(&mut self) {
+        // If that cannot be said, it is gone.
+        let _ = self.life.take().map(|mut life| life.write_all(b"!"));
+        while waitpid(self.process, None) == Err(Errno::EINTR) {}
+    }
+}
+
+/// Waits for the end of the process that writes to `wait`, and takes `lent` back unless that has.
+fn watch(lent: &Lent, wait: OwnedFd) {
+    let _ = (setsid(), chdir("/"), set_name(c"zroot-stand-in"));
+    let mut keep: Vec<RawFd> = lent.descriptors().collect();
+    keep.push(wait.as_raw_fd());
+    hold_nothing_but(&keep);
+    let mut said = Vec::new();
+    if File::from(wait).read_to_end(&mut said).is_ok() && said.is_empty() {
+        lent.take_back();
+    }
+}
+
+/// Ends this process as another has ended; the exit status where a signal does not do it.
+fn repeat(end: End) -> u8 {
+    match end {
+        End::Exited(status) => u8::try_from(status & 0xff).unwrap_or(u8::MAX),
+        End::Signaled(number) => {
+            // Its core, if it left one, is the command's.
+            let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+            die_of(number);
+            128_u8.saturating_add(u8::try_from(number).unwrap_or(0))
+        }
+    }
+}

@@ -1,0 +1,537 @@
+//! Files of the host's that a root directory lacks, lent to it while the command runs: one that is
+//! missing is made, one that is empty is filled, and at the end that is undone if nobody has
+//! changed it.
+//!
+//! Not a mount: packages rename over these files, and a mount point refuses that (fs/namei.c,
+//! `vfs_rename`: EBUSY).
+//!
+//! The first line of a lent file says that it is one, what will become of it, and by a checksum
+//! whether it is unchanged. By that other zroots in the same directory know it, and later ones, if
+//! all who could undo it were killed.
+//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
+use nix::poll::{PollTimeout, poll};
+use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstat, fstatat, futimens, utimensat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, unlinkat};
+
+use super::mount::by_descriptor;
+use super::resolve::{Resolved, kind, resolve};
+use crate::sys::file::{Lock, lock};
+
+/// A file of the host's.
+pub struct Wanted {
+    /// Where it is, here and there.
+    pub path: &'static str,
+    /// What it says.
+    pub contents: Vec<u8>,
+    /// Whether to make it where there is none.
+    pub if_missing: bool,
+}
+
+/// What becomes of a lent file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fate {
+    /// There was none.
+    Removed,
+    /// It was empty.
+    Emptied,
+}
+
+impl Fate {
+    const ALL: [Fate; 2] = [Fate::Removed, Fate::Emptied];
+
+    /// What a lent file of that mode says.
+    fn contents(self, mode: u32, body: &[u8]) -> Vec<u8> {
+        let fate = match self {
+            Fate::Removed => "removed",
+            Fate::Emptied => "emptied",
+        };
+        let sum = checksum(mode, body);
+        let mark = format!(
+            "# Lent by zroot while it runs a command here, and {fate} after that ({sum:016x}).\n"
+        );
+        [mark.as_bytes(), body].concat()
+    }
+
+    /// What will become of a file of that mode which says this; `None` if it is not lent, or not
+    /// any more.
+    fn of(mode: u32, contents: &[u8]) -> Option<Fate> {
+        let end = contents.iter().position(|byte| *byte == b'\n')?;
+        let body = &contents[end + 1..];
+        let is_it = |fate: &Fate| fate.contents(mode, body) == contents;
+        Fate::ALL.into_iter().find(is_it)
+    }
+}
+
+/// Fowler, Noll and Vo's hash of 64 bits, FNV-1a: whoever changes a file does not mean to keep it.
+fn checksum(mode: u32, body: &[u8]) -> u64 {
+    let bytes = mode.to_le_bytes().into_iter().chain(body.iter().copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// Larger ones are nobody's resolv.conf, in bytes.
+pub const LARGEST: u64 = 64 << 10;
+/// How often to look again where another zroot does something at the same moment, every
+/// millisecond.
+const TRIES: usize = 1000;
+
+/// What has been lent, or will be.
+#[derive(Default)]
+pub struct Lent(Vec<Loan>);
+
+struct Loan {
+    dir: OwnedFd,
+    name: OsString,
+    fate: Fate,
+    /// What the host's says.
+    body: Vec<u8>,
+    /// The file, with a lock on it. `None` before it is made where files cannot be made without a
+    /// name, and in a process that only watches.
+    file: Option<File>,
+    /// The times to be set when it is taken back: of the directory, or of the empty file.
+    times: (TimeSpec, TimeSpec),
+    /// How file and directory were once it was there; `None` before that.
+    given: Option<(FileStat, FileStat)>,
+}
+
+impl Lent {
+    /// Looks for what `root` lacks of what is `wanted`. Nothing changes yet. `say` hears of what
+    /// cannot be lent.
+    pub fn look(root: BorrowedFd, wanted: Vec<Wanted>, say: &dyn Fn(fmt::Arguments)) -> Lent {
+        let look = |wanted: Wanted| {
+            look(root, &wanted).unwrap_or_else(|errno| {
+                let (name, why) = (wanted.path, errno.desc());
+                say(format_args!("{name} stays as it is inside ({why})"));
+                None
+            })
+        };
+        Lent(wanted.into_iter().filter_map(look).collect())
+    }
+
+    /// Whether there is nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The descriptors that must stay open.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let files = self.0.iter().filter_map(|loan| loan.file.as_ref());
+        let dirs = self.0.iter().map(|loan| loan.dir.as_raw_fd());
+        files.map(AsRawFd::as_raw_fd).chain(dirs)
+    }
+
+    /// Puts it all there. `say` hears of what cannot be.
+    pub fn give(&mut self, say: &dyn Fn(fmt::Arguments)) {
+        self.0.retain_mut(|loan| {
+            let given = loan.give();
+            if let Err(errno) = given {
+                let (name, why) = (Path::new(&loan.name).display(), errno.desc());
+                say(format_args!("{name} stays as it is inside ({why})"));
+            }
+            given.is_ok()
+        });
+    }
+
+    /// Takes back what nobody has changed, and nobody else uses.
+    pub fn take_back(&self) {
+        for loan in &self.0 {
+            // Whatever it is that hinders, it is not ours to remove then.
+            let _ = loan.take_back();
+        }
+    }
+
+    /// Becomes what another process needs to take it back when this one is killed: by name, and
+    /// without a lock of its own.
+    pub fn watch(&mut self) {
+        for loan in &mut self.0 {
+            loan.file = None;
+        }
+    }
+}
+
+/// What `root` lacks of that file.
+fn look(root: BorrowedFd, wanted: &Wanted) -> Result<Option<Loan>, Errno> {
+    for _ in 0..TRIES {
+        let found = match resolve(root, Path::new(wanted.path))? {
+            Resolved::Missing { .. } if !wanted.if_missing => return Ok(None),
+            Resolved::Missing { parent, rest, .. } => match &rest[..] {
+                [name] => return Loan::missing(parent, name, &wanted.contents).map(Some),
+                // Directories are not made: they would stay if something came to be in them.
+                _ => return Err(Errno::ENOENT),
+            },
+            Resolved::Found(file) => file,
+        };
+        match Loan::found(&found, &wanted.contents)? {
+            Found::Own => return Ok(None),
+            Found::Lent(loan) => return Ok(Some(loan)),
+            Found::Busy => drop(poll(&mut [], PollTimeout::from(1_u8))),
+        }
+    }
+    Err(Errno::EBUSY)
+}
+
+/// What a file is that is there.
+enum Found {
+    /// The tree's own.
+    Own,
+    /// Empty, or lent already.
+    Lent(Loan),
+    /// Another zroot is about to change it.
+    Busy,
+}
+
+impl Loan {
+    /// Of what will be made as `name` in `dir`.
+    fn missing(dir: OwnedFd, name: &OsStr, body: &[u8]) -> Result<Loan, Errno> {
+        // It gets its name when it is complete, and locked.
+        let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let file = match openat(&dir, ".", flags, Mode::from_bits_truncate(0o644)) {
+            Ok(file) => Some(File::from(file)),
+            // The file system has no such files, or the kernel does not know of them.
+            Err(Errno::EOPNOTSUPP | Errno::EISDIR | Errno::EINVAL | Errno::ENOSYS) => None,
+            Err(errno) => return Err(errno),
+        };
+        if let Some(file) = &file {
+            fill(file, Fate::Removed, body)?;
+        }
+        Ok(Loan {
+            times: times(&fstat(&dir)?),
+            name: name.to_owned(),
+            dir,
+            fate: Fate::Removed,
+            body: body.to_owned(),
+            file,
+            given: None,
+        })
+    }
+
+    /// Of what is there.
+    fn found(found: &OwnedFd, body: &[u8]) -> Result<Found, Errno> {
+        let status = fstat(found)?;
+        if kind(&status) != SFlag::S_IFREG || size(&status) > 2 * LARGEST {
+            return Ok(Found::Own);
+        }
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let opened = openat(
+            AT_FDCWD,
+            &by_descriptor(found.as_fd()),
+            flags,
+            Mode::empty(),
+        );
+        let file = match opened {
+            Ok(file) => File::from(file),
+            Err(errno) if size(&status) == 0 => return Err(errno),
+            Err(_) => return Ok(Found::Own),
+        };
+        let before = read(&file)?;
+        let fate = match Fate::of(status.st_mode, &before) {
+            Some(fate) => fate,
+            None if before.is_empty() => Fate::Emptied,
+            None => return Ok(Found::Own),
+        };
+        if status.st_nlink > 1 {
+            return Err(Errno::EMLINK); // its other names may be outside
+        }
+        let (dir, name) = match place(found) {
+            Err(Errno::ENOENT | Errno::ESTALE) => return Ok(Found::Busy), // it has gone
+            place => place?,
+        };
+        let is_only = lock(&file, Lock::Exclusive)?;
+        if !is_only && (before.is_empty() || !lock(&file, Lock::Shared)?) {
+            return Ok(Found::Busy);
+        }
+        let mut loan = Loan {
+            fate,
+            body: body.to_owned(),
+            file: None,
+            times: match fate {
+                Fate::Emptied => times(&status),
+                Fate::Removed => times(&fstat(&dir)?),
+            },
+            dir,
+            name,
+            given: None,
+        };
+        // Before there was a lock it may have been given, changed or taken back.
+        if read(&file)? != before || !loan.is_in_place(&file)? {
+            return Ok(Found::Busy);
+        }
+        if !before.is_empty() {
+            // If nobody else uses it, all who did were killed, and it may be an old one.
+            if is_only {
+                fill(&file, fate, body)?;
+            }
+            loan.given = Some((fstat(&file)?, fstat(&loan.dir)?));
+        }
+        loan.file = Some(file);
+        Ok(Found::Lent(loan))
+    }
+
+    /// Whether `file` still has its name.
+    fn is_in_place(&self, file: &File) -> Result<bool, Errno> {
+        let named = match fstatat(&self.dir, &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Err(Errno::ENOENT) => return Ok(false),
+            named => named?,
+        };
+        let open = fstat(file)?;
+        Ok((named.st_dev, named.st_ino, named.st_nlink) == (open.st_dev, open.st_ino, 1))
+    }
+
+    fn give(&mut self) -> Result<(), Errno> {
+        if self.given.is_some() {
+            return Ok(()); // another zroot has
+        }
+        match (&self.file, self.fate) {
+            (Some(file), Fate::Emptied) => fill(file, self.fate, &self.body)?,
+            (Some(file), Fate::Removed) => {
+                let from = by_descriptor(file.as_fd());
+                let flags = LinkatFlags::AT_SYMLINK_FOLLOW;
+                match linkat(AT_FDCWD, &from, &self.dir, &*self.name, flags) {
+                    Err(Errno::EEXIST) => return self.join(),
+                    done => done?,
+                }
+            }
+            (None, _) => {
+                let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+                let mode = Mode::from_bits_truncate(0o644);
+                let file = match openat(&self.dir, &*self.name, flags, mode) {
+                    Err(Errno::EEXIST) => return self.join(),
+                    file => File::from(file?),
+                };
+                if let Err(errno) = fill(&file, self.fate, &self.body) {
+                    let _ = unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir);
+                    return Err(errno);
+                }
+                self.file = Some(file);
+            }
+        }
+        if let Some(file) = &self.file {
+            self.given = Some((fstat(file)?, fstat(&self.dir)?));
+        }
+        Ok(())
+    }
+
+    /// Another zroot was quicker, or somebody else.
+    fn join(&mut self) -> Result<(), Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        for _ in 0..TRIES {
+            let there = openat(&self.dir, &*self.name, flags, Mode::empty())?;
+            match Loan::found(&there, &self.body)? {
+                Found::Lent(loan) if loan.fate == self.fate => {
+                    *self = loan;
+                    return Ok(());
+                }
+                Found::Busy => drop(poll(&mut [], PollTimeout::from(1_u8))),
+                Found::Own | Found::Lent(_) => return Err(Errno::EEXIST),
+            }
+        }
+        Err(Errno::EBUSY)
+    }
+
+    fn take_back(&self) -> Result<(), Errno> {
+        let opened;
+        let file = match &self.file {
+            Some(file) => file,
+            None => {
+                let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+                let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+                opened = File::from(openat(&self.dir, &*self.name, flags, Mode::empty())?);
+                &opened
+            }
+        };
+        let now = fstat(file)?;
+        let is_changed = |(then, _): &(FileStat, FileStat)| version(then) != version(&now);
+        if kind(&now) != SFlag::S_IFREG
+            || !self.is_in_place(file)?
+            || self.given.as_ref().is_some_and(is_changed)
+            || Fate::of(now.st_mode, &read(file)?) != Some(self.fate)
+            || !lock(file, Lock::Exclusive)?
+        {
+            return Ok(());
+        }
+        let (atime, mtime) = &self.times;
+        match self.fate {
+            Fate::Emptied => {
+                file.set_len(0).map_err(|error| errno_of(&error))?;
+                futimens(file, atime, mtime)
+            }
+            Fate::Removed => {
+                let dir = fstat(&self.dir)?;
+                unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir)?;
+                let is_untouched =
+                    |(_, then): &(FileStat, FileStat)| mtime_of(then) == mtime_of(&dir);
+                if !self.given.as_ref().is_some_and(is_untouched) {
+                    return Ok(());
+                }
+                // By path, since a directory without read permission cannot be opened for
+                // futimens(2).
+                let path = by_descriptor(self.dir.as_fd());
+                let follow = UtimensatFlags::FollowSymlink;
+                utimensat(AT_FDCWD, &path, atime, mtime, follow)
+            }
+        }
+    }
+}
+
+/// What changes with a file: when it was changed last, its mode and its size.
+#[allow(clippy::useless_conversion)] // some machines have smaller ones
+fn version(status: &FileStat) -> (i64, i64, u32, i64) {
+    let (seconds, nanoseconds) = (status.st_ctime.into(), status.st_ctime_nsec.into());
+    (seconds, nanoseconds, status.st_mode, status.st_size.into())
+}
+
+fn mtime_of(status: &FileStat) -> TimeSpec {
+    times(status).1
+}
+
+fn times(status: &FileStat) -> (TimeSpec, TimeSpec) {
+    (
+        TimeSpec::new(status.st_atime, status.st_atime_nsec),
+        TimeSpec::new(status.st_mtime, status.st_mtime_nsec),
+    )
+}
+
+fn size(status: &FileStat) -> u64 {
+    u64::try_from(status.st_size).unwrap_or(u64::MAX)
+}
+
+/// All that a file says, from its beginning.
+fn read(file: &File) -> Result<Vec<u8>, Errno> {
+    let mut contents = vec![0; 3 * LARGEST as usize];
+    let mut len = 0;
+    loop {
+        match file.read_at(&mut contents[len..], len as u64) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(errno_of(&error)),
+        }
+    }
+    contents.truncate(len);
+    Ok(contents)
+}
+
+/// Has `file` say what a lent one says, or nothing, and locks it against being taken back.
+fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
+    let contents = fate.contents(fstat(file)?.st_mode, body);
+    let written = file
+        .set_len(0)
+        .and_then(|()| file.write_all_at(&contents, 0));
+    written.map_err(|error| {
+        let _ = file.set_len(0);
+        errno_of(&error)
+    })?;
+    lock(file, Lock::Shared).map(drop)
+}
+
+fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+/// The directory that a file is in, and its name there.
+fn place(file: &OwnedFd) -> Result<(OwnedFd, OsString), Errno> {
+    let path = PathBuf::from(readlink(&by_descriptor(file.as_fd()))?);
+    let (Some(dir), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(Errno::ENOENT);
+    };
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let dir = openat(AT_FDCWD, dir, flags, Mode::empty())?;
+    // Whatever has that path now, it counts only if it is the same.
+    let (there, status) = (
+        fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW)?,
+        fstat(file)?,
+    );
+    if (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino) {
+        Ok((dir, name.to_owned()))
+    } else {
+        Err(Errno::ESTALE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lent_file_is_known_until_it_is_changed() {
+        for fate in Fate::ALL {
+            for body in [
+                &b"nameserver 192.0.2.1\n"[..],
+                b"",
+                b"\n\n",
+                b"no line break",
+            ] {
+                let contents = fate.contents(0o100_644, body);
+                assert_eq!(Fate::of(0o100_644, &contents), Some(fate));
+                assert_eq!(Fate::of(0o100_600, &contents), None);
+                let more = [&contents, &b"x"[..]].concat();
+                assert_eq!(Fate::of(0o100_644, &more), None);
+            }
+        }
+        for own in [
+            &b""[..],
+            b"\n",
+            b"nameserver 192.0.2.1\n",
+            b"# Lent by zroot",
+        ] {
+            assert_eq!(Fate::of(0o100_644, own), None);
+        }
+    }
+
+    #[test]
+    fn the_last_one_takes_it_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        let root = File::open(dir.path()).expect("a directory");
+        let lend = || {
+            let wanted = Wanted {
+                path: "/file",
+                contents: b"the host's\n".to_vec(),
+                if_missing: true,
+            };
+            let mut lent = Lent::look(root.as_fd(), vec![wanted], &|said| panic!("{said}"));
+            lent.give(&|said| panic!("{said}"));
+            assert!(
+                std::fs::read(&path)
+                    .expect("a file")
+                    .ends_with(b"\nthe host's\n")
+            );
+            lent
+        };
+        let (first, second) = (lend(), lend());
+        first.take_back();
+        drop(first);
+        assert!(path.exists());
+        second.take_back();
+        assert!(!path.exists());
+        drop(second);
+        // All were killed; somebody comes later.
+        drop(lend());
+        assert!(path.exists());
+        lend().take_back();
+        assert!(!path.exists());
+        // One that watched takes it back, unless somebody uses it.
+        let mut watching = lend();
+        let using = lend();
+        watching.watch();
+        watching.take_back();
+        assert!(path.exists());
+        drop(using);
+        watching.take_back();
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,146 @@
+//! What zroot, which stays beside the command, and the supervisor say to each other: that the
+//! command has ended, and that the report is complete.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, Shutdown, SockFlag, SockType, recv, send, shutdown, socketpair,
+};
+
+use crate::sys::memory::Shared;
+
+/// Says that the supervisor serves.
+const BEGUN: &[u8] = b"b";
+
+/// What has become of a report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Complete {
+    /// It is complete.
+    Yes,
+    /// There was nothing to report: the supervisor has never served.
+    NeverBegun,
+    /// The supervisor is gone without it.
+    Lost,
+    /// It could not be written to what has that name.
+    Failed(String, Errno),
+}
+
+/// Zroot's side.
+pub struct Reader {
+    socket: OwnedFd,
+    /// Where the trace goes, and the summary.
+    names: [String; 2],
+}
+
+/// The supervisor's side.
+#[derive(Debug)]
+pub struct Writer {
+    socket: OwnedFd,
+    /// Whether the report has been complete already, also for a successor.
+    was_complete: Shared<AtomicBool>,
+}
+
+/// Both sides, for a trace and a summary that go to what has these names.
+///
+/// # Errors
+/// socketpair(2)'s, mmap(2)'s.
+pub fn pair(names: [String; 2]) -> Result<(Reader, Writer), Errno> {
+    let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
+    let (here, there) = socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)?;
+    let writer = Writer {
+        socket: there,
+        was_complete: Shared::zeroed()?,
+    };
+    let reader = Reader {
+        socket: here,
+        names,
+    };
+    Ok((reader, writer))
+}
+
+impl Reader {
+    /// The descriptor that must stay open.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Says that the command has ended. The end of this process says so, too.
+    pub fn ask(&self) {
+        // The other side may be gone.
+        let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Write);
+    }
+
+    /// Waits for the report.
+    #[must_use]
+    pub fn wait(self) -> Complete {
+        let mut has_begun = false;
+        loop {
+            let mut message = [0; 8];
+            match recv(self.socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
+                Err(Errno::EINTR) => {}
+                Ok(1) => has_begun = true,
+                Ok(8) => {
+                    let (trace, summary) = message.split_at(4);
+                    let errors = [trace, summary]
+                        .map(|error| i32::from_ne_bytes(error.try_into().unwrap_or_default()));
+                    let failed = errors
+                        .into_iter()
+                        .zip(self.names)
+                        .find(|(error, _)| *error != 0);
+                    return failed.map_or(Complete::Yes, |(error, name)| {
+                        Complete::Failed(name, Errno::from_raw(error))
+                    });
+                }
+                _ if has_begun => return Complete::Lost,
+                _ => return Complete::NeverBegun,
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// The descriptor that must stay open.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Where something arrives at the command's end.
+    #[must_use]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Says that there will be a report.
+    pub fn begin(&self) {
+        self.say(BEGUN);
+    }
+
+    /// Whether the command has ended.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        let said = recv(self.socket.as_raw_fd(), &mut [0; 8], MsgFlags::MSG_DONTWAIT);
+        !matches!(said, Err(Errno::EAGAIN | Errno::EINTR))
+    }
+
+    /// Says that the report is complete, or what has kept trace and summary from it.
+    pub fn complete(&self, errors: [Option<Errno>; 2]) {
+        self.was_complete.store(true, Ordering::Release);
+        let errors = errors.map(|error| error.map_or(0, |errno| errno as i32).to_ne_bytes());
+        self.say(errors.as_flattened());
+    }
+
+    /// Whether that has been said.
+    #[must_use]
+    pub fn was_complete(&self) -> bool {
+        self.was_complete.load(Ordering::Acquire)
+    }
+
+    fn say(&self, message: &[u8]) {
+        // If it cannot be said, nobody waits for it.
+        let _ = send(self.socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
+    }
+}

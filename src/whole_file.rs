@@ -1,0 +1,166 @@
+//! A regular file that others see as it was or as it is meant to be, and never in between: it is
+//! written under another name, and renamed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstatat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
+
+/// Where such a file will be.
+#[derive(Debug)]
+pub struct WholeFile {
+    dir: OwnedFd,
+    name: OsString,
+    /// The name until it is complete.
+    temporary: OsString,
+    /// Where the directory takes no new files: the file itself, which will be overwritten.
+    itself: Option<File>,
+}
+
+impl WholeFile {
+    /// At `path`. Nothing changes yet. `None` if there is something that is no regular file.
+    ///
+    /// # Errors
+    /// What would keep it from being written.
+    pub fn at(path: &Path) -> io::Result<Option<WholeFile>> {
+        // What a symbolic link leads to is meant.
+        let path = match fs::canonicalize(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if path.is_symlink() {
+                    return Ok(None); // opening it makes the file that it names
+                }
+                path.to_owned()
+            }
+            there => {
+                let there = there?;
+                if !fs::metadata(&there)?.is_file() {
+                    return Ok(None);
+                }
+                there
+            }
+        };
+        let Some(name) = path.file_name() else {
+            return Err(io::ErrorKind::IsADirectory.into());
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let dir = match path.parent() {
+            Some(dir) if dir != Path::new("") => dir.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let dir = open(&dir, flags, Mode::empty())?;
+        let may = |name: &OsStr, how| faccessat(&dir, name, how, AtFlags::AT_EACCESS);
+        let is_there = fstatat(&dir, name, AtFlags::empty()).is_ok();
+        if is_there {
+            may(name, AccessFlags::W_OK)?;
+        }
+        let itself = match may(OsStr::new("."), AccessFlags::W_OK | AccessFlags::X_OK) {
+            Ok(()) => None,
+            Err(_) if is_there => Some(File::options().write(true).open(&path)?),
+            Err(errno) => return Err(errno.into()),
+        };
+        Ok(Some(WholeFile {
+            name: name.to_owned(),
+            // The same for all processes that write the file.
+            temporary: format!(".zroot-{}", std::process::id()).into(),
+            dir,
+            itself,
+        }))
+    }
+
+    /// The descriptor that must stay open.
+    #[must_use]
+    pub fn descriptor(&self) -> RawFd {
+        let itself = self.itself.as_ref().map(AsRawFd::as_raw_fd);
+        itself.unwrap_or(self.dir.as_raw_fd())
+    }
+
+    /// Has it say that. May be called again.
+    ///
+    /// # Errors
+    /// The system's; the file is as it was before then, unless the directory takes no new files.
+    pub fn write(&self, contents: &[u8]) -> Result<(), Errno> {
+        let errno_of = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
+        if let Some(mut file) = self.itself.as_ref() {
+            file.set_len(0).map_err(errno_of)?;
+            io::Seek::rewind(&mut file).map_err(errno_of)?;
+            return file.write_all(contents).map_err(errno_of);
+        }
+        let (dir, temporary) = (self.dir.as_fd(), self.temporary.as_os_str());
+        let remove = || unlinkat(dir, temporary, UnlinkatFlags::NoRemoveDir);
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let create = || openat(dir, temporary, flags, Mode::from_bits_truncate(0o666));
+        // One that was killed may have left it.
+        let file = match create() {
+            Err(Errno::EEXIST) => remove().and_then(|()| create()),
+            file => file,
+        }?;
+        let mut file = File::from(file);
+        if let Ok(before) = fstatat(dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+            let _ = fchmod(&file, Mode::from_bits_truncate(before.st_mode & 0o777));
+        }
+        let written = file.write_all(contents).map_err(errno_of);
+        let renamed = written.and_then(|()| renameat(dir, temporary, dir, self.name.as_os_str()));
+        renamed.inspect_err(|_| {
+            let _ = remove();
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::WholeFile;
+
+    #[test]
+    fn it_is_as_before_or_whole() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        let file = WholeFile::at(&path).expect("a place").expect("a file");
+        assert!(!path.exists());
+        file.write(b"one").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("chmod");
+        let before = fs::File::open(&path).expect("the file");
+        // What another left that was killed.
+        fs::write(dir.path().join(&file.temporary), "half").expect("a file");
+        file.write(b"two").expect("written");
+        assert_eq!(fs::read(&path).expect("a file"), b"two");
+        assert_eq!(std::io::read_to_string(before).expect("a file"), "one");
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_written() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        fs::write(&path, "one").expect("a file");
+        let link = dir.path().join("link");
+        symlink("file", &link).expect("a link");
+        let file = WholeFile::at(&link).expect("a place").expect("a file");
+        file.write(b"two").expect("written");
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&path).expect("a file"), b"two");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_replaced() {
+        for path in ["/dev/null", "/proc/self/fd"] {
+            let other = WholeFile::at(path.as_ref()).expect("a place");
+            assert!(other.is_none(), "{path}");
+        }
+        let nowhere = WholeFile::at("/none/file".as_ref());
+        assert_eq!(
+            nowhere.expect_err("an error").kind(),
+            std::io::ErrorKind::NotFound
+        );
+    }
+}
