@@ -3,11 +3,15 @@
 use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 
+use nix::dir::Dir;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sys::prctl::get_child_subreaper;
+use nix::sys::stat::Mode;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, getpid, setsid};
 
+use crate::sys::file::close_range;
 use crate::sys::process::{exit, fork, fork_without_signal};
 
 /// Runs `work` in a process of its own, in its own session. That process drops nothing of the
@@ -65,17 +69,20 @@ fn adopts_orphans() -> bool {
 }
 
 /// Closes every descriptor but `keep`. If a pipe of the caller's stayed open, its reader would wait
-/// for us. The standard descriptors lead to `/dev/null` afterwards, unless they are in `keep`
-/// because the caller had closed its own.
+/// for us. The standard descriptors lead to `/dev/null` afterwards, unless they are in `keep`.
 pub fn hold_nothing_but(keep: &[RawFd]) {
-    let Ok(open) = fs::read_dir("/proc/self/fd") else {
-        return;
-    };
-    let open: Vec<RawFd> = open
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
-    for fd in open.into_iter().filter(|fd| !keep.contains(fd)) {
-        let _ = nix::unistd::close(fd);
+    let mut keep = keep.to_owned();
+    keep.sort_unstable();
+    let mut first = 0;
+    let mut done = Ok(());
+    for kept in keep.iter().copied().chain([RawFd::MAX]) {
+        if kept > first && done.is_ok() {
+            done = close_range(first, kept - 1);
+        }
+        first = kept.saturating_add(1);
+    }
+    if done.is_err() {
+        close_one_by_one(&keep);
     }
     while let Ok(null) = fs::OpenOptions::new()
         .read(true)
@@ -86,5 +93,23 @@ pub fn hold_nothing_but(keep: &[RawFd]) {
             break;
         }
         std::mem::forget(null);
+    }
+}
+
+/// The same before 5.9.
+fn close_one_by_one(keep: &[RawFd]) {
+    // Not the standard library's, which panics where closing the directory fails.
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let Ok(mut dir) = Dir::open("/proc/self/fd", flags, Mode::empty()) else {
+        return;
+    };
+    let own = dir.as_raw_fd();
+    let open = dir.iter().flatten();
+    let open: Vec<RawFd> = open
+        .filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok())
+        .filter(|fd| *fd != own && !keep.contains(fd))
+        .collect();
+    for fd in open {
+        let _ = nix::unistd::close(fd);
     }
 }

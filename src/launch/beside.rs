@@ -179,13 +179,19 @@ impl Held {
     /// # Errors
     /// waitpid(2)'s.
     fn pass_on(&self, child: Pid) -> Result<End, Errno> {
+        let mut is_patient = false;
         loop {
-            if let Some(end) = end_of(child)? {
+            if let Some(end) = end_of(child, is_patient)? {
                 return Ok(end);
             }
-            if let Some(signal) = wait_for_signal(&self.signals).ok().filter(is_for_command) {
-                // It may be gone by now.
-                let _ = send_signal(child, signal.number);
+            match wait_for_signal(&self.signals) {
+                Ok(signal) if is_for_command(&signal) => {
+                    // It may be gone by now.
+                    let _ = send_signal(child, signal.number);
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
+                // Signals cannot be waited for; its end can.
+                Err(_) => is_patient = true,
             }
         }
     }

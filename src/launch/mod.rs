@@ -188,8 +188,8 @@ impl<'a> Prepared<'a> {
     /// the command, the other does that.
     ///
     /// # Errors
-    /// [`Error`] if there can be no child, if a report cannot be written, or if a call was pretended
-    /// that must not be.
+    /// [`Error`] if there can be no child, if a report cannot be written, or if a call was
+    /// pretended that must not be.
     #[inline]
     pub fn part(self) -> Result<Part<'a>, Error> {
         if !self.0.beside.is_needed() {

@@ -25,7 +25,10 @@ struct Server {
 /// Serves until the last process under the filter is gone. Does not return.
 pub fn serve(session: Session) -> ! {
     let guard = Guard::prepare();
-    let _ = session.sight.base.stand();
+    // Elsewhere its names would lead astray. Zroot learns that nobody answers.
+    if session.sight.base.stand().is_err() {
+        process::exit(1);
+    }
     let routes = Routes::new(session.policy);
     let helpers = Helpers::new();
     let mut server = Server {
@@ -97,7 +100,9 @@ impl Server {
                     self.guard.wake(in_flight);
                 }
                 Ok(Received::Nothing) => return,
-                Ok(Received::End) | Err(_) => {
+                // Another process may fare better.
+                Err(_) => process::exit(1),
+                Ok(Received::End) => {
                     self.helpers.end();
                     self.session.finish();
                     process::exit(0)
@@ -152,7 +157,15 @@ fn send(session: &mut Session) {
     if in_flight.response().is_none() {
         in_flight.answer(Answer::Continue);
     }
-    let response = in_flight.response();
-    let sent = response.is_some_and(|response| sight.listener.send(response).is_ok());
-    in_flight.finish(notification.pid, sent);
+    let Some(response) = in_flight.response() else {
+        return;
+    };
+    let is_heard = match sight.listener.send(response) {
+        Ok(()) => true,
+        // Nobody waits, or it has been answered already.
+        Err(Errno::ENOENT | Errno::EINPROGRESS) => false,
+        // Another process may fare better. The answer is kept for it.
+        Err(_) => process::exit(1),
+    };
+    in_flight.finish(notification.pid, is_heard);
 }

@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
@@ -197,6 +197,16 @@ pub fn fsetxattr(file: impl AsFd, name: &CStr, value: &[u8]) -> Result<(), Errno
     let (fd, data, len) = (file.as_fd().as_raw_fd(), value.as_ptr().cast(), value.len());
     // SAFETY: a string that ends in a null byte, and as many bytes as are said.
     Errno::result(unsafe { libc::fsetxattr(fd, name.as_ptr(), data, len, 0) }).map(drop)
+}
+
+/// Closes all descriptors from `first` to `last`. Nobody must rely on them.
+///
+/// # Errors
+/// close_range(2)'s: `ENOSYS` before 5.9.
+pub fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
+    // SAFETY: close_range(2) takes three integers.
+    let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    Errno::result(ret).map(drop)
 }
 
 /// How a file is locked.

@@ -165,20 +165,25 @@ pub enum End {
     Signaled(libc::c_int),
 }
 
-/// How `child` has ended, if it has. It is gone then.
+/// How `child` has ended, which is gone then; `None` if it has not. Waits for its end if
+/// `is_patient`.
 ///
 /// # Errors
 /// waitpid(2)'s: `ECHILD`.
-pub fn end_of(child: Pid) -> Result<Option<End>, Errno> {
+pub fn end_of(child: Pid, is_patient: bool) -> Result<Option<End>, Errno> {
     let mut status = 0;
-    // SAFETY: the kernel writes an integer. nix's own call loses the end by a real-time signal.
-    #[allow(unsafe_code)]
-    let ended = unsafe { libc::waitpid(child.as_raw(), &raw mut status, libc::WNOHANG) };
-    match Errno::result(ended) {
-        Ok(0) | Err(Errno::EINTR) => Ok(None),
-        Ok(_) if libc::WIFSIGNALED(status) => Ok(Some(End::Signaled(libc::WTERMSIG(status)))),
-        Ok(_) => Ok(Some(End::Exited(libc::WEXITSTATUS(status)))),
-        Err(errno) => Err(errno),
+    let flags = if is_patient { 0 } else { libc::WNOHANG };
+    loop {
+        // SAFETY: the kernel writes an integer. nix's own call loses the end by a real-time signal.
+        #[allow(unsafe_code)]
+        let ended = unsafe { libc::waitpid(child.as_raw(), &raw mut status, flags) };
+        return match Errno::result(ended) {
+            Err(Errno::EINTR) => continue,
+            Ok(0) => Ok(None),
+            Ok(_) if libc::WIFSIGNALED(status) => Ok(Some(End::Signaled(libc::WTERMSIG(status)))),
+            Ok(_) => Ok(Some(End::Exited(libc::WEXITSTATUS(status)))),
+            Err(errno) => Err(errno),
+        };
     }
 }
 

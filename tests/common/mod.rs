@@ -103,13 +103,16 @@ pub fn keep() -> PathBuf {
 pub fn zroot() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
-        let path = own_dir(format!("/tmp/zroot-tests-{}", uid()).into()).join("zroot");
+        // One for each place where zroot is built, so that two checkouts can be tested at once.
+        let built = env!("CARGO_BIN_EXE_zroot");
+        let mut place = std::hash::DefaultHasher::new();
+        std::hash::Hash::hash(built, &mut place);
+        let place = format!("{:x}", std::hash::Hasher::finish(&place));
+        let path = own_dir(format!("/tmp/zroot-tests-{}", uid()).into());
+        let path = own_dir(path.join(place)).join("zroot");
         let new = path.with_extension(std::process::id().to_string());
         // By a child, for the reason that `executable` has.
-        run(Command::new("install")
-            .args(["-m", "755", env!("CARGO_BIN_EXE_zroot")])
-            .arg(&new))
-        .succeeds();
+        run(Command::new("install").args(["-m", "755", built]).arg(&new)).succeeds();
         fs::rename(&new, &path).expect("rename");
         path
     })

@@ -1,8 +1,9 @@
 //! `--summary`, `--trace`, `--fail-on`: what they say is what happened.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,7 +18,14 @@ struct Told {
     trace: Vec<Value>,
 }
 
-/// What is in `path` once the supervisor has written it. Nobody can wait for the supervisor itself.
+/// The summary in `path`. It is complete when zroot has ended.
+#[track_caller]
+fn summary(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("the summary: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Waits until a command has written its file.
 fn written(path: &Path) -> String {
     wait_for(&format!("{} is written", path.display()), || {
         fs::read_to_string(path)
@@ -39,8 +47,7 @@ fn told(level: &str, script: &str) -> Told {
         script,
     ]);
     let ran = run(command.current_dir(dir.path()));
-    let summary =
-        serde_json::from_str(&written(&dir.path().join("s.json"))).expect("a JSON object");
+    let summary = summary(&dir.path().join("s.json"));
     let trace = fs::read_to_string(dir.path().join("t.json")).expect("a file");
     let trace = trace
         .lines()
@@ -204,7 +211,7 @@ fn what_does_nothing_at_any_level_is_reported_as_well() {
         script,
     ]);
     run(command.current_dir(dir.path())).succeeds();
-    let summary: Value = serde_json::from_str(&written(&dir.path().join("s.json"))).expect("JSON");
+    let summary = summary(&dir.path().join("s.json"));
     assert_eq!(
         summary["classes"]["sync"]["programs"]["sync"], 1,
         "{summary:#}"
@@ -249,8 +256,7 @@ fn names_are_those_of_the_root_directory() {
     tree.prepare("echo 'mail:x:77:88::/:' > root/etc/passwd; echo 'post:x:88:' > root/etc/group; mkdir root/proc; : > root/f");
     let ran = run(&mut tree.inside(&["--summary=s.json"], "chown 77:88 /f")).succeeds();
     assert_eq!(ran.stderr, "");
-    let summary: Value =
-        serde_json::from_str(&written(&tree.place().join("s.json"))).expect("JSON");
+    let summary = summary(&tree.place().join("s.json"));
     let owner = &summary["owners"][0];
     assert_eq!(
         (&owner["user"], &owner["group"], &owner["paths"]),
@@ -302,25 +308,298 @@ fn a_class_that_was_pretended_has_a_status_of_its_own() {
 }
 
 #[test]
-fn signals_reach_the_command_behind_fail_on() {
-    let dir = dir();
-    let script = "trap 'echo got it; exit 9' TERM; echo $$ > pid; while :; do sleep 0.01; done";
-    let mut command = zroot_with(["--fail-on=owner", "--", "sh", "-c", script]);
-    let child = command
-        .current_dir(dir.path())
+fn signals_reach_the_command() {
+    for (name, number) in [
+        ("TERM", libc::SIGTERM),
+        ("HUP", libc::SIGHUP),
+        ("INT", libc::SIGINT),
+        ("QUIT", libc::SIGQUIT),
+        ("USR1", libc::SIGUSR1),
+        ("ALRM", libc::SIGALRM),
+        ("WINCH", libc::SIGWINCH),
+        ("RTMIN", libc::SIGRTMIN()),
+    ] {
+        let dir = dir();
+        // With no word at once, and with the shell's own end by that signal.
+        let script = format!(
+            "trap 'echo got it; trap - {name}; kill -{name} $$; exit 9' {name}; echo $$ > pid
+            while :; do sleep 0.01; done"
+        );
+        let mut command = zroot_with(["--fail-on=owner", "--", "bash", "-c", &script]);
+        let child = command
+            .current_dir(dir.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("zroot");
+        written(&dir.path().join("pid"));
+        let zroot = i32::try_from(child.id()).expect("a pid");
+        // SAFETY: kill(2) takes two integers.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::kill(zroot, number);
+        }
+        let output = child.wait_with_output().expect("an end");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "got it\n",
+            "{name}"
+        );
+        let status = output.status;
+        if name == "WINCH" || name == "QUIT" {
+            assert_eq!(status.code(), Some(9), "bash does not end by it");
+        } else {
+            assert_eq!(status.signal(), Some(number), "{name}: {status:?}");
+        }
+    }
+}
+
+/// Whoever sets a timer and executes zroot means the command.
+#[test]
+fn a_timer_ends_the_command() {
+    need!("a_timer_ends_the_command", "perl");
+    let script = r#"alarm 1; exec @ARGV, "sh", "-c", "echo begun; exec sleep 1000""#;
+    let ran = run(user("perl")
+        .args(["-e", script])
+        .arg(zroot())
+        .arg("--fail-on=owner"));
+    assert_eq!(
+        (ran.status, ran.stdout.as_str()),
+        (128 + libc::SIGALRM, "begun\n")
+    );
+}
+
+#[test]
+fn the_command_goes_with_a_zroot_that_is_killed() {
+    for option in ["--summary", "--trace", "--fail-on=owner"] {
+        let dir = dir();
+        let script = "echo $$ > pid; exec sleep 1000";
+        let mut command = zroot_with([option, "--", "sh", "-c", script]);
+        let mut child = command.current_dir(dir.path()).spawn().expect("zroot");
+        let pid = written(&dir.path().join("pid"));
+        child.kill().expect("kill");
+        child.wait().expect("its end");
+        let stat = format!("/proc/{}/stat", pid.trim());
+        wait_for("the command's end", || {
+            let stat = fs::read_to_string(&stat).unwrap_or_default();
+            (stat.is_empty() || stat.contains(") Z ")).then_some(())
+        });
+    }
+}
+
+/// Whoever reads from a pipe waits for the command, not for the zroot beside it.
+#[test]
+fn zroot_beside_the_command_holds_no_pipe() {
+    let mut command = zroot_with([
+        "--fail-on=owner",
+        "--",
+        "sh",
+        "-c",
+        "exec >&-; read line; exit 7",
+    ]);
+    let mut child = command
+        .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("zroot");
-    written(&dir.path().join("pid"));
-    run(Command::new("kill").args(["-TERM", &child.id().to_string()])).succeeds();
-    let output = child.wait_with_output().expect("an end");
-    assert_eq!(
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&output.stdout).as_ref()
-        ),
-        (Some(9), "got it\n")
+    let mut stdout = child.stdout.take().expect("a pipe");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut stdout, &mut said).expect("the pipe's end");
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("its end").code(), Some(7));
+}
+
+/// A caller that ignores the ends of its children, which execve keeps: their status was lost.
+#[test]
+fn the_status_survives_an_ignored_sigchld() {
+    let test = "the_status_survives_an_ignored_sigchld";
+    need!(test, "strace", "perl");
+    let script = r#"$SIG{CHLD} = "IGNORE"; exec @ARGV"#;
+    // zroot takes its time between the fork and whatever it does about the signal.
+    let inject = ["rt_sigaction", "rt_sigprocmask", "wait4"]
+        .map(|call| format!("inject={call}:delay_enter=100000"));
+    for inject in inject {
+        let mut command = user("strace");
+        command.args(["-qq", "-o", "/dev/null", "-e", &inject]);
+        command.args(["perl", "-e", script]).arg(zroot());
+        let ran = run(command.args(["--fail-on=device", "--", "sh", "-c", "exit 5"]));
+        assert_eq!(ran.status, 5, "{inject}: {ran:#?}");
+    }
+    // The command finds it as the caller left it.
+    let script = r#"$SIG{CHLD} = "IGNORE"; exec @ARGV, "--fail-on=device", "--",
+        "grep", "SigIgn", "/proc/self/status""#;
+    let ran = run(user("perl").args(["-e", script]).arg(zroot())).succeeds();
+    let ignored = ran
+        .stdout
+        .split_whitespace()
+        .last()
+        .expect("a mask")
+        .to_owned();
+    let ignored = u64::from_str_radix(&ignored, 16).expect("a number");
+    assert_eq!(ignored >> (libc::SIGCHLD - 1) & 1, 1, "{ran:#?}");
+}
+
+/// As often as it takes to see one that comes too late, without pausing.
+#[test]
+fn the_report_is_complete_when_zroot_has_ended() {
+    for round in 0..40 {
+        let level = ["zero", "selective"][round % 2];
+        let told = told(level, "touch f; chown 5 f; chown 6 f; exit 3");
+        assert_eq!((told.ran.status, told.total("owner")), (3, 2), "{level}");
+        assert_eq!(told.trace.len(), 2, "{level}");
+        assert_eq!(told.summary["running"], serde_json::json!([]), "{level}");
+        let left = fs::read_dir(told.dir.path()).expect("a directory").count();
+        assert_eq!(left, 3, "a file too many");
+    }
+}
+
+#[test]
+fn who_still_runs_is_named_and_counted_at_its_end() {
+    let dir = dir();
+    let script = "touch f; chown 5 f
+        sh -c 'echo > ready; read go < go; chown 6 f' > /dev/null 2>&1 &
+        read line < ready; exit 4";
+    run(user("mkfifo").args(["go", "ready"]).current_dir(dir.path())).succeeds();
+    for options in [
+        &["-c", "zero"][..],
+        &["-c", "selective"],
+        &["--userns=never"],
+    ] {
+        let mut command = zroot_with(options);
+        command.args(["--summary=s.json", "--", "sh", "-c", script]);
+        let ran = run(command.current_dir(dir.path()));
+        assert_eq!((ran.status, ran.stderr.as_str()), (4, ""), "{options:?}");
+        let path = dir.path().join("s.json");
+        let now = summary(&path);
+        assert_eq!(
+            (&now["partial"], &now["classes"]["owner"]["total"]),
+            (&true.into(), &1.into()),
+            "{options:?}: {now:#}"
+        );
+        let running = now["running"].as_array().expect("a list");
+        let [process] = &running[..] else {
+            panic!("{options:?}: {now:#}");
+        };
+        assert_eq!(process["program"], "sh");
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process["pid"]));
+        assert!(stat.is_ok_and(|stat| stat.contains("(sh)")), "{now:#}");
+        fs::write(dir.path().join("go"), "go\n").expect("a word");
+        wait_for("the rest", || {
+            let later = summary(&path);
+            (later["partial"] == false
+                && later["running"] == serde_json::json!([])
+                && later["classes"]["owner"]["total"] == 2)
+                .then_some(())
+        });
+    }
+    // On a terminal nothing comes after the next prompt.
+    let mut command = zroot_with(["--summary", "--", "sh", "-c", script]);
+    let stderr = run(command.current_dir(dir.path())).stderr;
+    let named = stderr.lines().last().unwrap_or_default();
+    assert!(
+        named.starts_with("zroot: still running, and counted only up to here: sh ("),
+        "{stderr}"
     );
+}
+
+#[test]
+fn the_file_is_as_before_or_complete() {
+    let dir = dir();
+    let script = "echo old > s; chmod 640 s; ln -s s link; ln s old";
+    run(user("sh").args(["-ec", script]).current_dir(dir.path())).succeeds();
+    let script = "touch f; chown 5 f; cat s link";
+    let mut command = zroot_with(["--summary=link", "--", "sh", "-c", script]);
+    let ran = run(command.current_dir(dir.path())).succeeds();
+    assert_eq!(ran.stdout, "old\nold\n");
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("a file");
+    assert!(
+        read("s").starts_with("zroot: pretended calls"),
+        "{}",
+        read("s")
+    );
+    assert_eq!(read("old"), "old\n");
+    assert!(dir.path().join("link").is_symlink());
+    let mode = fs::metadata(dir.path().join("s"))
+        .expect("a file")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o640);
+    // A directory that takes no new files: as it is.
+    let script = "mkdir d; echo old > d/s; chmod 555 d";
+    run(user("sh").args(["-ec", script]).current_dir(dir.path())).succeeds();
+    run(zroot_with(["--summary=d/s", "true"]).current_dir(dir.path())).succeeds();
+    assert_eq!(read("d/s"), "zroot: nothing was pretended (level zero)\n");
+    let (what, _) =
+        run(zroot_with(["--summary=d/new", "true"]).current_dir(dir.path())).refused(125);
+    assert!(what.ends_with("/d/new': Permission denied"), "{what}");
+    // What is no regular file: a pipe.
+    run(user("mkfifo").arg("pipe").current_dir(dir.path())).succeeds();
+    let script = r#"cat pipe > got & "$0" --summary=pipe true; wait"#;
+    run(user("sh")
+        .args(["-c", script])
+        .arg(zroot())
+        .current_dir(dir.path()))
+    .succeeds();
+    assert_eq!(read("got"), "zroot: nothing was pretended (level zero)\n");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_an_error() {
+    for option in ["--summary=/dev/full", "--trace=/dev/full"] {
+        let mut command = zroot_with([option, "--", "sh", "-c", "chown 5 /tmp; echo ran; exit 3"]);
+        let ran = run(&mut command);
+        assert_eq!(
+            (ran.status, ran.stdout.as_str(), ran.stderr.as_str()),
+            (
+                125,
+                "ran\n",
+                "zroot: cannot write to '/dev/full': No space left on device\n"
+            )
+        );
+    }
+}
+
+/// All that could write it is gone.
+#[test]
+fn a_report_that_is_lost_is_an_error() {
+    let test = "a_report_that_is_lost_is_an_error";
+    need!(test, "pkill");
+    let alone = ["-rpf", "--mount-proc", "--"];
+    if run(user("unshare").args(alone).arg("true")).status != 0 {
+        skip(test, "there are no PID namespaces for users");
+        return;
+    }
+    let dir = dir();
+    let script =
+        "pkill -STOP zroot-guard; pkill -KILL zroot-supervise; pkill -KILL zroot-guard; exit 3";
+    let mut command = user("unshare");
+    command.args(alone).arg(zroot());
+    command.args(["--summary=s.json", "--", "sh", "-c", script]);
+    let ran = run(command.current_dir(dir.path()));
+    assert_eq!(
+        (ran.status, ran.stderr.as_str()),
+        (
+            125,
+            "zroot: the supervisor is gone, and its report with it\n"
+        )
+    );
+    assert!(!dir.path().join("s.json").exists());
+}
+
+#[test]
+fn a_reader_that_is_slow_gets_it_all() {
+    let test = "a_reader_that_is_slow_gets_it_all";
+    need!(test, "perl");
+    let dir = dir();
+    run(user("mkfifo").arg("pipe").current_dir(dir.path())).succeeds();
+    // It reads nothing before the command has ended, which the pipe cannot hold.
+    let script = r#"touch f; perl -e 'chown $_, $_, "f" for 1..3000'; echo > ended"#;
+    let both = r#"{ until [ -e ended ]; do sleep 0.01; done; cat; } < pipe > got &
+        "$0" --trace=pipe -- sh -c "$1"; wait"#;
+    let mut command = user("sh");
+    command.args(["-c", both]).arg(zroot()).arg(script);
+    run(command.current_dir(dir.path())).succeeds();
+    let got = fs::read_to_string(dir.path().join("got")).expect("a file");
+    assert_eq!(got.lines().count(), 3000);
 }
 
 #[test]
@@ -397,13 +676,12 @@ fn the_numbers_survive_a_supervisor_that_is_killed() {
     let dir = dir();
     let script = "touch f; chown 5 f; kill -9 $(pgrep -x zroot-supervise); chown 5 f";
     let mut command = user("unshare");
-    command.args(alone).args([
-        "sh",
-        "-c",
-        "\"$0\" --summary=s.json -- sh -c \"$1\"; while [ ! -s s.json ]; do sleep 0.01; done",
-    ]);
-    run(command.arg(zroot()).arg(script).current_dir(dir.path())).succeeds();
-    let summary: Value = serde_json::from_str(&written(&dir.path().join("s.json"))).expect("JSON");
+    command
+        .args(alone)
+        .arg(zroot())
+        .args(["--summary=s.json", "--", "sh", "-c", script]);
+    run(command.current_dir(dir.path())).succeeds();
+    let summary = summary(&dir.path().join("s.json"));
     assert_eq!(
         (&summary["partial"], &summary["classes"]["owner"]["total"]),
         (&false.into(), &2.into()),

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
+use caps::Capability;
 use nix::dir::Dir;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -32,9 +33,9 @@ struct About {
     started: u64,
 }
 
-/// The processes that are under one filter more than this one, and in its user namespace or below:
-/// no others are to be looked into. A filter cannot be recognized; where there is no namespace of
-/// our own, those that are older than the supervisor are not meant.
+/// The processes that are under more filters than this one, younger, and in its user namespace or
+/// below. A filter cannot be recognized: where there is no namespace of our own, one that another
+/// zroot's command runs under may look like it.
 #[must_use]
 pub fn running(base: &Base) -> Vec<Running> {
     let Some(own) = about(base, "self") else {
@@ -46,9 +47,15 @@ pub fn running(base: &Base) -> Vec<Running> {
     };
     let numbers = entries.iter().flatten();
     let numbers = numbers.filter_map(|entry| entry.file_name().to_str().ok()?.parse::<i32>().ok());
+    // Who has no capability may look into the namespaces that it owns, whoever made them.
+    let is_root = base.capabilities.effective & 1 << Capability::CAP_SYS_PTRACE as u8 != 0;
     let meant = numbers.filter_map(|pid| {
         let link = std::ffi::CString::new(format!("{pid}/ns/user")).ok()?;
-        namespace(base.proc_dir(), &link).ok()?;
+        // Others' are not to be looked into.
+        let theirs = namespace(base.proc_dir(), &link).ok()?;
+        if theirs != base.user_namespace && !is_root {
+            return None;
+        }
         let about = about(base, &pid.to_string())?;
         let is_meant =
             about.is_alive && about.filters > own.filters && about.started >= own.started;
