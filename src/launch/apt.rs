@@ -9,17 +9,18 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
-use crate::error::cause;
+use crate::error::{cause, shown};
 use crate::namespace::scratch;
 
 /// The variable that apt reads its extra configuration file's name from.
@@ -34,17 +35,31 @@ const SETTINGS: &str =
 /// `NR_OPEN_DEFAULT`). bash counts down from there for `<(...)`, but skips what is taken.
 const LOWEST_FD: i32 = 50;
 
+/// The largest file of the user's own that is taken over, in bytes. apt's own manual, with all that
+/// can be configured, is a tenth of that.
+const LARGEST: u64 = 1 << 20;
+
 /// The configuration could not be made.
 #[derive(Debug)]
-pub struct ConfigError(io::Error);
+pub enum ConfigError {
+    /// The kernel says so.
+    Io(io::Error),
+    /// The hard limit on the size of files is below that of this one.
+    FileSize,
+    /// The file that [`VARIABLE`] names is too large. Its name, for a message.
+    TooLarge(String),
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "cannot hold apt's configuration in memory: {}",
-            cause(&self.0)
-        )
+        f.write_str("cannot hold apt's configuration in memory: ")?;
+        match self {
+            ConfigError::Io(error) => f.write_str(&cause(error)),
+            ConfigError::FileSize => f.write_str("the limit on the size of files is too low"),
+            ConfigError::TooLarge(name) => {
+                write!(f, "{VARIABLE} names {name}, which is larger than 1 MiB")
+            }
+        }
     }
 }
 
@@ -52,7 +67,7 @@ impl std::error::Error for ConfigError {}
 
 impl<E: Into<io::Error>> From<E> for ConfigError {
     fn from(error: E) -> ConfigError {
-        ConfigError(error.into())
+        ConfigError::Io(error.into())
     }
 }
 
@@ -62,9 +77,10 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
 /// only warns of that.
 ///
 /// # Errors
-/// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
+/// memfd_create(2)'s, fcntl(2)'s or write(2)'s; what is too large for a limit.
 #[inline]
 pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
+    let contents = contents(inherited)?;
     // The process's number in this /proc, which may belong to another pid namespace: getpid(2)
     // would be wrong there.
     let pid = match readlink(c"/proc/self") {
@@ -78,8 +94,7 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
         _ => Err(errno),
     })?;
     // Nobody can have made it smaller, so that a short write means no memory.
-    let contents = contents(inherited);
-    if nix::unistd::write(memfd, &contents)? < contents.len() {
+    if with_room(contents.len(), || nix::unistd::write(memfd, &contents))? < contents.len() {
         return Err(Errno::ENOSPC.into());
     }
     let path = [b"/proc/", pid.as_bytes(), format!("/fd/{fd}").as_bytes()].concat();
@@ -97,34 +112,87 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
 /// already, a parent zroot's.
 ///
 /// # Errors
-/// [`scratch::file`]'s.
+/// [`scratch::file`]'s; what is too large for a limit.
 #[inline(never)]
-pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>> {
-    let contents = contents(inherited);
-    if inherited.is_some_and(|path| read(path).is_some_and(|old| *old == *contents)) {
-        return Ok(None);
+pub fn config_in_scratch(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
+    let contents = contents(inherited)?;
+    if let Some(path) = inherited {
+        if read(path)?.is_some_and(|old| *old == *contents) {
+            return Ok(None);
+        }
     }
-    let path = scratch::file(
-        &[Path::new("/proc"), Path::new("/sys")],
-        "apt.conf",
-        &contents,
-    )?;
+    let dirs = [Path::new("/proc"), Path::new("/sys")];
+    let path = with_room(contents.len(), || {
+        scratch::file(&dirs, "apt.conf", &contents)
+    })?;
     Ok(Some(CString::new(path.into_os_string().into_vec())?))
 }
 
 #[inline]
-fn contents(inherited: Option<&CStr>) -> Cow<'static, [u8]> {
-    match inherited.and_then(read) {
+fn contents(inherited: Option<&CStr>) -> Result<Cow<'static, [u8]>, ConfigError> {
+    let own = match inherited {
+        None => None,
+        Some(path) => read(path)?,
+    };
+    Ok(match own {
         None => SETTINGS.as_bytes().into(),
         Some(own) if own.starts_with(SETTINGS.as_bytes()) => own.into(),
         Some(own) => [SETTINGS.as_bytes(), &own].concat().into(),
+    })
+}
+
+/// The contents of a regular file; a FIFO would make us wait. `None` if it cannot be read.
+///
+/// # Errors
+/// [`ConfigError::TooLarge`].
+#[inline(never)]
+fn read(path: &CStr) -> Result<Option<Vec<u8>>, ConfigError> {
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    if !path.metadata().is_ok_and(|about| about.is_file()) {
+        return Ok(None);
+    }
+    let mut contents = Vec::new();
+    // What is said of its size may be wrong: in /proc it is 0.
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut contents));
+    match read {
+        Err(_) => Ok(None),
+        Ok(len) if len as u64 > LARGEST => Err(ConfigError::TooLarge(shown(path))),
+        Ok(_) => Ok(Some(contents)),
     }
 }
 
-/// The contents of a regular file; a FIFO would make us wait.
+/// Has `write` make a file of `size` bytes under a soft limit on the size of files that allows it.
+/// Otherwise the kernel would send SIGXFSZ (mm/filemap.c, `generic_write_check_limits`), also for
+/// files in memory.
+///
+/// # Errors
+/// That of `write`; [`ConfigError::FileSize`].
+#[inline]
+fn with_room<T, E: Into<io::Error>>(
+    size: usize,
+    write: impl FnOnce() -> Result<T, E>,
+) -> Result<T, ConfigError> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_FSIZE)?;
+    if soft >= size as rlim_t {
+        return Ok(write()?);
+    }
+    raise(size as rlim_t, hard)?;
+    let written = write();
+    // It was this, so it may be this again.
+    setrlimit(Resource::RLIMIT_FSIZE, soft, hard)?;
+    Ok(written?)
+}
+
+/// Lets files become `size` bytes large.
 #[inline(never)]
-fn read(path: &CStr) -> Option<Vec<u8>> {
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    path.metadata().ok().filter(fs::Metadata::is_file)?;
-    fs::read(path).ok()
+fn raise(size: rlim_t, hard: rlim_t) -> Result<(), ConfigError> {
+    // An enclosing zroot may have answered (class limits), so that it is looked at again.
+    if size <= hard
+        && setrlimit(Resource::RLIMIT_FSIZE, size, hard).is_ok()
+        && getrlimit(Resource::RLIMIT_FSIZE)?.0 >= size
+    {
+        Ok(())
+    } else {
+        Err(ConfigError::FileSize)
+    }
 }
