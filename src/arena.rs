@@ -2,6 +2,9 @@
 //!
 //! What a start needs is a few kilobytes, once. For so little malloc asks the kernel for memory
 //! several times and touches a page for each size: a twelfth of the time until execve.
+//!
+//! Where there is no more memory to be had, one line says so and the process ends with zroot's own
+//! exit status: what the standard library does then is several lines and an abort.
 
 #![allow(unsafe_code)] // an allocator is unsafe by nature
 
@@ -9,6 +12,12 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What is said where there is no more memory. A supervisor says it to nobody.
+const OUT_OF_MEMORY: &[u8] = b"zroot: out of memory\n";
+
+/// The exit status of zroot's own failures; `error::FAILED`, which is the library's.
+const FAILED: libc::c_int = 125;
 
 /// Enough for a start with an ordinary environment. Only pages that are used count: it is part of
 /// .bss.
@@ -71,6 +80,26 @@ impl Arena {
     }
 }
 
+/// `block`, unless there is none: then the process ends, without as much as another block.
+#[inline]
+fn or_end(block: *mut u8) -> *mut u8 {
+    if block.is_null() {
+        end();
+    }
+    block
+}
+
+#[cold]
+#[inline(never)]
+fn end() -> ! {
+    let (message, len) = (OUT_OF_MEMORY.as_ptr().cast(), OUT_OF_MEMORY.len());
+    // SAFETY: the kernel reads that many bytes of a constant; _exit(2) only ends the process.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, message, len);
+        libc::_exit(FAILED)
+    }
+}
+
 // SAFETY: blocks are disjoint (see above), of the size and alignment asked for, and stay where they
 // are until they are given back; those of the C library go back to it.
 unsafe impl GlobalAlloc for Arena {
@@ -78,7 +107,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise about `layout` is what it needs.
         self.take(layout)
-            .unwrap_or_else(|| unsafe { System.alloc(layout) })
+            .unwrap_or_else(|| or_end(unsafe { System.alloc(layout) }))
     }
 
     #[inline(never)]
@@ -90,7 +119,7 @@ unsafe impl GlobalAlloc for Arena {
                 block
             },
             // SAFETY: as in `alloc`.
-            None => unsafe { System.alloc_zeroed(layout) },
+            None => or_end(unsafe { System.alloc_zeroed(layout) }),
         }
     }
 
@@ -109,7 +138,7 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new: usize) -> *mut u8 {
         let Some(offset) = self.offset(block) else {
             // SAFETY: it came from there.
-            return unsafe { System.realloc(block, layout, new) };
+            return or_end(unsafe { System.realloc(block, layout, new) });
         };
         if self.resize(offset, layout.size(), new) {
             return block;
@@ -118,10 +147,8 @@ unsafe impl GlobalAlloc for Arena {
         // are disjoint, and each has the bytes copied.
         unsafe {
             let moved = self.alloc(Layout::from_size_align_unchecked(new, layout.align()));
-            if !moved.is_null() {
-                ptr::copy_nonoverlapping(block, moved, layout.size().min(new));
-                self.dealloc(block, layout);
-            }
+            ptr::copy_nonoverlapping(block, moved, layout.size().min(new));
+            self.dealloc(block, layout);
             moved
         }
     }

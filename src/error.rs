@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
@@ -12,6 +13,10 @@ pub const FAILED: u8 = 125;
 
 /// The exit status where `--fail-on` has found what it forbids.
 pub const PRETENDED: u8 = 124;
+
+/// The longest line, in characters. What a line quotes may be as long as an argument of a program
+/// can be.
+const LONGEST: usize = 1024;
 
 /// Something that ends zroot before the command has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,7 +35,7 @@ impl Failure {
     pub fn new(message: impl Into<String>) -> Failure {
         Failure {
             status: FAILED,
-            message: message.into(),
+            message: clipped(message.into()),
             hint: None,
         }
     }
@@ -45,7 +50,7 @@ impl Failure {
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Failure {
         Failure {
-            hint: Some(hint.into()),
+            hint: Some(clipped(hint.into())),
             ..self
         }
     }
@@ -59,10 +64,37 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A name for a message: in quotes and on one line, whatever bytes it has.
+/// `line`, without its middle if it is too long: what is wrong stands at its beginning, why at its
+/// end.
+fn clipped(line: String) -> String {
+    if line.len() <= LONGEST {
+        return line; // as it is with nearly every one
+    }
+    let chars: Vec<char> = line.chars().collect();
+    let half = LONGEST / 2;
+    if chars.len() <= LONGEST {
+        return line;
+    }
+    let (start, end) = (&chars[..half], &chars[chars.len() - half..]);
+    start.iter().chain(&['.'; 3]).chain(end).collect()
+}
+
+/// A name for a message: in quotes and on one line, whatever bytes it has. Of a long one the middle
+/// is left out.
 #[must_use]
 pub fn shown(name: impl AsRef<OsStr>) -> String {
-    format!("'{}'", name.as_ref().to_string_lossy().escape_debug())
+    let name = name.as_ref().as_bytes();
+    let escaped = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.escape_debug().to_string()
+    };
+    // So many bytes are as many characters as a line has, and the line's middle goes as well.
+    let most = 4 * LONGEST;
+    if name.len() <= 2 * most {
+        return format!("'{}'", escaped(name));
+    }
+    let (start, end) = (&name[..most], &name[name.len() - most..]);
+    format!("'{}...{}'", escaped(start), escaped(end))
 }
 
 /// What an error of the standard library means, without the number that it puts behind it.
@@ -72,4 +104,28 @@ pub fn cause(error: &io::Error) -> String {
         || error.to_string(),
         |number| Errno::from_raw(number).desc().into(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_keeps_its_beginning_and_its_end() {
+        let long = |c: char| format!("cannot run '{}': no such file", c.to_string().repeat(5000));
+        for c in ['a', '\u{20ac}'] {
+            let failure = Failure::new(long(c)).hint(long(c));
+            for line in [failure.message, failure.hint.expect("a hint")] {
+                assert!(line.starts_with("cannot run '") && line.ends_with(": no such file"));
+                assert_eq!(line.chars().count(), LONGEST + 3);
+            }
+        }
+        let name = "\u{20ac}".repeat(10_000);
+        assert!(shown(&name).len() < 10 * 1024);
+        assert!(!Failure::new(shown(&name)).message.contains('\u{fffd}'));
+        // As long as it may be, and not longer than it may be in characters.
+        for whole in ["a".repeat(LONGEST), "\u{20ac}".repeat(LONGEST)] {
+            assert_eq!(Failure::new(whole.clone()).message, whole);
+        }
+    }
 }

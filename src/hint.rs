@@ -5,6 +5,7 @@ use nix::errno::Errno;
 use crate::filter::install::InstallError;
 use crate::host::Facts;
 use crate::launch::Error;
+use crate::launch::apt::ConfigError;
 use crate::namespace::{Refused, Stage};
 use crate::supervisor::Unavailable;
 
@@ -17,7 +18,7 @@ pub fn for_error(error: &Error, facts: impl FnOnce() -> Facts) -> Option<String>
         Error::Namespace(refused) => Some(for_namespace(*refused, &facts())),
         Error::Filter(error) => Some(for_filter(*error, &facts())),
         Error::Supervisor(unavailable) => Some(for_supervisor(*unavailable)),
-        Error::AptConfig(_) => Some("--no-apt-config does without".into()),
+        Error::AptConfig(error) => Some(for_apt_config(error).into()),
         Error::Other(_) => None,
     }
 }
@@ -113,6 +114,17 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
     }
 }
 
+/// What to do where apt's configuration cannot be made.
+const fn for_apt_config(error: &ConfigError) -> &'static str {
+    match error {
+        ConfigError::Io(_) => "--no-apt-config does without",
+        ConfigError::FileSize => "raise it (ulimit -f); or use --no-apt-config, which does without",
+        ConfigError::TooLarge(_) => {
+            "unset it or name a smaller file; or use --no-apt-config, which leaves it as it is"
+        }
+    }
+}
+
 /// What to do about a supervisor that cannot be had.
 #[must_use]
 pub fn for_supervisor(unavailable: Unavailable) -> String {
@@ -124,6 +136,7 @@ pub fn for_supervisor(unavailable: Unavailable) -> String {
         Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
         Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
         Unavailable::Limit => "set it back to unlimited",
+        Unavailable::FileSize => "raise it",
         Unavailable::Values => "use another kernel",
         Unavailable::Resources(_) => {
             "raise the limits on memory, open files or processes (ulimit -a)"

@@ -17,6 +17,7 @@ pub mod internals {
     pub mod cli;
     pub mod detach;
     pub mod error;
+    pub mod file_limit;
     pub mod filter;
     pub mod hint;
     pub mod host;
@@ -30,8 +31,8 @@ pub mod internals {
 
 // The parts know each other without the detour: `crate::arch`.
 use internals::{
-    arch, check, detach, error, filter, hint, host, launch, namespace, supervisor, sys, text,
-    whole_file,
+    arch, check, detach, error, file_limit, filter, hint, host, launch, namespace, supervisor, sys,
+    text, whole_file,
 };
 
 /// What is exported as `ZROOT` and printed by `--version`.

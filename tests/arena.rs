@@ -4,6 +4,7 @@
 #![allow(unsafe_code)] // GlobalAlloc's methods are unsafe
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::process::Command;
 use std::thread;
 
 use proptest::collection::vec;
@@ -169,4 +170,38 @@ fn the_last_block_grows_in_place_and_is_given_back() {
     let block = Block::new(&arena, layout, 2, true);
     assert_eq!(block.at, at);
     block.free(&arena);
+}
+
+/// Runs this test once more, which ends at its first call.
+#[test]
+fn without_memory_the_process_ends_with_one_line() {
+    const WHICH: &str = "ZROOT_TEST_WITHOUT_MEMORY";
+    let name = "without_memory_the_process_ends_with_one_line";
+    let too_much = Layout::from_size_align(isize::MAX as usize - 4096, 8).expect("a layout");
+    let (small, large) = (Layout::new::<u64>(), Layout::new::<[u64; 10_000]>());
+    let arena = Arena::new();
+    // SAFETY: no layout is empty; what is resized has just come from there.
+    let which: [&dyn Fn() -> *mut u8; 4] = unsafe {
+        [
+            &|| arena.alloc(too_much),
+            &|| arena.alloc_zeroed(too_much),
+            &|| arena.realloc(arena.alloc(small), small, too_much.size()),
+            &|| arena.realloc(arena.alloc(large), large, too_much.size()),
+        ]
+    };
+    if let Some(number) = std::env::var_os(WHICH) {
+        let number: usize = number
+            .to_str()
+            .and_then(|n| n.parse().ok())
+            .expect("a number");
+        panic!("there is memory: {:?}", which[number]());
+    }
+    for number in 0..which.len() {
+        let mut again = Command::new(std::env::current_exe().expect("this program"));
+        again.args(["--exact", name, "--nocapture"]);
+        let output = again.env(WHICH, number.to_string()).output().expect("run");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let status = output.status.code();
+        assert_eq!((status, &*said), (Some(125), "zroot: out of memory\n"));
+    }
 }

@@ -10,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::arch::Abi;
 use crate::check::Form;
-use crate::error::Failure;
+use crate::error::{Failure, shown};
 use crate::filter::dump::Format;
 use crate::filter::policy::{ClassSet, UnknownClass};
 use crate::launch::plan::{Consistency, Userns};
@@ -199,6 +199,11 @@ fn parse_options(
             .try_get_matches_from_mut(args)
             .and_then(|matches| Args::from_arg_matches(&matches))
     };
+    // clap compares what it does not know with every name that there is.
+    if let Some(name) = args.iter().find_map(|arg| long_name(arg.to_bytes())) {
+        let name = shown(OsStr::from_bytes(name));
+        return Err(usage(format!("unexpected argument {name} found")));
+    }
     let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
     if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
         return Ok(Ok(typed));
@@ -234,6 +239,13 @@ fn parse_options(
         Some(advice) => usage.hint(advice.trim_start_matches("tip: ").trim_matches(['[', ']'])),
         None => usage,
     })
+}
+
+/// The name of the option `arg`, if that is longer than any option's.
+fn long_name(arg: &[u8]) -> Option<&[u8]> {
+    const LONGEST: usize = 64;
+    let name = arg.split(|byte| *byte == b'=').next()?;
+    (name.starts_with(b"--") && name.len() > LONGEST).then_some(name)
 }
 
 /// `text` with its control characters escaped.

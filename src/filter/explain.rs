@@ -191,17 +191,20 @@ fn unknown(name: &str) -> Failure {
         "--explain: there is no system call {}",
         shown(name)
     ));
-    let mut near = Vec::new();
-    for most in 0..=1 + name.len() / 4 {
-        near.extend(
-            Sysno::ALL
-                .iter()
-                .map(|call| call.name())
-                .chain(others::names())
-                .filter(|other| distance(name, other) == most),
-        );
-    }
+    // A name that is that much longer or shorter is as far away at least: what is long is not
+    // compared at all.
+    let most = 1 + name.len() / 4;
+    let mut near: Vec<(usize, &str)> = Sysno::ALL
+        .iter()
+        .map(|call| call.name())
+        .chain(others::names())
+        .filter(|other| other.len().abs_diff(name.len()) <= most)
+        .map(|other| (distance(name, other), other))
+        .filter(|(distance, _)| *distance <= most)
+        .collect();
+    near.sort_by_key(|(distance, _)| *distance);
     near.truncate(3);
+    let near: Vec<&str> = near.into_iter().map(|(_, other)| other).collect();
     if near.is_empty() {
         failure.hint("calls are named as in asm/unistd.h; one that is newer than this zroot is executed by the kernel")
     } else {

@@ -9,8 +9,8 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
@@ -19,7 +19,8 @@ use nix::fcntl::{FcntlArg, fcntl, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
-use crate::error::cause;
+use crate::error::{cause, shown};
+use crate::file_limit::with_room;
 use crate::namespace::scratch;
 
 /// The variable that apt reads its extra configuration file's name from.
@@ -34,17 +35,31 @@ const SETTINGS: &str =
 /// `NR_OPEN_DEFAULT`). bash counts down from there for `<(...)`, but skips what is taken.
 const LOWEST_FD: i32 = 50;
 
+/// The largest file of the user's own that is taken over, in bytes. apt's own manual, with all that
+/// can be configured, is a tenth of that.
+const LARGEST: u64 = 1 << 20;
+
 /// The configuration could not be made.
 #[derive(Debug)]
-pub struct ConfigError(io::Error);
+pub enum ConfigError {
+    /// The kernel says so.
+    Io(io::Error),
+    /// The hard limit on the size of files is below that of this one.
+    FileSize,
+    /// The file that [`VARIABLE`] names is too large. Its name, for a message.
+    TooLarge(String),
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "cannot hold apt's configuration in memory: {}",
-            cause(&self.0)
-        )
+        f.write_str("cannot hold apt's configuration in memory: ")?;
+        match self {
+            ConfigError::Io(error) => f.write_str(&cause(error)),
+            ConfigError::FileSize => f.write_str("the limit on the size of files is too low"),
+            ConfigError::TooLarge(name) => {
+                write!(f, "{VARIABLE} names {name}, which is larger than 1 MiB")
+            }
+        }
     }
 }
 
@@ -52,7 +67,7 @@ impl std::error::Error for ConfigError {}
 
 impl<E: Into<io::Error>> From<E> for ConfigError {
     fn from(error: E) -> ConfigError {
-        ConfigError(error.into())
+        ConfigError::Io(error.into())
     }
 }
 
@@ -62,9 +77,10 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
 /// only warns of that.
 ///
 /// # Errors
-/// memfd_create(2)'s, fcntl(2)'s or write(2)'s.
+/// memfd_create(2)'s, fcntl(2)'s or write(2)'s; what is too large for a limit.
 #[inline]
 pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
+    let contents = contents(inherited)?;
     // The process's number in this /proc, which may belong to another pid namespace: getpid(2)
     // would be wrong there.
     let pid = match readlink(c"/proc/self") {
@@ -78,8 +94,9 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
         _ => Err(errno),
     })?;
     // Nobody can have made it smaller, so that a short write means no memory.
-    let contents = contents(inherited);
-    if nix::unistd::write(memfd, &contents)? < contents.len() {
+    let write = || nix::unistd::write(memfd, &contents);
+    let written = with_room(contents.len(), write).map_err(too_large)??;
+    if written < contents.len() {
         return Err(Errno::ENOSPC.into());
     }
     let path = [b"/proc/", pid.as_bytes(), format!("/fd/{fd}").as_bytes()].concat();
@@ -97,34 +114,57 @@ pub fn config_in_memory(inherited: Option<&CStr>) -> Result<Option<CString>, Con
 /// already, a parent zroot's.
 ///
 /// # Errors
-/// [`scratch::file`]'s.
+/// [`scratch::file`]'s; what is too large for a limit.
 #[inline(never)]
-pub fn config_in_scratch(inherited: Option<&CStr>) -> io::Result<Option<CString>> {
-    let contents = contents(inherited);
-    if inherited.is_some_and(|path| read(path).is_some_and(|old| *old == *contents)) {
-        return Ok(None);
+pub fn config_in_scratch(inherited: Option<&CStr>) -> Result<Option<CString>, ConfigError> {
+    let contents = contents(inherited)?;
+    if let Some(path) = inherited {
+        if read(path)?.is_some_and(|old| *old == *contents) {
+            return Ok(None);
+        }
     }
-    let path = scratch::file(
-        &[Path::new("/proc"), Path::new("/sys")],
-        "apt.conf",
-        &contents,
-    )?;
+    let dirs = [Path::new("/proc"), Path::new("/sys")];
+    let write = || scratch::file(&dirs, "apt.conf", &contents);
+    let path = with_room(contents.len(), write).map_err(too_large)??;
     Ok(Some(CString::new(path.into_os_string().into_vec())?))
 }
 
 #[inline]
-fn contents(inherited: Option<&CStr>) -> Cow<'static, [u8]> {
-    match inherited.and_then(read) {
+fn contents(inherited: Option<&CStr>) -> Result<Cow<'static, [u8]>, ConfigError> {
+    let own = match inherited {
+        None => None,
+        Some(path) => read(path)?,
+    };
+    Ok(match own {
         None => SETTINGS.as_bytes().into(),
         Some(own) if own.starts_with(SETTINGS.as_bytes()) => own.into(),
         Some(own) => [SETTINGS.as_bytes(), &own].concat().into(),
+    })
+}
+
+/// The contents of a regular file; a FIFO would make us wait. `None` if it cannot be read.
+///
+/// # Errors
+/// [`ConfigError::TooLarge`].
+#[inline(never)]
+fn read(path: &CStr) -> Result<Option<Vec<u8>>, ConfigError> {
+    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
+    if !path.metadata().is_ok_and(|about| about.is_file()) {
+        return Ok(None);
+    }
+    let mut contents = Vec::new();
+    // What is said of its size may be wrong: in /proc it is 0.
+    let read = File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut contents));
+    match read {
+        Err(_) => Ok(None),
+        Ok(len) if len as u64 > LARGEST => Err(ConfigError::TooLarge(shown(path))),
+        Ok(_) => Ok(Some(contents)),
     }
 }
 
-/// The contents of a regular file; a FIFO would make us wait.
-#[inline(never)]
-fn read(path: &CStr) -> Option<Vec<u8>> {
-    let path = Path::new(OsStr::from_bytes(path.to_bytes()));
-    path.metadata().ok().filter(fs::Metadata::is_file)?;
-    fs::read(path).ok()
+fn too_large(errno: Errno) -> ConfigError {
+    match errno {
+        Errno::EFBIG => ConfigError::FileSize,
+        errno => errno.into(),
+    }
 }

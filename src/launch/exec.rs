@@ -25,10 +25,13 @@ fn not_found(name: &CStr, why: &str) -> Failure {
 }
 
 fn cannot_run(path: &CStr, why: &str, hint: Option<String>) -> Failure {
-    Failure {
+    let failure = Failure {
         status: 126,
-        hint,
         ..Failure::new(format!("cannot run {}: {why}", named(path)))
+    };
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
     }
 }
 

@@ -27,6 +27,7 @@ use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, unlinkat};
 
 use super::mount::by_descriptor;
 use super::resolve::{Resolved, kind, resolve};
+use crate::file_limit::with_room;
 use crate::sys::file::{Lock, lock};
 
 /// A file of the host's.
@@ -428,10 +429,11 @@ fn read(file: &File) -> Result<Vec<u8>, Errno> {
 /// Has `file` say what a lent one says, or nothing, and locks it against being taken back.
 fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
     let contents = fate.contents(fstat(file)?.st_mode, body);
-    let written = file
-        .set_len(0)
-        .and_then(|()| file.write_all_at(&contents, 0));
-    written.map_err(|error| {
+    let write = || {
+        file.set_len(0)
+            .and_then(|()| file.write_all_at(&contents, 0))
+    };
+    with_room(contents.len(), write)?.map_err(|error| {
         let _ = file.set_len(0);
         errno_of(&error)
     })?;

@@ -18,6 +18,7 @@ use nix::unistd::{mkfifoat, symlinkat};
 
 use super::mount::by_descriptor;
 use super::resolve::{Resolved, kind, resolve};
+use crate::file_limit::with_room;
 
 /// How many entries of the tree's own `/run` are copied, how deep, and how large a file may be, in
 /// bytes. A tree that was never booted has a few directories there.
@@ -117,7 +118,7 @@ fn write(parent: BorrowedFd, name: &OsStr, contents: &[u8], mode: Mode) -> Resul
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     let mut file = File::from(openat(parent, name, flags, mode)?);
     fchmod(&file, mode)?;
-    let written = file.write_all(contents);
+    let written = with_room(contents.len(), || file.write_all(contents))?;
     written.map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
 }
 

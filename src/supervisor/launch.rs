@@ -5,7 +5,8 @@ use std::fmt;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::memory::id_maps::IdMaps;
@@ -19,10 +20,27 @@ use super::target::listener::Listener;
 use crate::detach;
 use crate::filter::policy::{Class, Policy};
 use crate::host;
+use crate::sys::process;
 use crate::sys::socket::{receive_descriptor, send_descriptor};
 
 /// How many descriptors a supervisor must be able to have open.
 const DESCRIPTORS: libc::rlim_t = 32;
+
+/// How large the journal must be able to become: what some thousand processes have set. Where it
+/// can grow no more, only a successor would notice.
+const JOURNAL: libc::rlim_t = 1 << 20;
+
+/// The limits that a supervisor can run into. It has its caller's, and raises them as far as
+/// anybody may: they are meant for the command.
+const LIMITS: [Resource; 7] = [
+    Resource::RLIMIT_FSIZE,
+    Resource::RLIMIT_AS,
+    Resource::RLIMIT_DATA,
+    Resource::RLIMIT_STACK,
+    Resource::RLIMIT_NPROC,
+    Resource::RLIMIT_NOFILE,
+    Resource::RLIMIT_CPU,
+];
 
 /// Why there can be no supervisor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +56,8 @@ pub enum Unavailable {
     Children,
     /// The hard limit RLIMIT_LOCKS leaves no room for a number.
     Limit,
+    /// The hard limit RLIMIT_FSIZE leaves no room for a journal.
+    FileSize,
     /// What it needs of memory, descriptors or processes is not to be had.
     Resources(Errno),
     /// The kernel lets errors and 0 through, but 0 in place of any other value: Linux 7.2 on
@@ -61,6 +81,9 @@ impl fmt::Display for Unavailable {
             }
             Unavailable::Proc(errno) => write!(f, "/proc: {}", errno.desc()),
             Unavailable::Limit => f.write_str("the hard limit on locks (ulimit -Hx) is set"),
+            Unavailable::FileSize => {
+                f.write_str("the hard limit on the size of files (ulimit -Hf) is below 1 MiB")
+            }
             Unavailable::Resources(errno) => f.write_str(errno.desc()),
             Unavailable::Values => {
                 f.write_str("this kernel loses the values that a supervisor returns")
@@ -108,6 +131,10 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     if hard != libc::RLIM_INFINITY {
         return Err(Unavailable::Limit);
     }
+    let (_, hard) = getrlimit(Resource::RLIMIT_FSIZE).map_err(Unavailable::Resources)?;
+    if hard < JOURNAL {
+        return Err(Unavailable::FileSize);
+    }
     // A difference is what unshare(CLONE_NEWPID) without a fork leaves; before 4.12 the second link
     // was not there.
     let namespace = |name: &str| std::fs::read_link(format!("/proc/self/ns/{name}"));
@@ -124,6 +151,11 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     keep.extend(base.descriptors());
     keep.extend(watchers.descriptors());
     detach::detached(|| {
+        raise_limits();
+        // What ends it is said by the process that waits for it.
+        if !keep.contains(&libc::STDERR_FILENO) {
+            let _ = nix::unistd::close(libc::STDERR_FILENO);
+        }
         detach::hold_nothing_but(&keep);
         if let Some(listener) = receive_descriptor(&there) {
             // By number: what the closure owned would stay open on this side, too.
@@ -142,4 +174,17 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     })
     .map_err(Unavailable::Resources)?;
     Ok(Waiting { socket: here })
+}
+
+/// Raises this process's soft limits. What a limit still forbids is then an error of the call, and
+/// no signal.
+fn raise_limits() {
+    process::ignore_signal(Signal::SIGXFSZ);
+    for limit in LIMITS {
+        if let Ok((soft, hard)) = getrlimit(limit) {
+            if soft != hard {
+                let _ = setrlimit(limit, hard, hard);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod debian;
 mod architecture;
 mod cli;
 mod filter;
+mod fuzz;
 mod host;
 mod packages;
 mod report;

@@ -570,6 +570,10 @@ impl Record<'_> {
         Some(match word()? {
             0 => {
                 let (number, since) = (word()?, word()?);
+                // None that is counted up to. Others of the same user can write to the journal.
+                if number > u64::MAX / 2 {
+                    return None;
+                }
                 let namespace = word()?;
                 let address = word()?;
                 let mut random = [0; 16];

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
@@ -128,9 +128,12 @@ impl Journal {
         let start = u64::from_ne_bytes(start.try_into().unwrap_or_default());
         let end = u64::from_ne_bytes(end.try_into().unwrap_or_default());
         // Processes of the same user can write to it. What cannot be is no journal: a new one
-        // begins.
-        let len = self.file.metadata().map_or(0, |about| about.len());
-        if (HEADER..=end).contains(&start) && end <= len {
+        // begins. Nor is what has no memory behind it, which could be as long as anybody likes.
+        let (len, memory) = self
+            .file
+            .metadata()
+            .map_or((0, 0), |about| (about.len(), about.blocks() * 512));
+        if (HEADER..=end).contains(&start) && end <= len && end - start <= memory {
             (start, end)
         } else {
             (HEADER, HEADER)
@@ -164,6 +167,10 @@ mod tests {
             journal.set_bounds(start, end);
             assert_eq!(journal.records(Table::Processes).count(), 0);
         }
+        // Zeroes that nobody has written are records without contents.
+        journal.file.set_len(1 << 50).expect("a hole");
+        journal.set_bounds(16, 1 << 50);
+        assert_eq!(journal.records(Table::Processes).count(), 0);
         journal.append(Table::Processes, b"two");
         assert!(journal.records(Table::Processes).eq([b"two"]));
     }

@@ -214,7 +214,8 @@ impl Tally {
                 if self.counts.len() >= MOST && !self.counts.contains_key(&key) {
                     key.2 = OTHERS.into();
                 }
-                *self.counts.entry(key).or_default() += count;
+                let calls = self.counts.entry(key).or_default();
+                *calls = calls.saturating_add(count);
             }
             Change::Owner(uid, gid, path) => {
                 let len = path.len();
@@ -222,14 +223,19 @@ impl Tally {
                     self.room = self.room.saturating_sub(len);
                 }
             }
-            Change::MoreOf(uid, gid, count) => self.paths(uid, gid).more += count,
+            Change::MoreOf(uid, gid, count) => {
+                let paths = self.paths(uid, gid);
+                paths.more = paths.more.saturating_add(count);
+            }
             Change::Device(path, device) => {
                 let len = path.len();
                 if self.devices.insert(path, device).is_none() {
                     self.room = self.room.saturating_sub(len);
                 }
             }
-            Change::MoreDevices(count) => self.more_devices += count,
+            Change::MoreDevices(count) => {
+                self.more_devices = self.more_devices.saturating_add(count);
+            }
             Change::Checked(program) => {
                 if self.checked.len() < MOST {
                     self.checked.insert(program);

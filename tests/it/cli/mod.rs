@@ -7,6 +7,7 @@ mod commands;
 mod completions;
 mod executable;
 mod inherited;
+mod limits;
 mod man;
 mod options;
 mod privileges;

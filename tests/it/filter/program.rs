@@ -15,11 +15,7 @@ use zroot::internals::filter::policy::{Action, Rule, When};
 use zroot::internals::filter::sim::{self, Call, Fault};
 use zroot::internals::filter::{Class, ClassSet, Level, Policy, build, disasm};
 
-/// `SECCOMP_RET_ALLOW`, `SECCOMP_RET_USER_NOTIF` and `SECCOMP_RET_ERRNO`,
-/// include/uapi/linux/seccomp.h.
-const ALLOW: u32 = 0x7fff_0000;
-const USER_NOTIF: u32 = 0x7fc0_0000;
-const ERRNO: u32 = 0x0005_0000;
+use crate::fuzz::bodies::policy::{ALLOW, ERRNO, USER_NOTIF, expected, rules};
 
 /// The classes of a user who forbids himself the user namespace.
 const NEVER: ClassSet = ClassSet::DEFAULT.with(Class::Getid);
@@ -75,77 +71,6 @@ fn all_policies() -> impl Iterator<Item = Policy> {
     });
     // A class without rules makes no difference.
     all.filter(|policy| policy.classes.minus(policy.level.classes()) == ClassSet::EMPTY)
-}
-
-/// The rules of a policy by audit architecture and number, for all ABIs of `family`.
-type Rules = BTreeMap<(u32, u32), (Abi, Rule)>;
-
-fn rules(family: &[Abi], policy: Policy) -> Rules {
-    let rules = family
-        .iter()
-        .flat_map(|abi| policy.rules().map(|rule| (*abi, rule)));
-    rules
-        .filter_map(|(abi, rule)| Some(((abi.audit_arch(), rule.call.nr(abi)?), (abi, rule))))
-        .collect()
-}
-
-/// The prctl options about what setuid and execve do to capabilities, and one that needs one.
-const CAPABILITY_PRCTLS: [libc::c_int; 6] = [
-    libc::PR_GET_KEEPCAPS,
-    libc::PR_SET_KEEPCAPS,
-    libc::PR_CAPBSET_DROP,
-    libc::PR_GET_SECUREBITS,
-    libc::PR_SET_SECUREBITS,
-    libc::PR_CAP_AMBIENT,
-];
-
-/// What the kernel would take argument `i` for, on an ABI whose `int` is 32 bits wide everywhere.
-fn int(call: &Call, i: u8) -> u32 {
-    (call.args[usize::from(i)] & 0xffff_ffff) as u32
-}
-
-/// The answer that the policy wants, worked out without the program.
-fn expected(rules: &Rules, call: &Call) -> u32 {
-    const S_IFMT: u32 = 0o170_000;
-    const S_IFCHR: u32 = 0o020_000;
-    const S_IFBLK: u32 = 0o060_000;
-    let Some((abi, rule)) = rules.get(&(call.arch, call.nr)) else {
-        return ALLOW;
-    };
-    let is_non_null = |arg: u8| {
-        if abi.has_64bit_registers() {
-            call.args[usize::from(arg)] != 0
-        } else {
-            int(call, arg) != 0
-        }
-    };
-    let applies = match rule.when {
-        When::Always => true,
-        When::DeviceNode { mode, dev } => match int(call, mode) & S_IFMT {
-            S_IFBLK => true,
-            S_IFCHR => int(call, dev) != 0,
-            _ => false,
-        },
-        When::NonNull { arg } => is_non_null(arg),
-        When::IsLocksLimit { resource } => int(call, resource) == 10,
-        When::IsLocksLimitOrNonNull { resource, arg } => {
-            int(call, resource) == 10 || is_non_null(arg)
-        }
-        When::SetsInodeFlags { request } => {
-            [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()].contains(&int(call, request))
-        }
-        When::CapabilityPrctl { option } => CAPABILITY_PRCTLS
-            .iter()
-            .any(|number| i64::from(*number) == i64::from(int(call, option))),
-    };
-    match (applies, rule.action, abi) {
-        (false, ..) | (true, Action::Allow, _) => ALLOW,
-        (true, Action::FakeSuccess, _) => ERRNO,
-        (true, Action::Notify, _) => USER_NOTIF,
-        // ENOSYS: asm-generic/errno.h, arch/mips/include/uapi/asm/errno.h.
-        (true, Action::Absent, Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel) => ERRNO + 89,
-        (true, Action::Absent, _) => ERRNO + 38,
-    }
 }
 
 const JUNK: u64 = 0xdead_beef_0000_0000;

@@ -56,18 +56,14 @@ fn limits_of_the_caller() {
             "processes",
         );
     }
-    // No file may grow: the descriptors of the tests' own output are not files.
+    // No file may grow. (The tests' own output is not in files.)
     for size in [0, 100, 1000] {
-        assert_eq!(
-            limited(
-                &format!("--fsize={size}"),
-                &["--no-apt-config", "-c", "selective"]
-            )
-            .succeeds()
-            .stdout,
-            REAL,
-            "{size}"
-        );
+        let soft = format!("--fsize={size}:");
+        assert_eq!(limited(&soft, selective).succeeds().stdout, REAL, "{size}");
+        let hard = format!("--fsize={size}");
+        let ran = |level| limited(&hard, &["--no-apt-config", "-c", level]);
+        refused(ran("selective"), "the size of files", "raise it");
+        assert_eq!(ran("auto").succeeds().stdout, PRETENDED, "{size}");
     }
     for megabytes in [1, 2, 3, 4, 5, 6, 8, 16] {
         let ran = limited(&format!("--as={megabytes}000000"), selective);
@@ -75,6 +71,55 @@ fn limits_of_the_caller() {
     }
     // The processor time of the supervisor is limited as its caller's is: another follows.
     assert_eq!(limited("--cpu=1", selective).succeeds().stdout, REAL);
+}
+
+/// The journal is a file. What went into it was once lost under such a limit.
+#[test]
+fn what_was_set_outlives_the_supervisor_where_no_file_may_grow() {
+    let test = "what_was_set_outlives_the_supervisor_where_no_file_may_grow";
+    let Some(bench) = Bench::new(test) else {
+        return;
+    };
+    need!(test, "prlimit");
+    let mut command = bench.command(["prlimit", "--fsize=0:"]);
+    command.arg(zroot());
+    command.args(["--no-apt-config", "-c", "selective"]);
+    let mut live = Live::start(command.arg(program()).args(["canary", "a"]));
+    live.says("ready");
+    let supervisor = bench.one(SUPERVISOR);
+    send(supervisor, Signal::SIGKILL);
+    bench.successor(SUPERVISOR, supervisor);
+    live.ends("right");
+    bench.nothing_is_left();
+}
+
+/// The supervisor needs more of a stack than the command may have, and more time.
+#[test]
+fn a_supervisor_raises_what_it_may() {
+    let test = "a_supervisor_raises_what_it_may";
+    let Some(bench) = Bench::new(test) else {
+        return;
+    };
+    need!(test, "prlimit");
+    let soft = ["--fsize=0:", "--stack=65536:", "--nofile=40:", "--cpu=5:"];
+    let mut command = bench.command(["prlimit"]);
+    command.args(soft).arg(zroot());
+    command.args(["--no-apt-config", "-c", "selective"]);
+    let mut live = Live::start(command.arg(program()).args(["canary", "a"]));
+    live.says("ready");
+    for process in [bench.one(SUPERVISOR), bench.one(GUARD)] {
+        let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).expect("limits");
+        for name in ["file size", "stack size", "open files", "cpu time"] {
+            let line = limits.lines().find_map(|line| {
+                let values = line.strip_prefix("Max ")?.strip_prefix(name)?;
+                let mut values = values.split_whitespace();
+                Some((values.next()?, values.next()?))
+            });
+            assert!(line.is_some_and(|(soft, hard)| soft == hard), "{limits}");
+        }
+    }
+    live.ends("right");
+    bench.nothing_is_left();
 }
 
 #[test]
