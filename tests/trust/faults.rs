@@ -348,11 +348,11 @@ fn tell(report: &mut Report, done: &[(Item, Verdict, Ran)], counts: &mut [Count]
         let Verdict::Failed(why) = verdict else {
             report.pass();
             if report.chooses() {
+                let said = ran.stderr.trim().replace('\n', "; ");
                 report.say(&format!(
-                    "{}, {}: {verdict:?}, {}",
+                    "{}, {}: {verdict:?} {said}",
                     item.name(),
-                    item.call(),
-                    ran.stderr.trim()
+                    item.call()
                 ));
             }
             continue;

@@ -1,5 +1,5 @@
 //! That the supervisor does for a caller only what that caller could do itself, waits for nobody,
-//! and survives:
+//! and survives; and that zroot starts the command right, or not at all:
 //!
 //!     cargo test --release --test trust [-- [--full] [PART[/PLACE]...]]
 //!

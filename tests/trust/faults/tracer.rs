@@ -24,6 +24,9 @@ use syscalls::Sysno;
 /// How long a run may take.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Longer than any thread waits for a processor.
+const STILL: Duration = Duration::from_secs(1);
+
 /// How long a command may live whose process beside it was killed.
 const MOMENT: Duration = Duration::from_secs(2);
 
@@ -133,10 +136,15 @@ struct Watched {
 impl Watchdog {
     /// Watches until [`dismiss`](Watchdog::dismiss).
     pub fn watch(&self) {
+        let mut before = Instant::now();
         while !self.is_over.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(20));
-            let mut watched = self.watched.lock().expect("no panic");
-            if watched.deadline.is_some_and(|end| end < Instant::now()) {
+            let (now, mut watched) = (Instant::now(), self.watched.lock().expect("no panic"));
+            // A virtual machine may stand still, and all in it.
+            let still = Some(now - before).filter(|still| *still > STILL);
+            watched.deadline = watched.deadline.map(|end| end + still.unwrap_or_default());
+            before = now;
+            if watched.deadline.is_some_and(|end| end < now) {
                 for pid in std::mem::take(&mut watched.processes) {
                     watched.late.insert(pid, name(pid));
                     let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
