@@ -1,5 +1,5 @@
 //! That the supervisor does for a caller only what that caller could do itself, waits for nobody,
-//! and survives:
+//! and survives; and that zroot starts the command right, or not at all:
 //!
 //!     cargo test --release --test trust [-- [--full] [PART[/PLACE]...]]
 //!
@@ -8,6 +8,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
 mod forms;
 mod hanging;
 mod kills;
@@ -31,6 +32,7 @@ const PARTS: &[Part] = &[
     ("table", table::run),
     ("hanging", hanging::run_all),
     ("kills", kills::run_all),
+    ("faults", faults::run_all),
     ("load", load::run_all),
 ];
 
@@ -39,7 +41,7 @@ const PARTS: &[Part] = &[
     about = "The supervisor does only what its callers could, waits for nobody, and survives"
 )]
 struct Options {
-    /// PART, or table/PLACE; all without one
+    /// PART, table/PLACE or faults/MODE[/PROCESS[/CALL[/FAULT]]]; all without one
     chosen: Vec<String>,
     /// Everything, not only the sample for CI
     #[arg(long)]

@@ -40,6 +40,13 @@ impl Report {
         self.chosen.iter().any(|name| name.starts_with(&above))
     }
 
+    /// Whether that, or a part of it, or what it is a part of was asked for by name.
+    pub fn is_within(&self, name: &str) -> bool {
+        let both = format!("{}/{name}/", self.part);
+        let mut chosen = self.chosen.iter().map(|chosen| format!("{chosen}/"));
+        chosen.any(|chosen| both.starts_with(&chosen) || chosen.starts_with(&both))
+    }
+
     pub fn pass(&mut self) {
         self.passed += 1;
     }

@@ -155,6 +155,13 @@ impl Session {
         (named(GUARD).count() == 1).then_some((*guard, *supervisor))
     }
 
+    /// Ends all that is left.
+    pub fn end(&self) {
+        for (pid, _) in self.processes() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
     /// Asserts that nothing is left over, as soon as that can be expected.
     #[track_caller]
     pub fn nothing_is_left(&self) {
@@ -166,9 +173,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for (pid, _) in self.processes() {
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-        }
+        self.end();
     }
 }
 

@@ -52,7 +52,7 @@ const fn bit(capability: Capability) -> u64 {
 }
 
 /// The four uids of a task, or its four gids.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Ids {
     /// Whose process it is.
     pub real: u32,
@@ -175,7 +175,7 @@ fn or(id: u32, present: u32) -> u32 {
 
 /// Who a task is and what it may do: the part of `struct cred` in include/linux/cred.h that
 /// programs see. Sets of capabilities have bit N for capability N.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Credentials {
     /// The uids.
     pub uid: Ids,

@@ -3,6 +3,7 @@
 use std::fs;
 
 use nix::fcntl::AT_FDCWD;
+use nix::unistd::{getegid, geteuid};
 
 use super::credentials::Credentials;
 use crate::host;
@@ -29,9 +30,12 @@ impl IdMaps {
     /// Those of this process's user namespace.
     #[must_use]
     pub fn read() -> IdMaps {
-        let own = (
-            nix::unistd::geteuid().as_raw(),
-            nix::unistd::getegid().as_raw(),
+        let status = fs::read_to_string("/proc/self/status").ok();
+        let credentials = status.and_then(|status| Credentials::of_status(&status));
+        // geteuid(2) cannot say that it has failed, where a filter around us has it fail.
+        let own = credentials.as_ref().map_or_else(
+            || (geteuid().as_raw(), getegid().as_raw()),
+            |credentials| (credentials.uid.effective, credentials.gid.effective),
         );
         let ranges = |path| {
             let map = fs::read_to_string(path).unwrap_or_default();
@@ -39,9 +43,7 @@ impl IdMaps {
         };
         IdMaps {
             own,
-            credentials: fs::read_to_string("/proc/self/status")
-                .ok()
-                .and_then(|status| Credentials::of_status(&status)),
+            credentials,
             namespace: namespace(AT_FDCWD, c"/proc/self/ns/user").unwrap_or_default(),
             uids: ranges("/proc/self/uid_map"),
             gids: ranges("/proc/self/gid_map"),

@@ -9,7 +9,7 @@
 //! The number's lowest bit is a mark of its own, of a process that Landlock restricts. Such a
 //! process can never get rid of that, so that the mark is in no entry, and stays when one goes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -36,14 +36,14 @@ const AT_RANDOM: u64 = 25;
 
 /// A running program, as opposed to the process that runs it: where its AT_RANDOM bytes are, and
 /// what they are. fork(2) keeps them.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Program {
     address: u64,
     random: [u8; 16],
 }
 
 /// What a process has set, in which program, and in which user namespace.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Entry {
     credentials: Rc<Credentials>,
     program: Program,
@@ -74,13 +74,14 @@ pub struct Setter {
     number: u64,
 }
 
-/// Who has set what.
+/// Who has set what. In trees, which need no random numbers: a kernel that has none to give would
+/// end the supervisor.
 pub struct Processes {
-    entries: HashMap<u64, Rc<Entry>>,
-    numbers: HashMap<Rc<Entry>, u64>,
-    threads: HashMap<i32, Thread>,
+    entries: BTreeMap<u64, Rc<Entry>>,
+    numbers: BTreeMap<Rc<Entry>, u64>,
+    threads: BTreeMap<i32, Thread>,
     /// When each entry was made, in nanoseconds since 1970.
-    since: HashMap<u64, u64>,
+    since: BTreeMap<u64, u64>,
     next: u64,
     /// How much `entries` is, in entries of the usual size.
     weight: usize,
@@ -98,10 +99,10 @@ impl Processes {
     #[must_use]
     pub fn new(journal: Rc<Journal>, at_execve: AtExecve, maps: &IdMaps) -> Processes {
         let mut processes = Processes {
-            entries: HashMap::new(),
-            numbers: HashMap::new(),
-            threads: HashMap::new(),
-            since: HashMap::new(),
+            entries: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            threads: BTreeMap::new(),
+            since: BTreeMap::new(),
             next: FIRST + 2,
             weight: 0,
             enough: ENOUGH,
@@ -379,7 +380,7 @@ impl Processes {
             processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         // One that is started meanwhile by one that ends meanwhile may be missed. It would have set
         // nothing: numbers are not used twice.
-        let used: HashSet<u64> = processes
+        let used: BTreeSet<u64> = processes
             .filter_map(|pid| locks_limit(pid, None).ok())
             .chain(self.threads.values().map(|thread| thread.number))
             .map(|number| number & !RESTRICTED)
