@@ -63,8 +63,7 @@ pub fn set_propagation(propagation: MsFlags, below: &Path) -> Result<(), Errno> 
     fchdir(root)
         .and_then(|()| chroot("."))
         .and_then(|()| fchdir(working))
-        .expect("way back into the root directory");
-    done
+        .and(done)
 }
 
 /// Mounts `source`, and all that is mounted below it, on `place`.

@@ -141,7 +141,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     if namespace("pid").ok() != namespace("pid_for_children").ok() {
         return Err(Unavailable::Children);
     }
-    let maps = IdMaps::read();
+    let maps = IdMaps::read(base.user_namespace);
     let kept = Kept::new().map_err(Unavailable::Resources)?;
     let hazards = Hazards::new().map_err(Unavailable::Resources)?;
     let flags = SockFlag::SOCK_CLOEXEC;

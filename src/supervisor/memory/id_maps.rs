@@ -2,12 +2,10 @@
 
 use std::fs;
 
-use nix::fcntl::AT_FDCWD;
 use nix::unistd::{getegid, geteuid};
 
 use super::credentials::Credentials;
 use crate::host;
-use crate::sys::file::namespace;
 
 /// What the kernel shows in the place of an id that is not mapped
 /// (/proc/sys/kernel/overflowuid, which nobody changes).
@@ -27,9 +25,9 @@ pub struct IdMaps {
 }
 
 impl IdMaps {
-    /// Those of this process's user namespace.
+    /// Those of this process's user namespace, which has that number.
     #[must_use]
-    pub fn read() -> IdMaps {
+    pub fn read(namespace: u64) -> IdMaps {
         let status = fs::read_to_string("/proc/self/status").ok();
         let credentials = status.and_then(|status| Credentials::of_status(&status));
         // geteuid(2) cannot say that it has failed, where a filter around us has it fail.
@@ -44,7 +42,7 @@ impl IdMaps {
         IdMaps {
             own,
             credentials,
-            namespace: namespace(AT_FDCWD, c"/proc/self/ns/user").unwrap_or_default(),
+            namespace,
             uids: ranges("/proc/self/uid_map"),
             gids: ranges("/proc/self/gid_map"),
         }

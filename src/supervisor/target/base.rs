@@ -47,8 +47,10 @@ impl Base {
         Ok(Base {
             proc_place: place(&proc_dir)?,
             root_place: place(&root)?,
-            // A kernel may have no user namespaces.
-            user_namespace: namespace(&proc_dir, c"self/ns/user").unwrap_or_default(),
+            user_namespace: match namespace(&proc_dir, c"self/ns/user") {
+                Err(Errno::ENOENT) => 0, // a kernel may have none
+                namespace => namespace?,
+            },
             capabilities: capabilities(0)?,
             label: std::fs::read("/proc/self/attr/current").ok(),
             proc_dir,
