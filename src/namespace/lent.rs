@@ -8,7 +8,8 @@
 //! The first line of a lent file says that it is one, what will become of it, and by a checksum
 //! whether it is unchanged. By that other zroots in the same directory know it, and later ones, if
 //! all who could undo it were killed.
-//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back.
+//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back. Its time of
+//! modification is the one to be set then: of the directory, or of the empty file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -104,8 +105,8 @@ struct Loan {
     file: Option<File>,
     /// The times to be set when it is taken back: of the directory, or of the empty file.
     times: (TimeSpec, TimeSpec),
-    /// How file and directory were once it was there; `None` before that.
-    given: Option<(FileStat, FileStat)>,
+    /// How the file was once it was there; `None` before that.
+    given: Option<FileStat>,
 }
 
 impl Lent {
@@ -207,6 +208,7 @@ impl Loan {
             Err(errno) => return Err(errno),
         };
         if let Some(file) = &file {
+            lock(file, Lock::Exclusive)?;
             fill(file, Fate::Removed, body)?;
         }
         Ok(Loan {
@@ -259,10 +261,7 @@ impl Loan {
             fate,
             body: body.to_owned(),
             file: None,
-            times: match fate {
-                Fate::Emptied => times(&status),
-                Fate::Removed => times(&fstat(&dir)?),
-            },
+            times: times(&status),
             dir,
             name,
             given: None,
@@ -271,13 +270,20 @@ impl Loan {
         if read(&file)? != before || !loan.is_in_place(&file)? {
             return Ok(Found::Busy);
         }
-        if !before.is_empty() {
-            // If nobody else uses it, all who did were killed, and it may be an old one.
-            if is_only {
-                fill(&file, fate, body)?;
-            }
-            loan.given = Some((fstat(&file)?, fstat(&loan.dir)?));
+        if before.is_empty() {
+            loan.file = Some(file);
+            return Ok(Found::Lent(loan));
         }
+        let (now, dir) = (fstat(&file)?, fstat(&loan.dir)?);
+        let has_others_time = fate == Fate::Removed && !is_untouched(&dir, &now);
+        let status = if has_others_time { dir } else { now };
+        loan.times = (TimeSpec::UTIME_OMIT, mtime_of(&status));
+        // If nobody else uses it, all who did were killed, and it may be an old one.
+        if is_only {
+            fill(&file, fate, body)?;
+            loan.hand_over(&file)?;
+        }
+        loan.given = Some(fstat(&file)?);
         loan.file = Some(file);
         Ok(Found::Lent(loan))
     }
@@ -293,6 +299,17 @@ impl Loan {
     }
 
     fn give(&mut self) -> Result<(), Errno> {
+        for _ in 0..TRIES {
+            match self.try_to_give() {
+                // Another zroot had made it, and has taken it back.
+                Err(Errno::ENOENT) => drop(poll(&mut [], PollTimeout::from(1_u8))),
+                given => return given,
+            }
+        }
+        Err(Errno::ENOENT)
+    }
+
+    fn try_to_give(&mut self) -> Result<(), Errno> {
         if self.given.is_some() {
             return Ok(()); // another zroot has
         }
@@ -313,7 +330,8 @@ impl Loan {
                     Err(Errno::EEXIST) => return self.join(),
                     file => File::from(file?),
                 };
-                if let Err(errno) = fill(&file, self.fate, &self.body) {
+                let filled = lock(&file, Lock::Exclusive);
+                if let Err(errno) = filled.and_then(|_| fill(&file, self.fate, &self.body)) {
                     let _ = unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir);
                     return Err(errno);
                 }
@@ -321,9 +339,17 @@ impl Loan {
             }
         }
         if let Some(file) = &self.file {
-            self.given = Some((fstat(file)?, fstat(&self.dir)?));
+            self.hand_over(file)?;
+            self.given = Some(fstat(file)?);
         }
         Ok(())
+    }
+
+    /// Lets others share the file, which is locked for this process alone until then.
+    fn hand_over(&self, file: &File) -> Result<(), Errno> {
+        let (atime, mtime) = &self.times;
+        let _ = futimens(file, atime, mtime); // somebody else's empty file keeps its new time
+        lock(file, Lock::Shared).map(drop)
     }
 
     /// Another zroot was quicker, or somebody else.
@@ -343,6 +369,20 @@ impl Loan {
         Err(Errno::EBUSY)
     }
 
+    /// Locks `file` for this process alone, unless somebody else uses it.
+    fn is_last(&self, file: &File) -> Result<bool, Errno> {
+        // One that was killed may seem to have gone a moment before its lock goes: the kernel
+        // closes its descriptors one by one, in any order (kernel/task_work.c, task_work_run).
+        let tries = if self.file.is_some() { 1 } else { TRIES };
+        for _ in 1..tries {
+            if lock(file, Lock::Exclusive)? {
+                return Ok(true);
+            }
+            let _ = poll(&mut [], PollTimeout::from(1_u8));
+        }
+        lock(file, Lock::Exclusive)
+    }
+
     fn take_back(&self) -> Result<(), Errno> {
         let opened;
         let file = match &self.file {
@@ -355,12 +395,12 @@ impl Loan {
             }
         };
         let now = fstat(file)?;
-        let is_changed = |(then, _): &(FileStat, FileStat)| version(then) != version(&now);
+        let is_changed = |then: &FileStat| version(then) != version(&now);
         if kind(&now) != SFlag::S_IFREG
             || !self.is_in_place(file)?
             || self.given.as_ref().is_some_and(is_changed)
             || Fate::of(now.st_mode, &read(file)?) != Some(self.fate)
-            || !lock(file, Lock::Exclusive)?
+            || !self.is_last(file)?
         {
             return Ok(());
         }
@@ -373,9 +413,7 @@ impl Loan {
             Fate::Removed => {
                 let dir = fstat(&self.dir)?;
                 unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir)?;
-                let is_untouched =
-                    |(_, then): &(FileStat, FileStat)| mtime_of(then) == mtime_of(&dir);
-                if !self.given.as_ref().is_some_and(is_untouched) {
+                if !is_untouched(&dir, &now) {
                     return Ok(());
                 }
                 // By path, since a directory without read permission cannot be opened for
@@ -386,6 +424,13 @@ impl Loan {
             }
         }
     }
+}
+
+/// Whether nothing has been made in `dir`, or removed, since the file there was `lent`, whose times
+/// were set just after that.
+fn is_untouched(dir: &FileStat, lent: &FileStat) -> bool {
+    let changed = TimeSpec::new(lent.st_ctime, lent.st_ctime_nsec);
+    mtime_of(dir) <= changed
 }
 
 /// What changes with a file: when it was changed last, its mode and its size.
@@ -426,7 +471,7 @@ fn read(file: &File) -> Result<Vec<u8>, Errno> {
     Ok(contents)
 }
 
-/// Has `file` say what a lent one says, or nothing, and locks it against being taken back.
+/// Has `file` say what a lent one says, or nothing.
 fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
     let contents = fate.contents(fstat(file)?.st_mode, body);
     let write = || {
@@ -436,8 +481,7 @@ fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
     with_room(contents.len(), write)?.map_err(|error| {
         let _ = file.set_len(0);
         errno_of(&error)
-    })?;
-    lock(file, Lock::Shared).map(drop)
+    })
 }
 
 fn errno_of(error: &io::Error) -> Errno {

@@ -63,6 +63,17 @@ struct Mount {
     optional: bool,
 }
 
+impl Mount {
+    /// Whether `path` is below what is mounted.
+    fn covers(&self, path: &Path) -> bool {
+        let below = path.strip_prefix(&self.target).ok();
+        below.is_some_and(|below| {
+            let mut parts = below.components().peekable();
+            parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+        })
+    }
+}
+
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
 impl Root {
@@ -259,9 +270,11 @@ impl Root {
     /// [`Failure`] if a bind's target cannot be made.
     #[inline(never)]
     pub fn furnish(&mut self, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
-        let mut kept = Vec::new();
+        let mut kept: Vec<Mount> = Vec::new();
         for mut mount in std::mem::take(&mut self.mounts) {
-            if matches!(mount.place, Resolved::Missing { .. }) {
+            // What is covered is not looked for in the directory.
+            let is_covered = kept.iter().any(|other| other.covers(&mount.target));
+            if matches!(mount.place, Resolved::Missing { .. }) && !is_covered {
                 match make_target(self.dir.as_fd(), &mount.target, mount.is_dir) {
                     Ok(place) => mount.place = Resolved::Found(place),
                     Err(errno) if mount.optional => {
@@ -298,6 +311,11 @@ impl Root {
         // there is none.
         let mut wanted = Vec::new();
         for (path, if_missing) in [(RESOLV_CONF, true), ("/etc/hosts", false)] {
+            let name = Path::new(path);
+            let is_bound = |mount: &Mount| mount.target == name || mount.covers(name);
+            if self.mounts.iter().any(is_bound) {
+                continue;
+            }
             if let Some(contents) = host_file(path) {
                 wanted.push(Wanted {
                     path,

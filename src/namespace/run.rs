@@ -13,7 +13,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlink, readlinkat};
 use nix::mount::{MsFlags, mount};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat, mkdirat};
+use nix::sys::stat::{FchmodatFlags, Mode, SFlag, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{mkfifoat, symlinkat};
 
 use super::mount::by_descriptor;
@@ -164,7 +164,10 @@ fn copy_entry(
             copy(&theirs, &ours, left, depth - 1)
         }
         SFlag::S_IFLNK => symlinkat(&*readlinkat(from, name)?, to, name),
-        SFlag::S_IFIFO => mkfifoat(to, name, mode),
+        SFlag::S_IFIFO => {
+            mkfifoat(to, name, mode)?;
+            fchmodat(to, name, mode, FchmodatFlags::FollowSymlink) // whatever the umask is
+        }
         SFlag::S_IFREG => {
             let file = openat(from, name, flags | OFlag::O_RDONLY, Mode::empty())?;
             if kind(&fstat(&file)?) != SFlag::S_IFREG {
