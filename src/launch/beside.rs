@@ -5,16 +5,13 @@
 //! killed, the command is killed as well, and a third process takes the files back.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::wait::waitpid;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
 use nix::unistd::{ForkResult, Pid, chdir, getppid, pipe2, setsid};
 
 use super::error::Error;
@@ -61,19 +58,27 @@ impl Beside {
         let stand_in = StandIn::start(&mut self.lent).map_err(failed)?;
         self.lent.give(say);
         let own = Pid::this();
+        if own.as_raw() <= 0 {
+            let _ = self.lent.take_back();
+            return Err(failed(Errno::ESRCH).into()); // a filter around us has it fail
+        }
         let child = match fork() {
             Ok(ForkResult::Parent { child }) => child,
             Ok(ForkResult::Child) => {
-                let _ = set_pdeathsig(Signal::SIGKILL);
-                if getppid() != own {
-                    exit(1); // it has gone before that
+                std::mem::forget(stand_in); // it is the parent's
+                let is_bound = set_pdeathsig(Signal::SIGKILL).is_ok();
+                let parent = getppid();
+                if parent.as_raw() > 0 && parent != own {
+                    exit(125); // it was killed before that, and nobody waits for a word
                 }
                 held.let_go();
-                std::mem::forget(stand_in); // it is the parent's
+                if !is_bound || parent != own {
+                    return Err(Failure::new("the zroot beside the command is gone").into());
+                }
                 return Ok(None);
             }
             Err(errno) => {
-                self.lent.take_back();
+                let _ = self.lent.take_back();
                 return Err(failed(errno).into());
             }
         };
@@ -82,8 +87,12 @@ impl Beside {
         if let Some(report) = &self.report {
             report.ask();
         }
-        self.lent.take_back();
-        drop(stand_in);
+        if self.lent.take_back().is_err() {
+            // Another way may lead there.
+            stand_in.map(StandIn::take_over);
+        } else {
+            drop(stand_in);
+        }
         held.let_go();
         self.conclude(end)
     }
@@ -215,7 +224,7 @@ fn is_for_command(signal: &Arrived) -> bool {
 struct StandIn {
     process: Pid,
     /// A pipe whose end tells it of ours.
-    life: Option<File>,
+    life: Option<OwnedFd>,
 }
 
 impl StandIn {
@@ -228,7 +237,7 @@ impl StandIn {
         match fork()? {
             ForkResult::Parent { child } => Ok(Some(StandIn {
                 process: child,
-                life: Some(life.into()),
+                life: Some(life),
             })),
             ForkResult::Child => {
                 lent.watch();
@@ -239,25 +248,35 @@ impl StandIn {
     }
 }
 
-impl Drop for StandIn {
-    /// There is nothing left for it to do, and nothing is left of it.
-    fn drop(&mut self) {
-        // If that cannot be said, it is gone.
-        let _ = self.life.take().map(|mut life| life.write_all(b"!"));
-        while waitpid(self.process, None) == Err(Errno::EINTR) {}
+impl StandIn {
+    /// Has it do what it is there for, and waits for that.
+    fn take_over(mut self) {
+        self.life = None;
     }
 }
 
-/// Waits for the end of the process that writes to `wait`, and takes `lent` back unless that has.
+impl Drop for StandIn {
+    /// There is nothing left for it to do, and nothing is left of it.
+    fn drop(&mut self) {
+        if self.life.is_some() {
+            let _ = kill(self.process, Signal::SIGKILL);
+        }
+        // It ends by this as well, once it has found nothing to do.
+        self.life = None;
+        let _ = end_of(self.process, true);
+    }
+}
+
+/// Waits for the end of the process that holds the other end of `wait`, and takes `lent` back.
 fn watch(lent: &Lent, wait: OwnedFd) {
     let _ = (setsid(), chdir("/"), set_name(c"zroot-stand-in"));
     let mut keep: Vec<RawFd> = lent.descriptors().collect();
     keep.push(wait.as_raw_fd());
     hold_nothing_but(&keep);
-    let mut said = Vec::new();
-    if File::from(wait).read_to_end(&mut said).is_ok() && said.is_empty() {
-        lent.take_back();
-    }
+    // Nobody writes to it.
+    while nix::unistd::read(&wait, &mut [0]) == Err(Errno::EINTR) {}
+    // There is nobody left to be told.
+    let _ = lent.take_back();
 }
 
 /// Ends this process as another has ended; the exit status where a signal does not do it.

@@ -36,6 +36,7 @@ use crate::host;
 use crate::namespace;
 use crate::namespace::root::Root;
 use crate::supervisor::handshake::{self, Enclosing};
+use crate::supervisor::report::complete::{Begun, Reader};
 use crate::supervisor::report::seen::Seen;
 use crate::supervisor::report::{Watchers, complete};
 use beside::Beside;
@@ -84,6 +85,8 @@ struct Launch<'a> {
     root: Option<Root>,
     /// What is left to be done at the command's end, until the ways part.
     beside: Beside,
+    /// Where to say that the command begins.
+    begun: Option<Begun>,
     /// Until that is on. `None` also if the command is run plainly: ownership is real for the
     /// caller, and `--if-needed` was given.
     wanted: Option<Wanted>,
@@ -179,6 +182,7 @@ impl<'a> Prepared<'a> {
             say,
             command,
             root,
+            begun: beside.report.as_ref().map(Reader::begun),
             beside,
             wanted,
         })))
@@ -281,6 +285,9 @@ impl Emulated<'_> {
     #[inline]
     pub fn exec(self) -> Failure {
         let Emulated(launch) = self;
+        if let Some(begun) = launch.begun {
+            begun.set();
+        }
         launch.command.exec()
     }
 }

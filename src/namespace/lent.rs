@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
@@ -30,6 +31,7 @@ use super::mount::by_descriptor;
 use super::resolve::{Resolved, kind, resolve};
 use crate::file_limit::with_room;
 use crate::sys::file::{Lock, lock};
+use crate::sys::memory::Shared;
 
 /// A file of the host's.
 pub struct Wanted {
@@ -92,7 +94,11 @@ const TRIES: usize = 1000;
 
 /// What has been lent, or will be.
 #[derive(Default)]
-pub struct Lent(Vec<Loan>);
+pub struct Lent {
+    loans: Vec<Loan>,
+    /// Whether it is being taken back, also for the process that watches.
+    is_taken: Option<Shared<AtomicBool>>,
+}
 
 struct Loan {
     dir: OwnedFd,
@@ -120,27 +126,34 @@ impl Lent {
                 None
             })
         };
-        Lent(wanted.into_iter().filter_map(look).collect())
+        let loans: Vec<Loan> = wanted.into_iter().filter_map(look).collect();
+        let shared = (!loans.is_empty()).then(Shared::zeroed);
+        Lent {
+            loans,
+            // Without it, a time may be left to be set if this process is killed.
+            is_taken: shared.and_then(Result::ok),
+        }
     }
 
     /// Whether there is nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.loans.is_empty()
     }
 
     /// The descriptors that must stay open.
     pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        let files = self.0.iter().filter_map(|loan| loan.file.as_ref());
-        let dirs = self.0.iter().map(|loan| loan.dir.as_raw_fd());
+        let files = self.loans.iter().filter_map(|loan| loan.file.as_ref());
+        let dirs = self.loans.iter().map(|loan| loan.dir.as_raw_fd());
         files.map(AsRawFd::as_raw_fd).chain(dirs)
     }
 
     /// Puts it all there. `say` hears of what cannot be.
     pub fn give(&mut self, say: &dyn Fn(fmt::Arguments)) {
-        self.0.retain_mut(|loan| {
+        self.loans.retain_mut(|loan| {
             let given = loan.give();
             if let Err(errno) = given {
+                loan.withdraw();
                 let (name, why) = (Path::new(&loan.name).display(), errno.desc());
                 say(format_args!("{name} stays as it is inside ({why})"));
             }
@@ -149,17 +162,27 @@ impl Lent {
     }
 
     /// Takes back what nobody has changed, and nobody else uses.
-    pub fn take_back(&self) {
-        for loan in &self.0 {
-            // Whatever it is that hinders, it is not ours to remove then.
-            let _ = loan.take_back();
+    ///
+    /// # Errors
+    /// That of the first one that cannot be taken back.
+    pub fn take_back(&self) -> Result<(), Errno> {
+        let was_taken = self
+            .is_taken
+            .is_some_and(|taken| taken.swap(true, Ordering::AcqRel));
+        if was_taken {
+            // By a process that was killed over it.
+            for loan in &self.loans {
+                loan.set_time();
+            }
         }
+        let taken = self.loans.iter().map(|loan| again(|| loan.take_back()));
+        taken.fold(Ok(()), Result::and)
     }
 
     /// Becomes what another process needs to take it back when this one is killed: by name, and
     /// without a lock of its own.
     pub fn watch(&mut self) {
-        for loan in &mut self.0 {
+        for loan in &mut self.loans {
             loan.file = None;
         }
     }
@@ -330,12 +353,10 @@ impl Loan {
                     Err(Errno::EEXIST) => return self.join(),
                     file => File::from(file?),
                 };
-                let filled = lock(&file, Lock::Exclusive);
-                if let Err(errno) = filled.and_then(|_| fill(&file, self.fate, &self.body)) {
-                    let _ = unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir);
-                    return Err(errno);
-                }
+                let filled =
+                    lock(&file, Lock::Exclusive).and_then(|_| fill(&file, self.fate, &self.body));
                 self.file = Some(file);
+                filled?;
             }
         }
         if let Some(file) = &self.file {
@@ -343,6 +364,47 @@ impl Loan {
             self.given = Some(fstat(file)?);
         }
         Ok(())
+    }
+
+    /// Has all as it was before a part of it was given.
+    fn withdraw(&self) {
+        let (Some(file), (atime, mtime)) = (&self.file, &self.times) else {
+            return;
+        };
+        // If it has come to this, nothing more can be done.
+        let _ = match self.fate {
+            Fate::Emptied => again(|| file.set_len(0).map_err(|error| errno_of(&error)))
+                .and_then(|()| again(|| futimens(file, atime, mtime))),
+            Fate::Removed if again(|| self.is_in_place(file)) == Ok(true) => self.remove(),
+            Fate::Removed => Ok(()),
+        };
+    }
+
+    /// Removes the file, and sets the time of the directory that it was made in.
+    fn remove(&self) -> Result<(), Errno> {
+        again(|| unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir))?;
+        // By path, since a directory without read permission cannot be opened for futimens(2).
+        let path = by_descriptor(self.dir.as_fd());
+        let (atime, mtime) = &self.times;
+        again(|| utimensat(AT_FDCWD, &path, atime, mtime, UtimensatFlags::FollowSymlink))
+    }
+
+    /// Sets the time that is left to be set once the file is taken back, if it is.
+    fn set_time(&self) {
+        let dir = self.dir.as_fd();
+        let named = fstatat(dir, &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        let (atime, mtime) = &self.times;
+        let _ = match (self.fate, named) {
+            (Fate::Removed, Err(Errno::ENOENT)) => {
+                let path = by_descriptor(dir);
+                utimensat(AT_FDCWD, &path, atime, mtime, UtimensatFlags::FollowSymlink)
+            }
+            (Fate::Emptied, Ok(now)) if now.st_size == 0 && kind(&now) == SFlag::S_IFREG => {
+                let flags = UtimensatFlags::NoFollowSymlink;
+                utimensat(dir, &*self.name, atime, mtime, flags)
+            }
+            _ => Ok(()),
+        };
     }
 
     /// Lets others share the file, which is locked for this process alone until then.
@@ -408,20 +470,10 @@ impl Loan {
         match self.fate {
             Fate::Emptied => {
                 file.set_len(0).map_err(|error| errno_of(&error))?;
-                futimens(file, atime, mtime)
+                again(|| futimens(file, atime, mtime))
             }
-            Fate::Removed => {
-                let dir = fstat(&self.dir)?;
-                unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir)?;
-                if !is_untouched(&dir, &now) {
-                    return Ok(());
-                }
-                // By path, since a directory without read permission cannot be opened for
-                // futimens(2).
-                let path = by_descriptor(self.dir.as_fd());
-                let follow = UtimensatFlags::FollowSymlink;
-                utimensat(AT_FDCWD, &path, atime, mtime, follow)
-            }
+            Fate::Removed if is_untouched(&fstat(&self.dir)?, &now) => self.remove(),
+            Fate::Removed => unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir),
         }
     }
 }
@@ -457,31 +509,33 @@ fn size(status: &FileStat) -> u64 {
 
 /// All that a file says, from its beginning.
 fn read(file: &File) -> Result<Vec<u8>, Errno> {
-    let mut contents = vec![0; 3 * LARGEST as usize];
-    let mut len = 0;
-    loop {
-        match file.read_at(&mut contents[len..], len as u64) {
+    let mut contents = Vec::new();
+    let mut piece = [0; 4096];
+    // Whatever is longer is not lent.
+    while contents.len() as u64 <= 2 * LARGEST {
+        match file.read_at(&mut piece, contents.len() as u64) {
             Ok(0) => break,
-            Ok(more) => len += more,
+            Ok(len) => contents.extend(&piece[..len]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(errno_of(&error)),
         }
     }
-    contents.truncate(len);
     Ok(contents)
 }
 
-/// Has `file` say what a lent one says, or nothing.
+/// Has `file` say what a lent one says.
 fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
     let contents = fate.contents(fstat(file)?.st_mode, body);
     let write = || {
         file.set_len(0)
             .and_then(|()| file.write_all_at(&contents, 0))
     };
-    with_room(contents.len(), write)?.map_err(|error| {
-        let _ = file.set_len(0);
-        errno_of(&error)
-    })
+    with_room(contents.len(), write)?.map_err(|error| errno_of(&error))
+}
+
+/// Does once more what has failed: nobody does it later.
+fn again<T>(mut what: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    what().or_else(|_| what())
 }
 
 fn errno_of(error: &io::Error) -> Errno {
@@ -559,25 +613,25 @@ mod tests {
             lent
         };
         let (first, second) = (lend(), lend());
-        first.take_back();
+        first.take_back().expect("taken back");
         drop(first);
         assert!(path.exists());
-        second.take_back();
+        second.take_back().expect("taken back");
         assert!(!path.exists());
         drop(second);
         // All were killed; somebody comes later.
         drop(lend());
         assert!(path.exists());
-        lend().take_back();
+        lend().take_back().expect("taken back");
         assert!(!path.exists());
         // One that watched takes it back, unless somebody uses it.
         let mut watching = lend();
         let using = lend();
         watching.watch();
-        watching.take_back();
+        watching.take_back().expect("taken back");
         assert!(path.exists());
         drop(using);
-        watching.take_back();
+        watching.take_back().expect("taken back");
         assert!(!path.exists());
     }
 }

@@ -173,6 +173,7 @@ pub enum End {
 pub fn end_of(child: Pid, is_patient: bool) -> Result<Option<End>, Errno> {
     let mut status = 0;
     let flags = if is_patient { 0 } else { libc::WNOHANG };
+    let mut failed = false;
     loop {
         // SAFETY: the kernel writes an integer. nix's own call loses the end by a real-time signal.
         #[allow(unsafe_code)]
@@ -182,6 +183,11 @@ pub fn end_of(child: Pid, is_patient: bool) -> Result<Option<End>, Errno> {
             Ok(0) => Ok(None),
             Ok(_) if libc::WIFSIGNALED(status) => Ok(Some(End::Signaled(libc::WTERMSIG(status)))),
             Ok(_) => Ok(Some(End::Exited(libc::WEXITSTATUS(status)))),
+            // There is no other way to learn of it.
+            Err(errno) if errno != Errno::ECHILD && !failed => {
+                failed = true;
+                continue;
+            }
             Err(errno) => Err(errno),
         };
     }

@@ -11,15 +11,12 @@ use nix::sys::socket::{
 
 use crate::sys::memory::Shared;
 
-/// Says that the supervisor serves.
-const BEGUN: &[u8] = b"b";
-
 /// What has become of a report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Complete {
     /// It is complete.
     Yes,
-    /// There was nothing to report: the supervisor has never served.
+    /// There was nothing to report: the command has never begun.
     NeverBegun,
     /// The supervisor is gone without it.
     Lost,
@@ -30,8 +27,24 @@ pub enum Complete {
 /// Zroot's side.
 pub struct Reader {
     socket: OwnedFd,
+    begun: Begun,
     /// Where the trace goes, and the summary.
     names: [String; 2],
+}
+
+/// Whether the command has begun, which zroot learns from its child.
+#[derive(Clone, Copy, Debug)]
+pub struct Begun(Shared<AtomicBool>);
+
+impl Begun {
+    /// Says that it is about to.
+    pub fn set(self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_set(self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// The supervisor's side.
@@ -55,6 +68,7 @@ pub fn pair(names: [String; 2]) -> Result<(Reader, Writer), Errno> {
     };
     let reader = Reader {
         socket: here,
+        begun: Begun(Shared::zeroed()?),
         names,
     };
     Ok((reader, writer))
@@ -67,6 +81,12 @@ impl Reader {
         self.socket.as_raw_fd()
     }
 
+    /// Where the child says that the command begins.
+    #[must_use]
+    pub fn begun(&self) -> Begun {
+        self.begun
+    }
+
     /// Says that the command has ended. The end of this process says so, too.
     pub fn ask(&self) {
         // The other side may be gone.
@@ -76,12 +96,13 @@ impl Reader {
     /// Waits for the report.
     #[must_use]
     pub fn wait(self) -> Complete {
-        let mut has_begun = false;
+        let mut failed = false;
         loop {
             let mut message = [0; 8];
             match recv(self.socket.as_raw_fd(), &mut message, MsgFlags::empty()) {
                 Err(Errno::EINTR) => {}
-                Ok(1) => has_begun = true,
+                // There is no other way to learn of it.
+                Err(_) if !failed => failed = true,
                 Ok(8) => {
                     let (trace, summary) = message.split_at(4);
                     let errors = [trace, summary]
@@ -94,7 +115,7 @@ impl Reader {
                         Complete::Failed(name, Errno::from_raw(error))
                     });
                 }
-                _ if has_begun => return Complete::Lost,
+                _ if self.begun.is_set() => return Complete::Lost,
                 _ => return Complete::NeverBegun,
             }
         }
@@ -114,11 +135,6 @@ impl Writer {
         self.socket.as_fd()
     }
 
-    /// Says that there will be a report.
-    pub fn begin(&self) {
-        self.say(BEGUN);
-    }
-
     /// Whether the command has ended.
     #[must_use]
     pub fn is_asked(&self) -> bool {
@@ -130,17 +146,14 @@ impl Writer {
     pub fn complete(&self, errors: [Option<Errno>; 2]) {
         self.was_complete.store(true, Ordering::Release);
         let errors = errors.map(|error| error.map_or(0, |errno| errno as i32).to_ne_bytes());
-        self.say(errors.as_flattened());
+        // If it cannot be said, nobody waits for it.
+        let message = errors.as_flattened();
+        let _ = send(self.socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
     }
 
     /// Whether that has been said.
     #[must_use]
     pub fn was_complete(&self) -> bool {
         self.was_complete.load(Ordering::Acquire)
-    }
-
-    fn say(&self, message: &[u8]) {
-        // If it cannot be said, nobody waits for it.
-        let _ = send(self.socket.as_raw_fd(), message, MsgFlags::MSG_NOSIGNAL);
     }
 }

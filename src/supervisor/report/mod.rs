@@ -166,9 +166,6 @@ impl Report {
             is_said: false,
             error: None,
         });
-        if let Some(waits) = &waits {
-            waits.begin();
-        }
         Report {
             tally: Tally::new(level),
             journal,
