@@ -525,10 +525,14 @@ fn read(file: &File) -> Result<Vec<u8>, Errno> {
 
 /// Has `file` say what a lent one says.
 fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
-    let contents = fate.contents(fstat(file)?.st_mode, body);
+    let status = fstat(file)?;
+    let contents = fate.contents(status.st_mode, body);
     let write = || {
-        file.set_len(0)
-            .and_then(|()| file.write_all_at(&contents, 0))
+        // An empty file would have another time already.
+        if status.st_size != 0 {
+            file.set_len(0)?;
+        }
+        file.write_all_at(&contents, 0)
     };
     with_room(contents.len(), write)?.map_err(|error| errno_of(&error))
 }

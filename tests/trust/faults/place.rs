@@ -55,9 +55,13 @@ pub enum Verdict {
     Ended,
     /// The C library's doing: one of [`FATAL`].
     Fatal,
+    /// The supervisor was killed in the moment in which it has no guard yet, and the command says
+    /// so: its calls fail.
+    Unguarded,
     /// Anything else.
     Failed(String),
 }
+
 /// Where the runs of one mode are made, by one worker.
 pub struct Place<'a> {
     pub dir: TempDir,
