@@ -8,8 +8,8 @@
 //! The first line of a lent file says that it is one, what will become of it, and by a checksum
 //! whether it is unchanged. By that other zroots in the same directory know it, and later ones, if
 //! all who could undo it were killed.
-//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back. Its time of
-//! modification is the one to be set then: of the directory, or of the empty file.
+//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back. Its time
+//! of modification is the one to be set then: of the directory, or of the empty file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -384,14 +384,13 @@ impl Loan {
 
     fn take_back(&self) -> Result<(), Errno> {
         let opened;
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-                let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
-                opened = File::from(openat(&self.dir, &*self.name, flags, Mode::empty())?);
-                &opened
-            }
+        let file = if let Some(file) = &self.file {
+            file
+        } else {
+            let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+            let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+            opened = File::from(openat(&self.dir, &*self.name, flags, Mode::empty())?);
+            &opened
         };
         let now = fstat(file)?;
         let is_changed = |then: &FileStat| version(then) != version(&now);
@@ -456,7 +455,7 @@ fn size(status: &FileStat) -> u64 {
 
 /// All that a file says, from its beginning.
 fn read(file: &File) -> Result<Vec<u8>, Errno> {
-    let mut contents = vec![0; 3 * LARGEST as usize];
+    let mut contents = vec![0; usize::try_from(3 * LARGEST).unwrap_or(usize::MAX)];
     let mut len = 0;
     loop {
         match file.read_at(&mut contents[len..], len as u64) {
