@@ -185,7 +185,8 @@ fn look(root: BorrowedFd, wanted: &Wanted) -> Result<Option<Loan>, Errno> {
     Err(Errno::EBUSY)
 }
 
-/// What a file is that is there.
+/// What a file that is there is.
+#[allow(clippy::large_enum_variant)] // there is one at a time
 enum Found {
     /// The tree's own.
     Own,

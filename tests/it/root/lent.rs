@@ -431,7 +431,7 @@ fn held_beside(tree: &SmallTree, zroot: u32) {
         let held = fs::read_dir(dir)?.map(|fd| {
             let fd = fd?;
             let to = fs::read_link(fd.path())?.display().to_string();
-            Ok((fd.file_name().display().to_string(), to))
+            Ok((fd.file_name().to_string_lossy().into_owned(), to))
         });
         held.collect()
     };
@@ -465,14 +465,14 @@ fn held_beside(tree: &SmallTree, zroot: u32) {
 }
 
 /// Mounts `src/sub` on `root` and unmounts it right after zroot's end, 50 times.
-const UMOUNT: &str = r#"
+const UMOUNT: &str = r"
     mount -t tmpfs -o mode=755 none src/sub; cp -a root/. src/sub
     for i in $(seq 50); do
         mount --bind src/sub root
         zroot --root root true
         umount root
     done
-    umount src/sub"#;
+    umount src/sub";
 
 /// In a mount namespace: each way to be there, at both levels.
 fn umounted(test: &str, umount: impl Fn(&SmallTree, &str)) {
