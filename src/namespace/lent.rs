@@ -8,8 +8,8 @@
 //! The first line of a lent file says that it is one, what will become of it, and by a checksum
 //! whether it is unchanged. By that other zroots in the same directory know it, and later ones, if
 //! all who could undo it were killed.
-//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back. Its time of
-//! modification is the one to be set then: of the directory, or of the empty file.
+//! Whoever uses it holds a shared lock on it (flock(2)), and the last one takes it back. Its time
+//! of modification is the one to be set then: of the directory, or of the empty file.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -209,7 +209,8 @@ fn look(root: BorrowedFd, wanted: &Wanted) -> Result<Option<Loan>, Errno> {
     Err(Errno::EBUSY)
 }
 
-/// What a file is that is there.
+/// What a file that is there is.
+#[allow(clippy::large_enum_variant)] // there is one at a time
 enum Found {
     /// The tree's own.
     Own,
@@ -447,14 +448,13 @@ impl Loan {
 
     fn take_back(&self) -> Result<(), Errno> {
         let opened;
-        let file = match &self.file {
-            Some(file) => file,
-            None => {
-                let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-                let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
-                opened = File::from(openat(&self.dir, &*self.name, flags, Mode::empty())?);
-                &opened
-            }
+        let file = if let Some(file) = &self.file {
+            file
+        } else {
+            let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+            let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+            opened = File::from(openat(&self.dir, &*self.name, flags, Mode::empty())?);
+            &opened
         };
         let now = fstat(file)?;
         let is_changed = |then: &FileStat| version(then) != version(&now);

@@ -382,12 +382,17 @@ impl Root {
         for Mount {
             opened,
             target,
+            is_dir,
             read_only,
             ..
         } in mounts
         {
-            let mounted =
-                found(new.as_fd(), &target).and_then(|place| bind(opened.as_fd(), place.as_fd()));
+            // A /run in memory need not have all that the tree has there.
+            let place = match &self.run_file {
+                Some(_) => make_target(new.as_fd(), &target, is_dir),
+                None => found(new.as_fd(), &target),
+            };
+            let mounted = place.and_then(|place| bind(opened.as_fd(), place.as_fd()));
             mounted.map_err(|errno| {
                 Failure::errno(format!("cannot mount {}", shown(&target)), errno)
             })?;

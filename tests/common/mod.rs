@@ -429,40 +429,82 @@ impl SmallTree {
         listing
     }
 
-    /// Waits until all is as in `before`. The process that takes away what zroot has made is no
-    /// child of this one.
+    /// Asserts that all is as in `before`.
     #[track_caller]
-    pub fn settles(&self, before: &Listing) {
-        self.settles_but_for(before, |_| false);
+    pub fn as_before(&self, before: &Listing) {
+        self.as_before_but_for(before, &[""; 0]);
     }
 
-    /// The same, when for paths that are `ignored` only their being there counts.
+    /// Asserts that all is as in `before`, but for what was missing in `root` to mount on and has
+    /// been made: there must be an empty directory for each name that ends in a slash, an empty
+    /// file for others. The directories that were there before and have it now have another time,
+    /// size and number of links.
     #[track_caller]
-    pub fn settles_but_for(&self, before: &Listing, ignored: impl Fn(&Path) -> bool) {
+    pub fn as_before_but_for<S: AsRef<str>>(&self, before: &Listing, made: &[S]) {
+        let (mut before, mut now) = (before.clone(), self.listing());
+        for name in made.iter().map(AsRef::as_ref) {
+            let path = self.root().join(name.trim_end_matches('/'));
+            assert!(!before.contains_key(&path), "{name} was there before");
+            self.is_as_made(name);
+            now.remove(&path);
+            for above in path.ancestors().skip(1) {
+                if let Some(entry) = before.get_mut(above) {
+                    let mode = |entry: &String| entry.split(' ').next().unwrap_or("").to_owned();
+                    *entry = mode(entry);
+                    now.entry(above.to_owned())
+                        .and_modify(|now| *now = mode(now));
+                    break;
+                }
+                now.remove(above);
+            }
+        }
         let differ = |one: &Listing, other: &Listing| -> Listing {
-            let same = |path: &PathBuf, what: &String| {
-                other
-                    .get(path)
-                    .is_some_and(|there| there == what || ignored(path))
-            };
             one.iter()
-                .filter(|(path, what)| !same(path, what))
+                .filter(|(path, what)| other.get(*path) != Some(*what))
                 .map(|(path, what)| (path.clone(), what.clone()))
                 .collect()
         };
-        let deadline = Instant::now() + LONG;
-        loop {
-            let now = self.listing();
-            let (new, gone) = (differ(&now, before), differ(before, &now));
-            if new.is_empty() && gone.is_empty() {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "not as before: {new:#?}, which was {gone:#?}"
-            );
-            std::thread::sleep(Duration::from_millis(2));
+        let (new, gone) = (differ(&now, &before), differ(&before, &now));
+        assert!(
+            new.is_empty() && gone.is_empty(),
+            "not as before: {new:#?}, which was {gone:#?}"
+        );
+    }
+
+    /// Asserts that all is as in `before`, but for the time of the directory `name` in `root`.
+    #[track_caller]
+    pub fn as_before_but_for_time_of(&self, name: &str, before: &Listing) {
+        let (mut before, dir) = (before.clone(), self.root().join(name));
+        if let Some(now) = self.listing().remove(&dir) {
+            let but_for_time = |entry: &str| -> Vec<String> {
+                let words = entry.split(' ').enumerate().filter(|(at, _)| *at != 2);
+                words.map(|(_, word)| word.to_owned()).collect()
+            };
+            assert_eq!(but_for_time(&before[&dir]), but_for_time(&now));
+            before.insert(dir, now);
         }
+        self.as_before(&before);
+    }
+
+    /// Asserts that `name` in `root` is as zroot makes it.
+    #[track_caller]
+    pub fn is_as_made(&self, name: &str) {
+        let path = self.root().join(name.trim_end_matches('/'));
+        let status = fs::symlink_metadata(&path)
+            .unwrap_or_else(|error| panic!("{name} has not been made: {error}"));
+        let (is_right, most) = if name.ends_with('/') {
+            let is_empty = |mut entries: fs::ReadDir| entries.next().is_none();
+            (
+                status.is_dir() && fs::read_dir(&path).is_ok_and(is_empty),
+                0o755,
+            )
+        } else {
+            (status.is_file() && status.len() == 0, 0o644)
+        };
+        assert!(
+            is_right && status.mode() & 0o777 & !most == 0,
+            "{name}: {status:?}"
+        );
     }
 }
 

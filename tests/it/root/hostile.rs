@@ -1,11 +1,12 @@
 //! Hostile root directories.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{in_namespaces, tidied};
+use super::{SYSTEM, in_namespaces};
 use crate::common::{self, Listing, Ran, SmallTree, run, user, zroot};
 
 /// What must come of a hostile tree.
@@ -123,36 +124,36 @@ const IN_PLACE_OF_SYSTEM: &[Case] = &[
         "the root directory takes nothing but etc does",
         "chmod 555 root; chmod 755 root/etc",
         &[],
-        Prints("0 0"),
+        Prints("lent 0"),
     ),
 ];
 
-/// Files for name resolution. The numbers are the bytes in /etc/resolv.conf, 1 for any, and in
-/// /etc/hosts.
+/// Files for name resolution: what there is of /etc/resolv.conf and of /etc/hosts. `lent` is the
+/// host's with a line before it, `host` the host's alone, else it is a number of bytes.
 const IN_PLACE_OF_FILES: &[Case] = &[
     (
         "etc is an absolute link",
         "rmdir root/etc; ln -s $0/canary root/etc",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
     ),
     (
         "etc is a relative link",
         "rmdir root/etc; ln -s ../../../../../../$0/canary root/etc",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
     ),
     (
         "etc is a link to ../..",
         "rmdir root/etc; ln -s ../../.. root/etc",
         &[],
-        Prints("1 0"),
+        Prints("lent 0"),
     ),
     (
         "etc is a link to a host directory",
         "rmdir root/etc; ln -s /usr/share root/etc",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
     ),
     (
         "etc is a file",
@@ -160,31 +161,97 @@ const IN_PLACE_OF_FILES: &[Case] = &[
         &[],
         Prints("0 0"),
     ),
-    ("etc is missing", "rmdir root/etc", &[], Prints("1 0")),
+    ("etc is missing", "rmdir root/etc", &[], Prints("0 0")),
     ("etc has mode 000", "chmod 000 root/etc", &[], Contained),
     (
         "resolv.conf is an absolute link",
         "ln -s $0/canary/empty root/etc/resolv.conf",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
     ),
     (
         "resolv.conf is a relative link",
         "ln -s ../../../../../../../../$0/canary/empty root/etc/resolv.conf",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
     ),
     (
         "resolv.conf is a link to a link",
         "ln -s ../a root/etc/resolv.conf; ln -s ../canary/empty root/a",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
     ),
     (
         "resolv.conf is a link to the resolver's",
         "ln -s ../run/systemd/resolve/stub-resolv.conf root/etc/resolv.conf",
         &[],
-        Prints("1 0"),
+        Prints("0 0"),
+    ),
+    (
+        "resolv.conf is a link to the resolver's in /run",
+        "mkdir root/run; ln -s ../run/systemd/resolve/stub-resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("host 0"),
+    ),
+    (
+        "resolv.conf is a link to the resolver's in /var/run",
+        "mkdir -p root/var/run; ln -s /var/run/resolvconf/resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("host 0"),
+    ),
+    (
+        "resolv.conf is a link to a link in /run",
+        "mkdir root/run; ln -s b root/run/a; ln -s /run/a root/etc/resolv.conf",
+        &[],
+        Prints("host 0"),
+    ),
+    (
+        "resolv.conf is a link to a link out of /run",
+        "mkdir root/run; ln -s $0/canary/none root/run/a; ln -s /run/a root/etc/resolv.conf",
+        &[],
+        Prints("0 0"),
+    ),
+    (
+        "resolv.conf is a link to a link beside it",
+        "ln -s other root/etc/resolv.conf",
+        &[],
+        Prints("lent 0"),
+    ),
+    (
+        "run is a link to /",
+        "ln -s / root/run; ln -s /run/resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("lent 0"),
+    ),
+    (
+        "run is a link to / and more is missing",
+        "ln -s / root/run; ln -s /run/systemd/resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("0 0"),
+    ),
+    (
+        "run is a link out",
+        "ln -s $0/canary root/run; ln -s /run/resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("0 0"),
+    ),
+    (
+        "run is a link to etc",
+        "ln -s etc root/run; ln -s /run/resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("0 0"),
+    ),
+    (
+        "run is a file",
+        ": > root/run; ln -s /run/resolv.conf root/etc/resolv.conf",
+        &[],
+        Prints("0 0"),
+    ),
+    (
+        "run has mode 000",
+        "mkdir -m 000 root/run; ln -s /run/resolv.conf root/etc/resolv.conf",
+        &[],
+        Contained,
     ),
     (
         "resolv.conf is a link to itself",
@@ -244,7 +311,7 @@ const IN_PLACE_OF_FILES: &[Case] = &[
         "resolv.conf is empty",
         ": > root/etc/resolv.conf; touch -d 2001-02-03 root/etc/resolv.conf",
         &[],
-        Prints("1 0"),
+        Prints("lent 0"),
     ),
     (
         "resolv.conf is empty and read-only",
@@ -286,20 +353,32 @@ const IN_PLACE_OF_FILES: &[Case] = &[
         "hosts is a link out",
         "ln -s $0/canary/empty root/etc/hosts",
         &[],
-        Prints("1 0"),
+        Prints("lent 0"),
     ),
     ("hosts is a FIFO", "mkfifo root/etc/hosts", &[], Contained),
     (
         "hosts is the empty canary",
         "ln canary/empty root/etc/hosts",
         &[],
-        Prints("1 0"),
+        Prints("lent 0"),
+    ),
+    (
+        "hosts is empty",
+        ": > root/etc/hosts; touch -d 2001-02-03 root/etc/hosts",
+        &[],
+        Prints("lent lent"),
+    ),
+    (
+        "hosts is empty, resolv.conf the tree's own",
+        ": > root/etc/hosts; echo 'nameserver 192.0.2.1' > root/etc/resolv.conf",
+        &[],
+        Prints("21 lent"),
     ),
     (
         "hosts is the tree's own",
         "echo 127.0.0.1 localhost > root/etc/hosts",
         &[],
-        Prints("1 20"),
+        Prints("lent 20"),
     ),
 ];
 
@@ -480,8 +559,47 @@ const BINDS: &[Case] = &[
 /// resolution.
 const LOOK: &str = r#"
     for place in / /proc /sys /dev /etc /tmp /bound /a /canary; do test ! -e $place/secret || echo "leak: $place"; done
-    size() { if [ -f $1 ]; then wc -c < $1; else echo 0; fi }
+    size() {
+        if [ ! -f $1 ]; then echo 0; return; fi
+        if head -n 1 $1 | grep -q "^# Lent by zroot while "; then echo lent$(($(wc -c < $1) - $(head -n 1 $1 | wc -c))); else wc -c < $1; fi
+    }
     echo $(size /etc/resolv.conf) $(size /etc/hosts)"#;
+
+/// What is made to mount on, beside [`SYSTEM`], in the cases of these names.
+const MADE: &[(&str, &[&str])] = &[
+    ("bind to ..", &["canary/"]),
+    ("bind over a bind", &["bound/"]),
+    ("bind below a bind", &["bound/"]),
+    ("bind below a read-only bind", &["bound/"]),
+    ("bind of what another bind covers", &["bound/"]),
+    ("bind to a name with a line break", &["a\nb/"]),
+    ("bind of a socket", &["bound/s"]),
+    // These are refused later than others, when it has been made.
+    ("bind below a magic link", &[]),
+    ("bind below cwd", &[]),
+    ("bind by a link below proc", &[]),
+    ("bind through a link in a bind", &["bound/"]),
+];
+
+/// What the case `name` has made where there was `before`.
+fn made(tree: &SmallTree, before: &Listing, name: &str, end: &End) -> Vec<&'static str> {
+    let by_bind = MADE.iter().find(|(of, _)| *of == name);
+    if matches!(end, Refused(_)) && by_bind.is_none() {
+        return Vec::new();
+    }
+    let takes = |root: &Path| fs::metadata(root).is_ok_and(|status| status.mode() & 0o200 != 0);
+    let is_missing =
+        |name: &&str| !before.contains_key(&tree.root().join(name.trim_end_matches('/')));
+    let system = SYSTEM.into_iter().filter(is_missing);
+    let system = system.filter(|_| takes(&tree.root()));
+    system
+        .chain(
+            by_bind
+                .into_iter()
+                .flat_map(|(_, made)| made.iter().copied()),
+        )
+        .collect()
+}
 
 fn tried(test: &str, cases: &[Case]) {
     for (name, make, options, end) in cases {
@@ -503,22 +621,27 @@ fn tried(test: &str, cases: &[Case]) {
                 assert!(!ran.stdout.contains("leak"), "{name}: {ran:#?}");
                 let printed = ran.succeeds().stdout;
                 if let Prints(expected) = end {
-                    // The size of the machine's own resolv.conf, whatever it is.
-                    let printed = printed
-                        .trim_end()
-                        .replace(&format!("{} ", size_of_resolv_conf()), "1 ");
-                    assert_eq!(printed, *expected, "{name}");
+                    assert_eq!(in_words(&printed), *expected, "{name}");
                 }
             }
         }
-        tree.settles(&before);
+        tree.as_before_but_for(&before, &made(&tree, &before, name, end));
     }
 }
 
-fn size_of_resolv_conf() -> u64 {
-    fs::metadata("/etc/resolv.conf")
-        .expect("/etc/resolv.conf")
-        .len()
+/// What [`LOOK`] prints, without the sizes of the machine's own files.
+fn in_words(printed: &str) -> String {
+    let word = |(size, path): (&str, &str)| {
+        let own = fs::metadata(path).expect(path).len().to_string();
+        match size.strip_prefix("lent") {
+            Some(size) if size == own => "lent".to_owned(),
+            None if size == own => "host".to_owned(),
+            _ => size.to_owned(),
+        }
+    };
+    let files = ["/etc/resolv.conf", "/etc/hosts"];
+    let words: Vec<String> = printed.split_whitespace().zip(files).map(word).collect();
+    words.join(" ")
 }
 
 #[test]
@@ -548,24 +671,39 @@ fn bind_targets_with_long_names() {
         &format!("test -f /{long}/{long}/file"),
     ))
     .succeeds();
+    let made = format!("{long}/{long}/");
+    tree.as_before_but_for(&before, &[&SYSTEM[..], &[&made]].concat());
+    let before = tree.listing();
     let (what, _) =
         run(&mut tree.inside(&[&format!("--bind=src:/{long}n")], "echo ran")).refused(125);
     assert!(what.ends_with("File name too long"), "{what}");
+    tree.as_before(&before);
     // Longer than a path may be, with a component that exists and one that does not.
-    for target in [
-        format!("{}/bound", "/bin/..".repeat(1000)),
-        "/./a".repeat(2000),
-        "/a".repeat(3000),
-        "/bin".repeat(2000),
+    for (target, made) in [
+        (format!("{}/bound", "/bin/..".repeat(1000)), Ok("bound/")),
+        ("/./a".repeat(2000), Err("")),
+        ("/a".repeat(3000), Err("")),
+        ("/bin".repeat(2000), Err("bin")),
     ] {
-        let ran = run(&mut tree.inside(&[&format!("--bind=src:{target}")], "echo ran"));
-        if ran.status != 0 {
-            ran.refused(125);
+        let before = tree.listing();
+        let options = [&*format!("--bind=src:{target}")];
+        // Each directory of a path takes a descriptor.
+        let mut command = user("sh");
+        let script = "ulimit -n 500; exec \"$0\" --root root \"$1\" -- echo ran";
+        command.args(["-c", script]).arg(zroot()).args(options);
+        let ran = run(command.current_dir(tree.place()));
+        match made {
+            Ok(made) => {
+                ran.succeeds();
+                tree.as_before_but_for(&before, &[made]);
+            }
+            // What was made on the way is taken away again.
+            Err(dir) => {
+                ran.refused(125);
+                tree.as_before_but_for_time_of(dir, &before);
+            }
         }
     }
-    // The time of a directory that a zroot changed before the last one had tidied up may be
-    // another.
-    tree.settles_but_for(&before, |path| path.ends_with("root"));
 }
 
 /// The ways to name the root directory.
@@ -576,6 +714,9 @@ fn names_of_the_root_directory() {
     };
     tree.prepare("ln -s root link; ln -s link link2; mkdir -p 'a b\nc' other; mv root 'a b\nc/root'; ln -s 'a b\nc/root' root");
     let place = tree.place().to_str().expect("UTF-8");
+    tree.prepare("touch -r root/ time");
+    // `root` is a link now.
+    let unmake = "cd 'a b\nc/root'; rmdir proc sys dev; touch -r \"$0/time\" .";
     let names = [
         "root",
         "root/",
@@ -595,7 +736,8 @@ fn names_of_the_root_directory() {
         let before = tree.listing();
         let ran = run(&mut tree.zroot(["--root", &name, "--", "sh", "-c", LOOK])).succeeds();
         assert!(!ran.stdout.contains("leak"), "{name}: {ran:#?}");
-        tree.settles(&before);
+        tree.prepare(unmake);
+        tree.as_before(&before);
     }
     // What is mounted on the working directory is not where `.` leads.
     for (dir, name) in [
@@ -612,7 +754,8 @@ fn names_of_the_root_directory() {
             .current_dir(tree.place().join(dir)))
         .succeeds();
         assert!(!ran.stdout.contains("leak"), "{name}: {ran:#?}");
-        tree.settles(&before);
+        tree.prepare(unmake);
+        tree.as_before(&before);
     }
 }
 
@@ -623,35 +766,39 @@ fn root_directories_on_mounts() {
         return;
     };
     let zroot = format!(
-        "before; \"$0\" --root root -- sh -c '{LOOK}' > out; same; cat out; ! grep leak out"
+        "before; \"$0\" --root root -- sh -c '{LOOK}' > out; same $made; cat out; ! grep leak out"
     );
     let copy = "cp -a root/. src/root; mount -n --move src/root root";
     let cases = [
-        ("a bind mount", "mount --bind root root".to_owned()),
-        ("a shared mount", "mount --bind root root; mount --make-rshared /".to_owned()),
-        ("a tmpfs", format!("mkdir src/root; mount -t tmpfs none src/root; {copy}")),
+        ("a bind mount", "mount --bind root root".to_owned(), "proc sys dev"),
+        ("a shared mount", "mount --bind root root; mount --make-rshared /".to_owned(), "proc sys dev"),
+        ("a tmpfs", format!("mkdir src/root; mount -t tmpfs none src/root; {copy}"), "proc sys dev"),
         (
             "a full tmpfs",
             format!(
                 "mkdir src/root; mount -t tmpfs -o size=4m none src/root; {copy}; mkdir root/proc; ! cat /dev/zero > root/tmp/a 2> /dev/null"
             ),
+            "sys dev",
         ),
         (
             "a tmpfs without inodes",
             format!("mkdir src/root; mount -t tmpfs -o nr_inodes=$(($(find root | wc -l) + 1)) none src/root; {copy}"),
+            "proc",
         ),
         (
             "an overlay",
             "mount -t tmpfs none src/sub; mkdir src/sub/up src/sub/job; mount -t overlay -o userxattr,lowerdir=root,upperdir=src/sub/up,workdir=src/sub/job none root".into(),
+            "proc sys dev",
         ),
-        ("a read-only mount", "mkdir root/proc root/sys root/dev; mount --bind root root; mount -o remount,bind,ro root".into()),
-        ("a read-only mount without places", "mount --bind root root; mount -o remount,bind,ro root".into()),
+        ("a read-only mount", "mkdir root/proc root/sys root/dev; mount --bind root root; mount -o remount,bind,ro root".into(), ""),
+        ("a read-only mount without places", "mount --bind root root; mount -o remount,bind,ro root".into(), ""),
         (
             "a mount with others below",
             "mount --bind root root; mkdir root/proc; mount -t tmpfs none root/proc; mount -t tmpfs none root/tmp".into(),
+            "sys dev",
         ),
     ];
-    for (name, make) in cases {
+    for (name, make, made) in cases {
         let undo = "cd ..; umount -lR $OLDPWD/root; cd $OLDPWD; rm -rf out src/root; rmdir root/proc root/sys root/dev 2> /dev/null || :";
         let times = "touch -r root /tmp/$$; touch -r src /tmp/$$.src";
         let again = "touch -r /tmp/$$ root; touch -r /tmp/$$.src src; rm /tmp/$$ /tmp/$$.src";
@@ -660,7 +807,7 @@ fn root_directories_on_mounts() {
         let ran = in_namespaces(
             &tree,
             &["-rm"],
-            &format!("{outer}; {times}; {make}; {zroot}; {undo}; {again}"),
+            &format!("{outer}; {times}; {make}; made='{made}'; {zroot}; {undo}; {again}"),
         );
         assert_eq!(ran.status, 0, "{name}: {ran:#?}");
     }
@@ -778,6 +925,5 @@ fn a_race_for_the_places() {
             assert!(!ran.stdout.contains("leak"), "{ran:#?}");
         }
     }
-    tidied(&tree);
     assert_eq!(canary(), before);
 }

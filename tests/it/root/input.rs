@@ -1,5 +1,6 @@
 //! Bad input.
 
+use super::SYSTEM;
 use crate::common::{SmallTree, run};
 
 #[test]
@@ -80,16 +81,6 @@ fn bad_input_changes_nothing() {
             "'/out/secret': No such file",
         ),
         (
-            &["--root", "root", "--bind=src", "no-such-command"],
-            127,
-            "'no-such-command': command not found",
-        ),
-        (
-            &["--root", "root", "--bind=src:/job", "/job/nothing"],
-            127,
-            "'/job/nothing'",
-        ),
-        (
             &["--root", "root", "--bind=src:/job", "/job/file"],
             126,
             "cannot run '/job/file': Permission denied",
@@ -149,18 +140,6 @@ fn bad_input_changes_nothing() {
                 "root",
                 "--bind=src:/job",
                 "-C",
-                "/job/nothing",
-                "true",
-            ],
-            125,
-            "cannot change to '/job/nothing': No such file",
-        ),
-        (
-            &[
-                "--root",
-                "root",
-                "--bind=src:/job",
-                "-C",
                 "/job/file",
                 "true",
             ],
@@ -194,18 +173,43 @@ fn bad_input_changes_nothing() {
             125,
             "only ':ro' may follow",
         ),
-        (
-            &["--root", "root", "--userns=never", "true"],
-            125,
-            "cannot make a mount namespace: Operation not permitted",
-        ),
         (&["--root"], 125, "--root"),
     ];
     let before = tree.listing();
     for (args, status, part) in cases {
         let (what, _) = run(&mut tree.zroot(*args)).refused(*status);
         assert!(what.contains(part), "{args:?}: no '{part}' in: {what}");
-        // Where something was made before the error, it is gone when zroot is, or a moment later.
-        tree.settles(&before);
+        tree.as_before(&before);
+    }
+    // Told only where all is mounted: what was missing to mount on has been made, and stays.
+    tree.prepare("touch -r root time");
+    let before = tree.listing();
+    let bind = "--bind=src:/job";
+    for (args, status, says) in [
+        (
+            &[bind, "no-such-command"][..],
+            127,
+            "'no-such-command': command not found",
+        ),
+        (
+            &[bind, "/job/nothing"],
+            127,
+            "'/job/nothing': No such file or directory",
+        ),
+        (
+            &[bind, "-C", "/job/nothing", "true"],
+            125,
+            "cannot change to '/job/nothing': No such file or directory",
+        ),
+        (
+            &[bind, "--userns=never", "true"],
+            125,
+            "cannot make a mount namespace: Operation not permitted",
+        ),
+    ] {
+        let (what, _) = run(tree.zroot(["--root", "root"]).args(args)).refused(status);
+        assert_eq!(what, says);
+        tree.as_before_but_for(&before, &[&SYSTEM[..], &["job/"]].concat());
+        tree.prepare("cd root; rmdir proc sys dev job; touch -r ../time .");
     }
 }

@@ -1,13 +1,9 @@
 //! `zroot --root` in and around other things.
 
-use std::path::Path;
 use std::process::Command;
 
+use super::SYSTEM;
 use crate::common::{self, SmallTree, run, user, zroot};
-
-// The end of a PID namespace's first process is the end of all others in it, even of the one that
-// tidies up: it waits for that here.
-const AS_INIT: &str = "\"$@\" || exit 1; while [ -e root/proc ]; do :; done";
 
 #[test]
 fn roots_in_roots() {
@@ -17,25 +13,28 @@ fn roots_in_roots() {
     tree.prepare("mkdir root/inner root/inner/etc; cp -a root/bin root/inner");
     let zroot_path = zroot().to_str().expect("UTF-8");
     let bind = format!("--bind={zroot_path}:/zroot:ro");
-    let before = tree.listing();
-    // The end of a PID namespace may come between the last removal and the restoring of the
-    // directory's time.
-    let times_aside =
-        |path: &Path| path.ends_with("root") || path.ends_with("inner") || path.ends_with("etc");
+    let mut before = tree.listing();
+    let mut made = [
+        &SYSTEM[..],
+        &["zroot", "inner/proc/", "inner/sys/", "inner/dev/"],
+    ]
+    .concat();
     let check = "test $(id -u) = 0 && chown 1:2 /bin && test -e /proc/self && test ! -e /inner && test -s /etc/resolv.conf && echo nested";
     let inner = ["/zroot", "--root", "/inner", "--", "sh", "-c", check];
-    let outers: [&[&str]; 5] = [
+    let outers: [&[&str]; 6] = [
         &[],
         &[zroot_path],
         &[zroot_path, zroot_path],
         &["unshare", "-r"],
+        // The end of a PID namespace's first process is the end of all others in it.
+        &["unshare", "-rmpf", "--mount-proc"],
         &[
             "unshare",
             "-rmpf",
             "--mount-proc",
             "sh",
             "-c",
-            AS_INIT,
+            "\"$@\" || exit 1; true",
             "sh",
         ],
     ];
@@ -48,7 +47,9 @@ fn roots_in_roots() {
             .collect::<Vec<_>>();
         let ran = run(user(words[0]).args(&words[1..]).current_dir(tree.place())).succeeds();
         assert_eq!(ran.stdout, "nested\n", "{outer:?}");
-        tree.settles_but_for(&before, times_aside);
+        tree.as_before_but_for(&before, &made);
+        made.clear();
+        before = tree.listing();
     }
     // The directory that is / already.
     let script = "test -e /proc/self && test -f /job/file && test -e /bin && echo same";
@@ -58,7 +59,7 @@ fn roots_in_roots() {
     ))
     .succeeds();
     assert_eq!(ran.stdout, "same\n");
-    tree.settles_but_for(&before, times_aside);
+    tree.as_before_but_for(&before, &["src/", "job/"]);
 }
 
 /// A chroot's root is no mount, which pivot_root(2) wants.
@@ -83,14 +84,15 @@ fn a_root_in_a_chroot() {
     };
     let with_proc = "mount --rbind /proc root/proc; mount --rbind /dev root/dev";
     assert_eq!(ran(&script(with_proc)).succeeds().stdout, "nested\n");
-    tree.settles(&before);
+    tree.as_before_but_for(&before, &["inner/proc/"]);
+    let before = tree.listing();
     // Without /proc there is no way to mount by descriptor; and that is what it says.
     let (what, hint) = ran(&script(":")).refused(125);
     assert!(
         format!("{what} {hint}").contains("/proc"),
         "{what} / {hint}"
     );
-    tree.settles(&before);
+    tree.as_before(&before);
 }
 
 #[test]
@@ -99,7 +101,8 @@ fn a_root_in_bwrap() {
     let Some(tree) = SmallTree::new("a_root_in_bwrap") else {
         return;
     };
-    let before = tree.listing();
+    let mut before = tree.listing();
+    let mut made = [&SYSTEM[..], &["job/"]].concat();
     let check = "test $(id -u) = 0 && chown 1:2 /bin && test -f /job/file && echo nested";
     let bwraps: [&[&str]; 3] = [
         &[],
@@ -123,7 +126,9 @@ fn a_root_in_bwrap() {
             .args(["--root", "root", "--bind=src:/job", "sh", "-c", check]);
         let ran = run(command.current_dir(tree.place())).succeeds();
         assert_eq!(ran.stdout, "nested\n", "{options:?}");
-        tree.settles(&before);
+        tree.as_before_but_for(&before, &made);
+        made.clear();
+        before = tree.listing();
     }
 }
 
@@ -138,7 +143,8 @@ fn real_root_gets_a_root_directory() {
     let Some(tree) = SmallTree::new(name) else {
         return;
     };
-    let before = tree.listing();
+    let mut before = tree.listing();
+    let mut made = [&SYSTEM[..], &["job/"]].concat();
     for options in [&[][..], &["--if-needed"], &["--userns=never"]] {
         let script = "test $(id -u) = 0 && test -e /proc/self && test -s /etc/resolv.conf && test -f /job/file && echo fine";
         let mut command = Command::new(zroot());
@@ -147,6 +153,8 @@ fn real_root_gets_a_root_directory() {
             .args(["--root", "root", "--bind=src:/job", "sh", "-c", script])
             .current_dir(tree.place());
         assert_eq!(run(&mut command).succeeds().stdout, "fine\n", "{options:?}");
-        tree.settles(&before);
+        tree.as_before_but_for(&before, &made);
+        made.clear();
+        before = tree.listing();
     }
 }
