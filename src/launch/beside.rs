@@ -89,7 +89,9 @@ impl Beside {
         }
         if self.lent.take_back().is_err() {
             // Another way may lead there.
-            stand_in.map(StandIn::take_over);
+            if let Some(stand_in) = stand_in {
+                stand_in.take_over();
+            }
         } else {
             drop(stand_in);
         }
@@ -194,7 +196,7 @@ impl Held {
                 return Ok(end);
             }
             match wait_for_signal(&self.signals) {
-                Ok(signal) if is_for_command(&signal) => {
+                Ok(signal) if is_for_command(signal) => {
                     // It may be gone by now.
                     let _ = send_signal(child, signal.number);
                 }
@@ -208,7 +210,7 @@ impl Held {
 
 /// Whether the command has not got the signal already: what comes from the terminal goes to its
 /// whole process group.
-fn is_for_command(signal: &Arrived) -> bool {
+fn is_for_command(signal: Arrived) -> bool {
     const FROM_TERMINAL: [Signal; 4] = [
         Signal::SIGINT,
         Signal::SIGQUIT,
@@ -241,7 +243,7 @@ impl StandIn {
             })),
             ForkResult::Child => {
                 lent.watch();
-                watch(lent, wait);
+                watch(lent, &wait);
                 exit(0)
             }
         }
@@ -268,13 +270,13 @@ impl Drop for StandIn {
 }
 
 /// Waits for the end of the process that holds the other end of `wait`, and takes `lent` back.
-fn watch(lent: &Lent, wait: OwnedFd) {
+fn watch(lent: &Lent, wait: &OwnedFd) {
     let _ = (setsid(), chdir("/"), set_name(c"zroot-stand-in"));
     let mut keep: Vec<RawFd> = lent.descriptors().collect();
     keep.push(wait.as_raw_fd());
     hold_nothing_but(&keep);
     // Nobody writes to it.
-    while nix::unistd::read(&wait, &mut [0]) == Err(Errno::EINTR) {}
+    while nix::unistd::read(wait, &mut [0]) == Err(Errno::EINTR) {}
     // There is nobody left to be told.
     let _ = lent.take_back();
 }

@@ -118,6 +118,7 @@ pub fn exit(status: i32) -> ! {
 }
 
 /// Leaves `signal` to the kernel. Returns whether it was ignored.
+#[must_use]
 pub fn default_signal(signal: Signal) -> bool {
     let before = set(signal, SigHandler::SigDfl);
     before.is_some_and(|before| matches!(before.handler(), SigHandler::SigIgn))
@@ -399,6 +400,6 @@ mod tests {
         assert!(!flag.load(Ordering::Relaxed));
         nix::sys::signal::raise(Signal::SIGUSR2).expect("a signal to this thread");
         assert!(flag.load(Ordering::Relaxed));
-        default_signal(Signal::SIGUSR2);
+        assert!(!default_signal(Signal::SIGUSR2));
     }
 }
