@@ -492,13 +492,26 @@ fn who_still_runs_is_named_and_counted_at_its_end() {
         });
     }
     // On a terminal nothing comes after the next prompt.
-    let mut command = zroot_with(["--summary", "--", "sh", "-c", script]);
-    let stderr = run(command.current_dir(dir.path())).stderr;
+    // (Into a file, since the supervisor holds a pipe until the last one has ended.)
+    let mut command = user("sh");
+    command.args(["-c", r#"exec "$0" --summary -- sh -c "$1" 2> said"#]);
+    let ran = run(command.arg(zroot()).arg(script).current_dir(dir.path()));
+    assert_eq!(ran.status, 4, "{ran:#?}");
+    let said = || fs::read_to_string(dir.path().join("said")).expect("a file");
+    let stderr = said();
     let named = stderr.lines().last().unwrap_or_default();
     assert!(
         named.starts_with("zroot: still running, and counted only up to here: sh ("),
         "{stderr}"
     );
+    fs::write(dir.path().join("go"), "go\n").expect("a word");
+    let pid = named.rsplit('(').next().unwrap_or_default();
+    let stat = format!("/proc/{}/stat", pid.trim_end_matches(')'));
+    wait_for("its end", || {
+        let stat = fs::read_to_string(&stat).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+    assert_eq!(said(), stderr);
 }
 
 #[test]
