@@ -11,7 +11,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::prctl::{set_name, set_pdeathsig};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, chdir, getppid, pipe2, setsid};
 
 use super::error::Error;
@@ -87,14 +88,9 @@ impl Beside {
         if let Some(report) = &self.report {
             report.ask();
         }
-        if self.lent.take_back().is_err() {
-            // Another way may lead there.
-            if let Some(stand_in) = stand_in {
-                stand_in.take_over();
-            }
-        } else {
-            drop(stand_in);
-        }
+        // If it fails, another way may lead there: the stand-in's.
+        let _ = self.lent.take_back();
+        drop(stand_in);
         held.let_go();
         self.conclude(end)
     }
@@ -250,22 +246,11 @@ impl StandIn {
     }
 }
 
-impl StandIn {
-    /// Has it do what it is there for, and waits for that.
-    fn take_over(mut self) {
-        self.life = None;
-    }
-}
-
 impl Drop for StandIn {
-    /// There is nothing left for it to do, and nothing is left of it.
+    /// It sees whether there is something left to be done, and ends.
     fn drop(&mut self) {
-        if self.life.is_some() {
-            let _ = kill(self.process, Signal::SIGKILL);
-        }
-        // It ends by this as well, once it has found nothing to do.
         self.life = None;
-        let _ = end_of(self.process, true);
+        while waitpid(self.process, None) == Err(Errno::EINTR) {}
     }
 }
 
@@ -277,8 +262,10 @@ fn watch(lent: &Lent, wait: &OwnedFd) {
     hold_nothing_but(&keep);
     // Nobody writes to it.
     while nix::unistd::read(wait, &mut [0]) == Err(Errno::EINTR) {}
-    // There is nobody left to be told.
-    let _ = lent.take_back();
+    if !lent.is_back() {
+        // There is nobody left to be told.
+        let _ = lent.take_back();
+    }
 }
 
 /// Ends this process as another has ended; the exit status where a signal does not do it.

@@ -1,15 +1,21 @@
 //! Opens what reports go to.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write, stderr};
 use std::os::fd::AsFd;
 use std::path::Path;
+
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 
 use super::plan::Output;
 use crate::error::{Failure, cause, shown};
 use crate::filter::policy::Level;
 use crate::supervisor::report::{self, Sink};
+use crate::sys::file::duplicate;
 use crate::whole_file::WholeFile;
+
+/// The kernel's own limit of symbolic links in one path (`MAXSYMLINKS`, include/linux/namei.h).
+const MAX_LINKS: usize = 40;
 
 /// How messages name `output`.
 #[must_use]
@@ -29,9 +35,35 @@ pub fn name(output: &Output) -> String {
 pub fn open(output: &Output) -> Result<Sink, Failure> {
     let opened = match output {
         Output::Stderr => stderr().as_fd().try_clone_to_owned().map(File::from),
-        Output::File(path) => File::create(path),
+        Output::File(path) => descriptor(path).unwrap_or_else(|| File::create(path)),
     };
     sink(output, opened.map(report::Output::Stream))
+}
+
+/// The open file that `path` leads to, as /dev/stdout and /dev/fd/3 do: by a magic link of a
+/// procfs. Others write to it, too, and it is as they have it.
+fn descriptor(path: &Path) -> Option<io::Result<File>> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let target = path.read_link().ok()?;
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        if !statfs(dir).is_ok_and(|there| there.filesystem_type() == PROC_SUPER_MAGIC) {
+            path = dir.join(target);
+            continue;
+        }
+        let own = fs::canonicalize("/proc/self/fd").ok();
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str()?.parse().ok());
+        return Some(match number {
+            Some(number) if fs::canonicalize(dir).ok() == own => {
+                duplicate(number).map(File::from).map_err(io::Error::from)
+            }
+            // Another process's, whose place in the file is its own.
+            _ => File::options().append(true).open(&path),
+        });
+    }
+    None
 }
 
 /// The same for what is written at once. A regular file stays as it is until then.
@@ -40,10 +72,11 @@ pub fn open(output: &Output) -> Result<Sink, Failure> {
 /// [`Failure`] that names the file.
 #[inline(never)]
 pub fn open_whole(output: &Output) -> Result<Sink, Failure> {
-    let Output::File(path) = output else {
-        return open(output);
+    let whole = match output {
+        Output::File(path) if descriptor(path).is_none() => WholeFile::at(path).transpose(),
+        _ => None,
     };
-    match WholeFile::at(path).transpose() {
+    match whole {
         Some(file) => sink(output, file.map(report::Output::Whole)),
         None => open(output),
     }

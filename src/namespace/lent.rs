@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
@@ -92,12 +92,17 @@ pub const LARGEST: u64 = 64 << 10;
 /// millisecond.
 const TRIES: usize = 1000;
 
+/// It is being taken back.
+const TAKING: u32 = 1;
+/// It is back, or somebody else's now.
+const BACK: u32 = 2;
+
 /// What has been lent, or will be.
 #[derive(Default)]
 pub struct Lent {
     loans: Vec<Loan>,
-    /// Whether it is being taken back, also for the process that watches.
-    is_taken: Option<Shared<AtomicBool>>,
+    /// How far taking it back has come, also for the process that watches: [`TAKING`], [`BACK`].
+    state: Option<Shared<AtomicU32>>,
 }
 
 struct Loan {
@@ -131,7 +136,7 @@ impl Lent {
         Lent {
             loans,
             // Without it, a time may be left to be set if this process is killed.
-            is_taken: shared.and_then(Result::ok),
+            state: shared.and_then(Result::ok),
         }
     }
 
@@ -166,9 +171,8 @@ impl Lent {
     /// # Errors
     /// That of the first one that cannot be taken back.
     pub fn take_back(&self) -> Result<(), Errno> {
-        let was_taken = self
-            .is_taken
-            .is_some_and(|taken| taken.swap(true, Ordering::AcqRel));
+        let state = |new| self.state.map(|state| state.swap(new, Ordering::AcqRel));
+        let was_taken = state(TAKING) == Some(TAKING);
         if was_taken {
             // By a process that was killed over it.
             for loan in &self.loans {
@@ -176,7 +180,18 @@ impl Lent {
             }
         }
         let taken = self.loans.iter().map(|loan| again(|| loan.take_back()));
-        taken.fold(Ok(()), Result::and)
+        let taken = taken.fold(Ok(()), Result::and);
+        if taken.is_ok() {
+            state(BACK);
+        }
+        taken
+    }
+
+    /// Whether it is back, or somebody else's now.
+    #[must_use]
+    pub fn is_back(&self) -> bool {
+        let state = self.state.map(|state| state.load(Ordering::Acquire));
+        state == Some(BACK)
     }
 
     /// Becomes what another process needs to take it back when this one is killed: by name, and

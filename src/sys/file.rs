@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use nix::errno::Errno;
@@ -207,6 +207,17 @@ pub fn close_range(first: RawFd, last: RawFd) -> Result<(), Errno> {
     // SAFETY: close_range(2) takes three integers.
     let ret = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     Errno::result(ret).map(drop)
+}
+
+/// Another descriptor of the file that is open as `number`.
+///
+/// # Errors
+/// fcntl(2)'s: `EBADF`.
+pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: fcntl(2) takes three integers here.
+    let fd = Errno::result(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
+    // SAFETY: it is a new one, which nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// How a file is locked.

@@ -167,7 +167,8 @@ pub enum End {
 }
 
 /// How `child` has ended, which is gone then; `None` if it has not. Waits for its end if
-/// `is_patient`.
+/// `is_patient`. Other children that have ended are gone as well: the first process of a PID
+/// namespace is given others' children.
 ///
 /// # Errors
 /// waitpid(2)'s: `ECHILD`.
@@ -178,10 +179,11 @@ pub fn end_of(child: Pid, is_patient: bool) -> Result<Option<End>, Errno> {
     loop {
         // SAFETY: the kernel writes an integer. nix's own call loses the end by a real-time signal.
         #[allow(unsafe_code)]
-        let ended = unsafe { libc::waitpid(child.as_raw(), &raw mut status, flags) };
+        let ended = unsafe { libc::waitpid(-1, &raw mut status, flags) };
         return match Errno::result(ended) {
             Err(Errno::EINTR) => continue,
             Ok(0) => Ok(None),
+            Ok(other) if other != child.as_raw() => continue,
             Ok(_) if libc::WIFSIGNALED(status) => Ok(Some(End::Signaled(libc::WTERMSIG(status)))),
             Ok(_) => Ok(Some(End::Exited(libc::WEXITSTATUS(status)))),
             // There is no other way to learn of it.

@@ -713,3 +713,53 @@ fn what_has_no_end_is_only_counted() {
     let owners = told.summary["owners"].as_array().expect("a list");
     assert_eq!(owners.len(), 1001, "a thousand by name, the rest as one");
 }
+
+/// What a descriptor leads to is others' as well: it is added to, and not replaced.
+#[test]
+fn a_descriptor_is_written_to_as_it_is() {
+    let dir = dir();
+    let script = r#"{ "$0" --summary=/dev/stdout --trace=/dev/fd/3 -- sh -c 'echo said; chown 5 .'
+        echo after; } > out 3> traced; ls"#;
+    let mut command = user("sh");
+    let ran = run(command
+        .args(["-ec", script])
+        .arg(zroot())
+        .current_dir(dir.path()))
+    .succeeds();
+    assert_eq!(ran.stdout, "out\ntraced\n");
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("a file");
+    let out = read("out");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(
+        (lines[0], lines[1], lines[lines.len() - 1]),
+        ("said", "zroot: pretended calls (level zero):", "after"),
+        "{out}"
+    );
+    assert!(
+        read("traced").contains(" chown fchownat("),
+        "{}",
+        read("traced")
+    );
+}
+
+/// As the first process of a PID namespace zroot is given others' children.
+#[test]
+fn orphans_are_seen_off() {
+    let test = "orphans_are_seen_off";
+    let alone = ["-rpf", "--mount-proc", "--"];
+    if run(user("unshare").args(alone).arg("true")).status != 0 {
+        skip(test, "there are no PID namespaces for users");
+        return;
+    }
+    let script = r#"test $(cut -d' ' -f4 /proc/$$/stat) = 1
+        sh -c 'sh -c "read line < /proc/self/stat; echo \$line | cut -d\  -f1" &' > orphan
+        until read orphan rest < orphan && ! test -e /proc/$orphan; do sleep 0.01; done"#;
+    let mut command = user("unshare");
+    command
+        .args(alone)
+        .arg(zroot())
+        .args(["--fail-on=owner", "--"]);
+    let dir = dir();
+    let ran = run(command.args(["sh", "-ec", script]).current_dir(dir.path()));
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{ran:#?}");
+}
