@@ -256,10 +256,11 @@ impl Drop for StandIn {
 
 /// Waits for the end of the process that holds the other end of `wait`, and takes `lent` back.
 fn watch(lent: &Lent, wait: &OwnedFd) {
-    let _ = (setsid(), chdir("/"), set_name(c"zroot-stand-in"));
+    let _ = (setsid(), chdir("/"));
     let mut keep: Vec<RawFd> = lent.descriptors().collect();
     keep.push(wait.as_raw_fd());
     hold_nothing_but(&keep);
+    let _ = set_name(c"zroot-stand-in");
     // Nobody writes to it.
     while nix::unistd::read(wait, &mut [0]) == Err(Errno::EINTR) {}
     if !lent.is_back() {
