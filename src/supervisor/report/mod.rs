@@ -134,6 +134,8 @@ struct Summary {
     is_json: bool,
     /// Whether it has been said. A file is written anew when there is more.
     is_said: bool,
+    /// What was said last.
+    text: String,
     error: Option<Errno>,
 }
 
@@ -164,6 +166,7 @@ impl Report {
             },
             is_json: sink.is_json,
             is_said: false,
+            text: String::new(),
             error: None,
         });
         Report {
@@ -431,10 +434,14 @@ impl Summary {
             text::summary
         };
         let text = summarize(tally, running);
-        match &mut self.place {
-            Place::Stream(outlet) => outlet.push(&text),
-            Place::Whole(file) => self.error = file.write(text.as_bytes()).err(),
+        // Who has waited for it finds nothing that changes.
+        if self.text != text {
+            match &mut self.place {
+                Place::Stream(outlet) => outlet.push(&text),
+                Place::Whole(file) => self.error = file.write(text.as_bytes()).err(),
+            }
         }
+        self.text = text;
         self.is_said = true;
     }
 
