@@ -120,7 +120,7 @@ const fn for_apt_config(error: &ConfigError) -> &'static str {
         ConfigError::Io(_) => "--no-apt-config does without",
         ConfigError::FileSize => "raise it (ulimit -f); or use --no-apt-config, which does without",
         ConfigError::TooLarge(_) => {
-            "unset it or name a smaller file; or use --no-apt-config, which leaves it as it is"
+            "unset it, or name a smaller file; --no-apt-config leaves it as it is"
         }
     }
 }

@@ -52,14 +52,14 @@ pub enum ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot hold apt's configuration in memory: ")?;
-        match self {
-            ConfigError::Io(error) => f.write_str(&cause(error)),
-            ConfigError::FileSize => f.write_str("the limit on the size of files is too low"),
+        let why = match self {
             ConfigError::TooLarge(name) => {
-                write!(f, "{VARIABLE} names {name}, which is larger than 1 MiB")
+                return write!(f, "{VARIABLE} names {name}, which is larger than 1 MiB");
             }
-        }
+            ConfigError::Io(error) => &cause(error),
+            ConfigError::FileSize => "the limit on the size of files is too low",
+        };
+        write!(f, "cannot hold apt's configuration in memory: {why}")
     }
 }
 

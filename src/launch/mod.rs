@@ -164,9 +164,15 @@ impl<'a> Prepared<'a> {
         let wanted = if is_needed {
             Some(Wanted {
                 apt_config: AptConfig::Unwanted,
-                watchers: watch(plan, trace.as_ref(), summary.as_ref(), &mut beside)?,
+                watchers: if plan.is_watched() {
+                    watch(plan, trace.as_ref(), summary.as_ref(), &mut beside)?
+                } else {
+                    Watchers::default()
+                },
             })
         } else {
+            // The reports of an earlier run would be taken for this one's.
+            trace.as_ref().map(output::open).transpose()?;
             if let Some(summary) = &summary {
                 output::nothing(plan.level(), summary)?;
             }
@@ -309,22 +315,8 @@ pub fn run(
 }
 
 /// Opens what the reports go to, and has `beside` wait for them.
-#[inline]
-fn watch(
-    plan: &Plan,
-    trace: Option<&Output>,
-    summary: Option<&Output>,
-    beside: &mut Beside,
-) -> Result<Watchers, Error> {
-    if plan.is_watched() {
-        open_reports(plan, trace, summary, beside)
-    } else {
-        Ok(Watchers::default())
-    }
-}
-
 #[inline(never)]
-fn open_reports(
+fn watch(
     plan: &Plan,
     trace: Option<&Output>,
     summary: Option<&Output>,

@@ -49,7 +49,7 @@ const ENDLESS: [Sysno; 3] = [Sysno::exit, Sysno::exit_group, Sysno::rt_sigreturn
 const LISTINGS: usize = 3;
 
 /// How often a run is made that comes without the call all the same.
-const ATTEMPTS: usize = 10;
+const ATTEMPTS: usize = 30;
 
 /// So many failures are shown in full.
 const SHOWN: usize = 20;

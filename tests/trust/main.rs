@@ -6,6 +6,8 @@
 //! Without --full a sample that fits into CI. Everything runs as an unprivileged user. Exits 1 if
 //! anything was not as expected.
 
+#[path = "../it/fuzz/bodies/mod.rs"]
+mod bodies;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
@@ -14,6 +16,9 @@ mod hanging;
 mod kills;
 mod load;
 mod place;
+mod policy;
+#[path = "../it/fuzz/random.rs"]
+mod random;
 mod report;
 mod restrictions;
 mod session;
@@ -34,6 +39,7 @@ const PARTS: &[Part] = &[
     ("kills", kills::run_all),
     ("faults", faults::run_all),
     ("load", load::run_all),
+    ("policy", policy::run_all),
 ];
 
 #[derive(Parser)]

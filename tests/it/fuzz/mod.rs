@@ -2,29 +2,14 @@
 //! CONTRIBUTING.md says how they are run under a fuzzer, and for longer.
 
 pub mod bodies;
+mod random;
 
 use std::time::{Duration, Instant};
 
 use zroot::internals::arch::Abi;
-use zroot::internals::filter::{ClassSet, Level, Policy};
+use zroot::internals::filter::{Level, Policy};
 
-/// `splitmix64`: small, and good enough to choose by.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn fill(&mut self, bytes: &mut [u8]) {
-        for chunk in bytes.chunks_mut(8) {
-            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
-        }
-    }
-}
+use random::Random;
 
 /// Runs `body` on as many inputs, of up to `longest` bytes. Where it panics, the input is said.
 fn many(count: u64, longest: usize, body: fn(&[u8])) {
@@ -113,42 +98,4 @@ fn any_record_of_a_report_is_read_or_refused() {
 #[test]
 fn any_notification_is_read_or_refused() {
     many(2000, 3000, bodies::notification::check);
-}
-
-/// Every policy of every kernel: more than 100 000 000 calls, in some minutes.
-#[test]
-#[ignore = "takes minutes: CONTRIBUTING.md has the command"]
-fn every_program_answers_as_its_policy_says() {
-    const CALLS: u64 = 100_000_000;
-    let sets = || (0..=ClassSet::ALL.bits()).map(ClassSet::from_bits);
-    let policies: Vec<Policy> = Level::ALL
-        .into_iter()
-        .flat_map(|level| {
-            // A class without rules makes no difference.
-            let sets = sets().filter(move |set| set.minus(level.classes()) == ClassSet::EMPTY);
-            sets.flat_map(move |classes| {
-                [false, true].map(|is_watched| Policy {
-                    level,
-                    classes,
-                    is_watched,
-                })
-            })
-        })
-        .collect();
-    let programs = (policies.len() * Abi::ALL.len()) as u64;
-    let mut random = Random(0);
-    let (mut calls, mut bytes) = (0, [0; 4096]);
-    for native in Abi::ALL {
-        for policy in &policies {
-            let checked = bodies::policy::Checked::new(native, *policy);
-            let mut own = 0;
-            while own <= CALLS / programs {
-                random.fill(&mut bytes);
-                own += checked.check(&bytes);
-            }
-            calls += own;
-        }
-    }
-    println!("{calls} calls, {programs} programs");
-    assert!(calls >= CALLS);
 }

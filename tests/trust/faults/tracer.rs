@@ -300,7 +300,7 @@ impl Run<'_> {
             self.signal_beside();
         }
         if let (Some(deadline), Some(command)) = (self.orphan_until, self.command) {
-            if kill(command, None).is_err() {
+            if !is_alive(command) {
                 self.orphan_until = None;
             } else if Instant::now() > deadline {
                 self.orphan_until = None;
@@ -491,6 +491,13 @@ impl Run<'_> {
         self.ran.is_alone = true;
         drop(self.stdin.take());
     }
+}
+
+/// Whether a process has not ended. Nobody may have seen it off yet.
+fn is_alive(process: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
+    !state.is_empty() && !state.starts_with(['Z', 'X'])
 }
 
 /// To the next call. Who has been killed meanwhile is waited for like the others.
