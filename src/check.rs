@@ -97,7 +97,7 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
                 let length = emulate::by_filter(policy)?;
                 Ok(format!("{length} instructions, answers"))
             }),
-            Level::Selective => in_child("supervisor", needed_by, || {
+            Level::Selective | Level::Full => in_child(name_of(*level), needed_by, || {
                 match handshake::ask() {
                     Some(Enclosing::Supervisor(outer)) if outer.level >= *level => {
                         return Ok("that of the zroot around this one answers".into());
@@ -145,6 +145,15 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
             |path| path.display().to_string(),
         ),
         has_apparmor: read("/sys/module/apparmor/parameters/enabled") == "Y",
+    }
+}
+
+/// What is tried for a level that has a supervisor.
+fn name_of(level: Level) -> &'static str {
+    if level.remembers() {
+        "supervisor (full)"
+    } else {
+        "supervisor"
     }
 }
 

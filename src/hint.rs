@@ -130,8 +130,9 @@ const fn for_apt_config(error: &ConfigError) -> &'static str {
 pub fn for_supervisor(unavailable: Unavailable) -> String {
     let way = match unavailable {
         Unavailable::Kernel => "use Linux 5.9 or later",
+        Unavailable::KernelForFull => "use Linux 5.14 or later, or -c selective",
         Unavailable::Enclosed => {
-            "run the outer zroot with --consistency=selective or auto, and this one shares its supervisor"
+            "run the outer zroot with --consistency=selective, full or auto, and this one shares its supervisor"
         }
         Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
         Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, stdin};
 
 use super::args::{Args, usage};
 use crate::error::Failure;
-use crate::filter::policy::{Class, ClassSet};
+use crate::filter::policy::{Class, ClassSet, Level};
 use crate::launch::plan::{Consistency, Output, Plan, Userns};
 
 /// The plan for `command` under the options `typed`. Without a command, on a terminal, it is
@@ -70,10 +70,16 @@ pub(super) fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
         **named != ClassSet::ALL && named.minus(level.classes()) != ClassSet::EMPTY
     };
     if let Some(class) = typed.fake.iter().find(is_mistake) {
-        let failure = Failure::new(format!(
-            "--fake={class}: the filter alone cannot tell whose a file is"
-        ));
-        return Err(failure.hint("it needs --consistency=selective, where it is on by default"));
+        let who = if level.has_supervisor() {
+            "a supervisor that forgets"
+        } else {
+            "the filter alone"
+        };
+        let failure = Failure::new(format!("--fake={class}: {who} cannot tell whose a file is"));
+        let has = |level: &Level| class.minus(level.classes()) == ClassSet::EMPTY;
+        let needed = Level::ALL.into_iter().find(has).unwrap_or(Level::Full);
+        let hint = format!("it needs --consistency={needed}, where it is on by default");
+        return Err(failure.hint(hint));
     }
     let mut fake = union(&typed.fake);
     if typed.no_sync {

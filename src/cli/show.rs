@@ -46,7 +46,7 @@ pub(super) fn show(typed: &Args, rest: &[Cow<'_, CStr>]) -> Result<Show, Failure
     if typed.consistency == Some(Consistency::Auto) {
         let failure =
             Failure::new("--consistency=auto: only a run shows which level the host can have");
-        return Err(failure.hint("name one: -c zero or -c selective"));
+        return Err(failure.hint("name one: -c zero, -c selective or -c full"));
     }
     let level = Consistency::first_level(typed.consistency);
     let policy = policy(level, fake, no_fake);

@@ -106,11 +106,14 @@ pub enum Level {
     /// The calls whose blind success breaks programs go to a supervisor, which tries the real thing
     /// first.
     Selective,
+    /// Selective, and what was set is remembered: owners, device numbers, identities across
+    /// execve(2).
+    Full,
 }
 
 impl Level {
     /// Every level, the cheapest first.
-    pub const ALL: [Level; 2] = [Level::Zero, Level::Selective];
+    pub const ALL: [Level; 3] = [Level::Zero, Level::Selective, Level::Full];
 
     /// The name used in options and messages.
     #[must_use]
@@ -118,6 +121,7 @@ impl Level {
         match self {
             Level::Zero => "zero",
             Level::Selective => "selective",
+            Level::Full => "full",
         }
     }
 
@@ -126,7 +130,16 @@ impl Level {
     pub const fn has_supervisor(self) -> bool {
         match self {
             Level::Zero => false,
-            Level::Selective => true,
+            Level::Selective | Level::Full => true,
+        }
+    }
+
+    /// Whether it remembers whose files are, and who a process is across execve(2).
+    #[must_use]
+    pub const fn remembers(self) -> bool {
+        match self {
+            Level::Zero | Level::Selective => false,
+            Level::Full => true,
         }
     }
 
@@ -175,6 +188,7 @@ impl Level {
                 .with(Class::Getid)
                 .with(Class::Xattr)
                 .with(Class::Foreign),
+            Level::Full => Level::Selective.default_classes().with(Class::Stat),
         }
     }
 }
@@ -307,6 +321,8 @@ enum GroupAnswer {
     Asked,
     /// The supervisor's; left alone where there is none, because a blind success would be worse.
     OnlyAsked,
+    /// The supervisor's, if it remembers; else left alone: the kernel knows as much.
+    OnlyRemembered,
 }
 
 impl GroupAnswer {
@@ -316,7 +332,8 @@ impl GroupAnswer {
             (GroupAnswer::Faked, _) | (GroupAnswer::Asked, false) => Some(Action::FakeSuccess),
             (GroupAnswer::Absent, _) => Some(Action::Absent),
             (GroupAnswer::Asked | GroupAnswer::OnlyAsked, true) => Some(Action::Notify),
-            (GroupAnswer::OnlyAsked, false) => None,
+            (GroupAnswer::OnlyRemembered, true) if level.remembers() => Some(Action::Notify),
+            (GroupAnswer::OnlyAsked | GroupAnswer::OnlyRemembered, _) => None,
         }
     }
 }
@@ -411,11 +428,13 @@ pub enum Class {
     Limits,
     /// Mounting.
     Mount,
+    /// What stat(2) and its kin say of a file. Only where that is remembered.
+    Stat,
 }
 
 impl Class {
     /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 13] = [
+    pub const ALL: [Class; 14] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -429,6 +448,7 @@ impl Class {
         Class::Host,
         Class::Limits,
         Class::Mount,
+        Class::Stat,
     ];
 
     /// The name used in options and messages.
@@ -448,6 +468,7 @@ impl Class {
             Class::Host => "host",
             Class::Limits => "limits",
             Class::Mount => "mount",
+            Class::Stat => "stat",
         }
     }
 
@@ -520,6 +541,9 @@ impl Class {
                 group![Faked: mount umount umount2 fsconfig move_mount mount_setattr],
                 group![Absent: fsopen fsmount fspick open_tree open_tree_attr],
             ],
+            Class::Stat => &[group![OnlyRemembered:
+                stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat
+            ]],
         }
     }
 }

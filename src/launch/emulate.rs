@@ -1,25 +1,30 @@
 //! Turns the emulation on, and proves that it answers.
 
 use std::fmt;
+use std::mem::take;
 
 use anyhow::Context;
 
 use super::error::Error;
 use super::nested::Emulation;
+use super::plan::Plan;
 use crate::error::Failure;
 use crate::filter::install::{self, InstallError};
+use crate::filter::policy::Level;
 use crate::filter::{self, Policy};
 use crate::supervisor::handshake;
 use crate::supervisor::report::Watchers;
 use crate::supervisor::{self, Unavailable};
 
-/// Turns `emulation` on, with a supervisor that reports to `watchers`. `say` hears what it is.
+/// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to `watchers`. `say`
+/// hears what it is.
 ///
 /// # Errors
 /// [`Error`] if it is not on, or does not answer.
 #[inline(never)]
 pub fn turn_on(
     emulation: Emulation,
+    plan: &Plan,
     watchers: Watchers,
     say: &dyn Fn(fmt::Arguments),
 ) -> Result<(), Error> {
@@ -32,16 +37,9 @@ pub fn turn_on(
             return Ok(());
         }
         Emulation::Supervisor { policy, otherwise } => {
-            match (by_supervisor(policy, watchers), otherwise) {
-                (Ok(()), _) => {
-                    say(format_args!("supervisor: level {policy}"));
-                    return Ok(());
-                }
-                (Err(error), Some(policy)) if can_go_on(&error) => {
-                    say(format_args!("level zero: {error}"));
-                    policy
-                }
-                (Err(error), _) => return Err(error),
+            match best_supervisor(policy, otherwise, plan, watchers, say)? {
+                Some(policy) => policy,
+                None => return Ok(()),
             }
         }
         Emulation::Filter { policy, instead_of } => {
@@ -57,6 +55,50 @@ pub fn turn_on(
         policy.classes
     ));
     Ok(())
+}
+
+/// Has the supervisor that `policy` asks for, or one of the levels `otherwise`. Returns what a
+/// filter alone is to answer, if that is what there is left.
+#[inline(never)]
+fn best_supervisor(
+    policy: Policy,
+    otherwise: &[Level],
+    plan: &Plan,
+    mut watchers: Watchers,
+    say: &dyn Fn(fmt::Arguments),
+) -> Result<Option<Policy>, Error> {
+    let mut policy = policy;
+    let mut next = otherwise.iter();
+    // Who watches has a supervisor at every level.
+    let is_watched = watchers.are_there();
+    loop {
+        let tried = supervisor::has_kernel_for(policy.level)
+            .map_err(Error::from)
+            .map_err(|error| (error, true))
+            .and_then(|()| {
+                let tried = by_supervisor(policy, take(&mut watchers));
+                tried.map_err(|error| {
+                    let can_go_on = !is_watched && can_go_on(&error);
+                    (error, can_go_on)
+                })
+            });
+        let error = match tried {
+            Ok(()) => {
+                say(format_args!("supervisor: level {policy}"));
+                return Ok(None);
+            }
+            Err((error, true)) => error,
+            Err((error, false)) => return Err(error),
+        };
+        let Some(level) = next.next() else {
+            return Err(error);
+        };
+        say(format_args!("level {level}: {error}"));
+        policy = plan.policy(*level);
+        if !level.has_supervisor() {
+            return Ok(Some(policy));
+        }
+    }
 }
 
 /// Whether a filter alone can still be had after the failed attempt to have a supervisor.

@@ -276,7 +276,7 @@ impl<'a> Entered<'a> {
                     .map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
             }
             let emulation = nested::decide(launch.plan, launch.enclosing())?;
-            emulate::turn_on(emulation, wanted.watchers, launch.say)?;
+            emulate::turn_on(emulation, launch.plan, wanted.watchers, launch.say)?;
         }
         Ok(Emulated(launch))
     }

@@ -26,9 +26,8 @@ pub enum Emulation {
     Supervisor {
         /// What they answer.
         policy: Policy,
-        /// What a filter alone answers if there is no supervisor to be had. `None` if that is not
-        /// enough.
-        otherwise: Option<Policy>,
+        /// Which levels will do as well, the next best first, if that is not to be had.
+        otherwise: &'static [Level],
     },
     /// By the enclosing zroot's supervisor, which answers on.
     Enclosing {
@@ -38,7 +37,7 @@ pub enum Emulation {
 }
 
 /// The classes that are the same at every level: a filter alone does for them.
-const FILTER_ONLY: ClassSet = ClassSet::ALL.minus(Level::Selective.default_classes());
+const FILTER_ONLY: ClassSet = ClassSet::ALL.minus(Level::Full.default_classes());
 
 /// Whether it matters for `plan` what encloses this zroot. `is_nested` says whether the
 /// environment tells of an enclosing one.
@@ -59,7 +58,8 @@ pub fn asks(plan: &Plan, is_nested: bool) -> bool {
 #[inline]
 pub fn decide(plan: &Plan, enclosing: Option<Enclosing>) -> Result<Emulation, Error> {
     let wants_supervisor = plan.level() != Level::Zero || plan.is_watched();
-    let may_do_without = plan.consistency == Some(Consistency::Auto) && !plan.is_watched();
+    let is_auto = plan.consistency == Some(Consistency::Auto);
+    let may_do_without = is_auto && !plan.is_watched();
     let filter = |instead_of| Emulation::Filter {
         policy: plan.policy(Level::Zero),
         instead_of,
@@ -72,7 +72,11 @@ pub fn decide(plan: &Plan, enclosing: Option<Enclosing>) -> Result<Emulation, Er
         Some(Enclosing::Filter) => Err(Unavailable::Enclosed.into()),
         None => Ok(Emulation::Supervisor {
             policy: plan.policy(plan.level()),
-            otherwise: may_do_without.then(|| plan.policy(Level::Zero)),
+            otherwise: match (is_auto, may_do_without) {
+                (false, _) => &[],
+                (true, false) => &[Level::Selective],
+                (true, true) => &[Level::Selective, Level::Zero],
+            },
         }),
     }
 }
@@ -91,7 +95,13 @@ fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> 
     let named = plan.consistency.and_then(Consistency::level);
     if let Some(level) = named.filter(|level| *level != Level::Zero) {
         if enclosing.level < level {
-            return Err(Unavailable::Enclosed.into());
+            let failure = Failure::new(format!(
+                "level {level} is not to be had: the zroot around this one answers at level {}",
+                enclosing.level
+            ));
+            return Err(failure
+                .hint(format!("give the outer one -c {level}, or this one -c auto"))
+                .into());
         }
         let unanswered = plan
             .policy(level)

@@ -27,7 +27,9 @@ pub enum Consistency {
     /// A supervisor answers calls whose blind success breaks programs: really where the kernel
     /// permits, else pretended
     Selective,
-    /// Selective where this host can have it, else zero
+    /// Selective, and owners, devices and identities are remembered
+    Full,
+    /// The last of these that this host can have
     Auto,
 }
 
@@ -38,6 +40,7 @@ impl Consistency {
         match self {
             Consistency::Zero => Some(Level::Zero),
             Consistency::Selective => Some(Level::Selective),
+            Consistency::Full => Some(Level::Full),
             Consistency::Auto => None,
         }
     }
@@ -48,7 +51,7 @@ impl Consistency {
     pub fn first_level(consistency: Option<Consistency>) -> Level {
         match consistency {
             None => Level::Zero,
-            Some(consistency) => consistency.level().unwrap_or(Level::Selective),
+            Some(consistency) => consistency.level().unwrap_or(Level::Full),
         }
     }
 }
@@ -160,7 +163,7 @@ impl Plan<'_> {
         self.summary.is_some() || self.trace.is_some() || self.fail_on != ClassSet::EMPTY
     }
 
-    /// The level to try first; with [`Consistency::Auto`] zero will do as well.
+    /// The level to try first; with [`Consistency::Auto`] the others will do as well.
     #[must_use]
     #[inline]
     pub fn level(&self) -> Level {

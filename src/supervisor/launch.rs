@@ -18,7 +18,7 @@ use super::target::base::Base;
 use super::target::callers::Callers;
 use super::target::listener::Listener;
 use crate::detach;
-use crate::filter::policy::{Class, Policy};
+use crate::filter::policy::{Class, Level, Policy};
 use crate::host;
 use crate::sys::process;
 use crate::sys::socket::{receive_descriptor, send_descriptor};
@@ -47,6 +47,8 @@ const LIMITS: [Resource; 7] = [
 pub enum Unavailable {
     /// The kernel is older than 5.9, whose listeners do not tell when the last process is gone.
     Kernel,
+    /// It is older than 5.14, whose listeners hand no descriptors to callers.
+    KernelForFull,
     /// The filter of a zroot around this one, or another that pretends, answers first.
     Enclosed,
     /// `/proc` is missing, or another PID namespace's.
@@ -70,6 +72,7 @@ impl fmt::Display for Unavailable {
         f.write_str("cannot start the supervisor: ")?;
         match self {
             Unavailable::Kernel => f.write_str("this kernel is older than 5.9"),
+            Unavailable::KernelForFull => f.write_str("this kernel is older than 5.14"),
             Unavailable::Enclosed => {
                 f.write_str("a filter around this process pretends already, and comes first")
             }
@@ -112,15 +115,27 @@ impl Waiting {
     }
 }
 
+/// Whether this kernel is recent enough for a supervisor of `level`.
+///
+/// # Errors
+/// [`Unavailable::Kernel`], [`Unavailable::KernelForFull`].
+pub fn has_kernel_for(level: Level) -> Result<(), Unavailable> {
+    if !host::kernel_is_at_least(5, 9) {
+        Err(Unavailable::Kernel)
+    } else if level.remembers() && !host::kernel_is_at_least(5, 14) {
+        Err(Unavailable::KernelForFull)
+    } else {
+        Ok(())
+    }
+}
+
 /// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files
 /// as this process does now.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
 pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable> {
-    if !host::kernel_is_at_least(5, 9) {
-        return Err(Unavailable::Kernel);
-    }
+    has_kernel_for(policy.level)?;
     // With fewer it might come to an end only after the filter is on.
     let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(Unavailable::Resources)?;
     if files < DESCRIPTORS {
@@ -142,7 +157,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
         return Err(Unavailable::Children);
     }
     let maps = IdMaps::read(base.user_namespace);
-    let kept = Kept::new().map_err(Unavailable::Resources)?;
+    let kept = Kept::new(policy.level).map_err(Unavailable::Resources)?;
     let hazards = Hazards::new().map_err(Unavailable::Resources)?;
     let flags = SockFlag::SOCK_CLOEXEC;
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)

@@ -1,7 +1,7 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, xattr,
+    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -89,6 +89,7 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             }
         }
         (Action::Notify, Class::Xattr) => xattr::answer,
+        (Action::Notify, Class::Stat) => stat::answer,
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)

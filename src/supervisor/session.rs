@@ -8,6 +8,7 @@ use super::memory::credentials::Credentials;
 use super::memory::given::Given;
 use super::memory::id_maps::IdMaps;
 use super::memory::processes::{AtExecve, Processes};
+use super::memory::remembered::Remembered;
 use super::recovery::hazards::Hazards;
 use super::recovery::in_flight::InFlight;
 use super::recovery::journal::Journal;
@@ -43,6 +44,8 @@ pub struct Session {
     pub processes: Processes,
     /// Which files have been given to others than root.
     pub given: Given,
+    /// Whose files are, at a level that remembers that.
+    pub owners: Option<Remembered>,
     /// Which ids the kernel knows here.
     pub maps: IdMaps,
     /// What is answered.
@@ -61,18 +64,21 @@ pub struct Kept {
     pub in_flight: InFlight,
     /// Which files have been given to others than root.
     pub given: Given,
+    /// Whose files are, at a level that remembers that.
+    pub owners: Option<Remembered>,
 }
 
 impl Kept {
-    /// Nothing yet.
+    /// Nothing yet, at `level`.
     ///
     /// # Errors
     /// memfd_create(2)'s, mmap(2)'s.
-    pub fn new() -> Result<Kept, Errno> {
+    pub fn new(level: Level) -> Result<Kept, Errno> {
         Ok(Kept {
             journal: Journal::new()?,
             in_flight: InFlight::new()?,
             given: Given::new()?,
+            owners: level.remembers().then(Remembered::new).transpose()?,
         })
     }
 }
@@ -108,6 +114,7 @@ impl Session {
             sight,
             processes: Processes::new(Rc::clone(&journal), at_execve(policy.level), &maps),
             given: kept.given,
+            owners: kept.owners,
             maps,
             policy,
             in_flight: kept.in_flight,
@@ -152,5 +159,10 @@ fn at_execve(level: Level) -> AtExecve {
         // Root again, as the files that it sees are root's: an identity across execve(2) without
         // owners would make programs complain of files that are not theirs.
         Level::Zero | Level::Selective => |_: &Credentials| None,
+        Level::Full => |credentials: &Credentials| {
+            let mut credentials = credentials.clone();
+            credentials.execve();
+            Some(credentials)
+        },
     }
 }

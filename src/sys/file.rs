@@ -3,9 +3,11 @@
 #![allow(unsafe_code)] // no crate has a safe call for any of them, or not with these arguments
 
 use std::ffi::CStr;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -33,6 +35,8 @@ pub struct Look {
     pub mode: u32,
     /// Its owner, as the present user namespace numbers users.
     pub uid: u32,
+    /// Its group, as the present user namespace numbers groups.
+    pub gid: u32,
     /// When it was made, in nanoseconds since 1970; `None` where the file system does not say.
     pub born: Option<i128>,
 }
@@ -46,14 +50,41 @@ pub struct Look {
 pub fn look(dir: impl AsFd, path: &CStr, flags: AtFlags) -> Result<Look, Errno> {
     /// include/uapi/linux/stat.h; unknown bits of a mask are ignored.
     const STATX_MNT_ID: libc::c_uint = 0x1000;
-    let mut status = MaybeUninit::<libc::statx>::zeroed();
     let flags = flags.bits() | libc::AT_NO_AUTOMOUNT | libc::AT_STATX_DONT_SYNC;
     let mask = libc::STATX_TYPE
         | libc::STATX_MODE
         | libc::STATX_UID
+        | libc::STATX_GID
         | libc::STATX_INO
         | libc::STATX_BTIME
         | STATX_MNT_ID;
+    let status = statx(dir, path, flags, mask)?;
+    let born = status.stx_btime;
+    Ok(Look {
+        place: Place {
+            dev: (status.stx_dev_major, status.stx_dev_minor),
+            ino: status.stx_ino,
+            mount: status.stx_mnt_id,
+        },
+        mode: status.stx_mode.into(),
+        uid: status.stx_uid,
+        gid: status.stx_gid,
+        born: (status.stx_mask & libc::STATX_BTIME != 0)
+            .then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec)),
+    })
+}
+
+/// statx(2) of what `path` leads to from `dir`, with `flags` and `mask` as the kernel takes them.
+///
+/// # Errors
+/// statx(2)'s.
+pub fn statx(
+    dir: impl AsFd,
+    path: &CStr,
+    flags: libc::c_int,
+    mask: u32,
+) -> Result<libc::statx, Errno> {
+    let mut status = MaybeUninit::<libc::statx>::zeroed();
     let (number, dir, out) = (
         libc::SYS_statx,
         dir.as_fd().as_raw_fd(),
@@ -65,19 +96,63 @@ pub fn look(dir: impl AsFd, path: &CStr, flags: AtFlags) -> Result<Look, Errno> 
     let ret = unsafe { libc::syscall(number, dir, path.as_ptr(), flags, mask, out) };
     Errno::result(ret)?;
     // SAFETY: of plain integers, for which the zeroes that were there are values.
-    let status = unsafe { status.assume_init() };
-    let born = status.stx_btime;
-    Ok(Look {
-        place: Place {
-            dev: (status.stx_dev_major, status.stx_dev_minor),
-            ino: status.stx_ino,
-            mount: status.stx_mnt_id,
-        },
-        mode: status.stx_mode.into(),
-        uid: status.stx_uid,
-        born: (status.stx_mask & libc::STATX_BTIME != 0)
-            .then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec)),
-    })
+    Ok(unsafe { status.assume_init() })
+}
+
+/// The bytes of a `struct statx`, as a caller of any ABI gets them.
+#[must_use]
+pub fn statx_bytes(status: &libc::statx) -> [u8; size_of::<libc::statx>()] {
+    // SAFETY: it is of plain integers, without gaps between them (include/uapi/linux/stat.h).
+    unsafe { std::mem::transmute_copy(status) }
+}
+
+/// What tells the inode of `file` from a later one that gets its number: a hash of the handle that
+/// its file system has for it (name_to_handle_at(2)); `None` where that has none.
+#[must_use]
+pub fn handle(file: impl AsFd) -> Option<u64> {
+    /// include/uapi/linux/fcntl.h, since 6.5: a handle that need not lead back to the file. More
+    /// file systems have one.
+    const AT_HANDLE_FID: libc::c_int = 0x200;
+    static KNOWS_FID: AtomicBool = AtomicBool::new(true);
+    /// `struct file_handle`, include/linux/fs.h, with room for the longest (`MAX_HANDLE_SZ`).
+    #[repr(C)]
+    struct Handle {
+        bytes: libc::c_uint,
+        kind: libc::c_int,
+        handle: [u8; 128],
+    }
+    let ask = |flags: libc::c_int| {
+        let mut found = Handle {
+            bytes: 128,
+            kind: 0,
+            handle: [0; 128],
+        };
+        let (number, fd) = (libc::SYS_name_to_handle_at, file.as_fd().as_raw_fd());
+        let (out, flags) = (&raw mut found, libc::AT_EMPTY_PATH | flags);
+        let mut mount: libc::c_int = 0;
+        // SAFETY: the kernel reads an empty path, writes as many bytes as it is told there is room
+        // for, and the number of a mount.
+        let ret =
+            unsafe { libc::syscall(number, fd, c"".as_ptr(), out, &raw mut mount, flags) };
+        Errno::result(ret).map(|_| found)
+    };
+    let found = if KNOWS_FID.load(Ordering::Relaxed) {
+        ask(AT_HANDLE_FID).or_else(|errno| {
+            if errno == Errno::EINVAL {
+                KNOWS_FID.store(false, Ordering::Relaxed);
+                ask(0)
+            } else {
+                Err(errno)
+            }
+        })
+    } else {
+        ask(0)
+    };
+    let found = found.ok()?;
+    let bytes = found.handle.get(..found.bytes as usize)?;
+    let mut hasher = DefaultHasher::new();
+    (found.kind, bytes).hash(&mut hasher);
+    Some(hasher.finish())
 }
 
 /// The number of the namespace that a link in `/proc/PID/ns` at `path` from `dir` leads to: its

@@ -7,9 +7,12 @@ use nix::sys::stat::{Mode, SFlag, umask};
 
 use super::rights::Rights;
 use crate::arch::signature::Kind;
+use crate::supervisor::memory::owners::{Device, Record};
 use crate::supervisor::recovery::in_flight::Created;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
+use crate::supervisor::target::object::Object;
+use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::Request;
 use crate::sys::file::Place;
 
@@ -70,8 +73,46 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
         }
         Err(errno) => return Err(errno.into()),
     };
-    if let Some(created) = created() {
+    let created = created();
+    let how = match &session.owners {
+        Some(owners) if how == How::Pretended => {
+            let record = Record {
+                owner: owner_of_new(session, target, &parent)?,
+                device: Some(Device {
+                    kind: kind.bits(),
+                    number: numbers(dev),
+                }),
+            };
+            let made = parent.child(&name)?;
+            owners.set(&made, record)?;
+            How::Remembered
+        }
+        _ => how,
+    };
+    if let Some(created) = created {
         session.in_flight.has_created(created);
     }
     Ok(how)
+}
+
+/// Whose a file is that the caller makes in `parent` (fs/inode.c, `inode_init_owner`).
+fn owner_of_new(session: &Session, target: Target, parent: &Object) -> Result<(u32, u32), Errno> {
+    let set = session.processes.changed(target);
+    let (uid, gid) = set.map_or((0, 0), |set| (set.uid.filesystem, set.gid.filesystem));
+    let found = parent.found()?;
+    if found.mode & libc::S_ISGID == 0 {
+        return Ok((uid, gid));
+    }
+    let remembered = match &session.owners {
+        Some(owners) => owners.find(parent)?,
+        None => None,
+    };
+    let shown = || session.maps.shows(found.uid, found.gid);
+    Ok((uid, remembered.map_or_else(shown, |record| record.owner).1))
+}
+
+/// Major and minor number of a device number as the kernel takes it (include/linux/kdev_t.h,
+/// `new_decode_dev`).
+fn numbers(dev: u32) -> (u32, u32) {
+    ((dev & 0x000f_ff00) >> 8, dev & 0xff | (dev >> 12) & 0x000f_ff00)
 }

@@ -9,6 +9,7 @@ pub mod mode_and_time;
 pub mod owner;
 pub mod plain;
 mod rights;
+pub mod stat;
 pub mod xattr;
 
 use super::session::Session;

@@ -35,6 +35,11 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     if !rights.may_own(&object) {
         return Err(object.refusal().into());
     }
+    let mode = if rights.may_set_gid_bit() {
+        mode
+    } else {
+        mode & !libc::S_ISGID
+    };
     let done = object.chmod(mode).map(|()| How::Real);
     rights.pretend(Capability::CAP_FOWNER, done)
 }

@@ -5,9 +5,10 @@ use caps::Capability;
 use nix::errno::Errno;
 
 use super::rights::Rights;
+use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
-use crate::supervisor::target::object::SAME;
+use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::request::Request;
 
 /// Answers a call of class `owner`.
@@ -43,7 +44,7 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         return Err(object.refusal().into());
     }
     // Root's group is nobody else.
-    if wanted.0 != SAME && wanted.0 != 0 {
+    if session.owners.is_none() && wanted.0 != SAME && wanted.0 != 0 {
         session.given.add(object.found()?.place);
     }
     let done = match object.chown(possible.0, possible.1) {
@@ -52,5 +53,30 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         Err(Errno::EPERM) if own != possible => object.chown(own.0, own.1).map(|()| How::Pretended),
         Err(errno) => Err(errno),
     };
-    rights.pretend(Capability::CAP_CHOWN, done)
+    let how = rights.pretend(Capability::CAP_CHOWN, done)?;
+    match &session.owners {
+        Some(owners) => remember(session, owners, object, wanted, how),
+        None => Ok(how),
+    }
+}
+
+/// Remembers that `object` is `wanted`'s, of which the kernel has done as `how` says.
+fn remember(
+    session: &Session,
+    owners: &Remembered,
+    object: Object,
+    wanted: (u32, u32),
+    how: How,
+) -> Result<How, Failed> {
+    // To make it another's may have made it another inode (fs/overlayfs/copy_up.c).
+    let object = object.looked_at_anew();
+    let given = |id| (id != SAME).then_some(id);
+    // What the kernel knows now need not be remembered; but what was, must be right.
+    if how == How::Real && owners.find(&object)?.is_none() {
+        return Ok(how);
+    }
+    let found = object.found()?;
+    let otherwise = session.maps.shows(found.uid, found.gid);
+    owners.give(&object, (given(wanted.0), given(wanted.1)), otherwise)?;
+    Ok(How::Remembered)
 }

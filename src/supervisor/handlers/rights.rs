@@ -13,6 +13,7 @@ use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How};
 use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::proc::Target;
+use crate::sys::file::Look;
 
 /// Birth times are as coarse as the kernel's tick, at most this many nanoseconds.
 const TICK: i128 = 10_000_000;
@@ -24,16 +25,27 @@ pub struct Rights {
     /// Capabilities that it has lost in the kernel.
     lost: u64,
     given: Given,
+    /// Whose the object is, at a level that knows.
+    owner: Option<(u32, u32)>,
 }
 
 impl Rights {
     /// The caller's, for whom `object` was found.
     pub fn of(session: &Session, target: Target, object: &Object) -> Rights {
         let own = session.sight.base.capabilities.effective;
+        let set = session.processes.set_since(target);
+        let lost = own & !object.caller.effective;
+        // Root may all, whoever's it is.
+        let owner = if set.is_none() && lost == 0 {
+            None
+        } else {
+            owner(session, object, set.as_ref())
+        };
         Rights {
-            set: session.processes.set_since(target),
-            lost: own & !object.caller.effective,
+            set,
+            lost,
             given: session.given,
+            owner,
         }
     }
 
@@ -56,33 +68,71 @@ impl Rights {
         }
     }
 
-    /// Whether it may give a file to `uid` and `gid`, if the file is its own: fs/attr.c,
-    /// `chown_ok`, `chgrp_ok`. Whether it is, nobody knows at this level.
+    /// Whether it may give the file to `uid` and `gid`: fs/attr.c, `chown_ok`, `chgrp_ok`. Where
+    /// nobody knows whose the file is, it is taken for its own.
     pub fn may_give(&self, uid: u32, gid: u32) -> bool {
-        if self.have(Capability::CAP_CHOWN) {
+        if self.have(Capability::CAP_CHOWN) || (uid, gid) == (SAME, SAME) {
             return true;
         }
         // Who has set nothing is root, and without this capability no more than an owner.
-        let is = |own: u32, id: u32| id == SAME || id == own;
-        match &self.set {
-            Some((set, _)) => is(set.uid.filesystem, uid) && (gid == SAME || set.is_in_group(gid)),
-            None => is(0, uid) && is(0, gid),
-        }
+        let own = self.set.as_ref().map_or(0, |(set, _)| set.uid.filesystem);
+        let is_in = |gid: u32| match &self.set {
+            Some((set, _)) => set.is_in_group(gid),
+            None => gid == 0,
+        };
+        let (owner, group) = self.owner.unwrap_or((own, SAME));
+        own == owner && (uid == SAME || uid == owner) && (gid == SAME || gid == group || is_in(gid))
     }
 
-    /// Whether it may change the mode and times of `object` as its owner does, as far as anybody
-    /// knows at this level: what is older than its identity is not its own, unless it was given
-    /// away.
+    /// Whether it may change the mode and times of `object` as its owner does. Where nobody knows
+    /// whose the file is, what is older than its identity is not its own, unless it was given away.
     pub fn may_own(&self, object: &Object) -> bool {
         let Some((set, since)) = &self.set else {
             return true;
         };
+        if set.has(Capability::CAP_FOWNER) {
+            return true;
+        }
+        if let Some((owner, _)) = self.owner {
+            return owner == set.uid.filesystem;
+        }
         let Ok(file) = object.found() else {
             return true;
         };
-        set.has(Capability::CAP_FOWNER)
-            || set.uid.filesystem == file.uid
-            || file.born.is_none_or(|born| born + TICK >= *since)
+        set.uid.filesystem == file.uid
+            || is_since(&file, *since)
             || self.given.may_have(file.place)
     }
+
+    /// Whether a mode that it sets may have the set-gid bit: fs/attr.c, `setattr_prepare`.
+    pub fn may_set_gid_bit(&self) -> bool {
+        let group = self.owner.map(|(_, group)| group);
+        let is_in = |(set, _): &(Rc<Credentials>, i128)| {
+            group.is_none_or(|group| set.is_in_group(group)) || set.has(Capability::CAP_FSETID)
+        };
+        self.set.as_ref().is_none_or(is_in)
+    }
+}
+
+/// Whose `object` is for a caller that has set what `set` says; `None` at a level that does not
+/// know. What is younger than its identity is taken for its own.
+fn owner(
+    session: &Session,
+    object: &Object,
+    set: Option<&(Rc<Credentials>, i128)>,
+) -> Option<(u32, u32)> {
+    let remembered = session.owners.as_ref()?.find(object).ok()?;
+    let file = object.found().ok()?;
+    Some(match (remembered, set) {
+        (Some(record), _) => record.owner,
+        (None, Some((set, since))) if is_since(&file, *since) => {
+            (set.uid.filesystem, set.gid.filesystem)
+        }
+        (None, _) => session.maps.shows(file.uid, file.gid),
+    })
+}
+
+/// Whether `file` may have been made after `since`.
+fn is_since(file: &Look, since: i128) -> bool {
+    file.born.is_none_or(|born| born + TICK >= since)
 }

@@ -55,6 +55,24 @@ impl IdMaps {
         self.own == (0, 0)
     }
 
+    /// Whose a file seems to be, of which nothing is remembered and the kernel says `uid` and `gid`:
+    /// root's, where the kernel knows one id only. That is ours, and all others are nobody's.
+    #[must_use]
+    pub fn shows(&self, uid: u32, gid: u32) -> (u32, u32) {
+        if self.is_root() && self.knows_many() {
+            (uid, gid)
+        } else {
+            (0, 0)
+        }
+    }
+
+    /// Whether others than our own id are mapped.
+    fn knows_many(&self) -> bool {
+        [&self.uids, &self.gids]
+            .iter()
+            .any(|ranges| ranges.iter().map(|(_, count)| count).sum::<u64>() > 1)
+    }
+
     /// Whether the kernel knows `uid`, or it is -1.
     #[must_use]
     pub fn has_uid(&self, uid: u32) -> bool {

@@ -3,4 +3,6 @@
 pub mod credentials;
 pub mod given;
 pub mod id_maps;
+pub mod owners;
 pub mod processes;
+pub mod remembered;

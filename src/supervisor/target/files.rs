@@ -44,6 +44,43 @@ pub fn known_flags(flags: AtFlags) -> Result<AtFlags, Errno> {
     }
 }
 
+/// A file that has been looked at for a caller, which has been told nothing of it yet.
+pub struct Glance<'a> {
+    object: Object<'a>,
+    /// Whether the caller's rights are known, and it still waits.
+    is_confirmed: bool,
+    /// Whether it was found by a path, so that rights matter.
+    by_path: bool,
+}
+
+impl<'a> Glance<'a> {
+    /// The file. What is done to it, or told of it, must wait for [`confirm`](Glance::confirm).
+    #[must_use]
+    pub fn object(&self) -> &Object<'a> {
+        &self.object
+    }
+
+    /// When this returns, the caller still waits, and could have found the file itself.
+    ///
+    /// # Errors
+    /// As [`Target::find`].
+    pub fn confirm(self, target: Target<'a>) -> Result<Object<'a>, Failed> {
+        let Glance {
+            mut object,
+            is_confirmed,
+            by_path,
+        } = self;
+        if !is_confirmed {
+            // Who holds a descriptor needs no rights to look at what is open.
+            if by_path {
+                object.caller = target.take_rights()?;
+            }
+            target.still_waits()?;
+        }
+        Ok(object)
+    }
+}
+
 /// Where a caller's path starts, held.
 struct Start {
     /// The caller's root directory, if that is not the supervisor's.
@@ -89,6 +126,63 @@ impl<'a> Target<'a> {
         };
         let start = self.start(dir, path)?;
         self.walk(&start, path, follow)
+    }
+
+    /// Looks at `file`, for a question that the kernel can answer in most cases: rights are not
+    /// asked for before it is known that it cannot. `None` if the kernel is to answer.
+    ///
+    /// # Errors
+    /// As [`find`](Target::find).
+    pub fn glance(&self, file: &File, follow: bool) -> Result<Option<Glance<'a>>, Failed> {
+        let careful = || {
+            Ok(Some(Glance {
+                object: self.find(file, follow)?,
+                is_confirmed: true,
+                by_path: true,
+            }))
+        };
+        // What is asked may not answer, or rights are taken before the first look.
+        if self.is_helper || self.hazards.are_possible() {
+            return careful();
+        }
+        let seen = |file, found, by_path| {
+            let caller = self.base.capabilities; // asked for later
+            Some(Glance {
+                object: Object::new(file, self.base, found, caller),
+                is_confirmed: false,
+                by_path,
+            })
+        };
+        let (dir, path) = match file {
+            File::Open(fd) => return Ok(seen(self.descriptor(*fd, true)?, None, false)),
+            File::Empty(libc::AT_FDCWD) => return Ok(seen(self.link("cwd")?, None, false)),
+            File::Empty(fd) => return Ok(seen(self.descriptor(*fd, false)?, None, false)),
+            File::At(dir, path) => (*dir, path),
+        };
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let start = self.start(dir, path)?;
+        let Some((from, within)) = self.way(&start, path) else {
+            return careful();
+        };
+        let found = match self.by_kernel(from, path, follow, within, true) {
+            // Nobody has hung yet: it costs too much to go step by step for each file that is
+            // looked at for the first time.
+            Err(Errno::EAGAIN) => self.by_kernel(from, path, follow, within, false),
+            found => found,
+        };
+        match found {
+            Ok(Some((file, found))) => Ok(seen(file, Some(found), true)),
+            // The caller gets as far as the supervisor. (Only what is below `/proc/self` is another
+            // for each, and then the path says so.)
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG)
+                if !has_name_of_self(path) =>
+            {
+                Ok(None)
+            }
+            Ok(None) | Err(_) => careful(),
+        }
     }
 
     /// Finds the directory in which `file` is to be made, and the name that it gets there.
@@ -161,21 +255,13 @@ impl<'a> Target<'a> {
         let own = self.is_helper.then(|| self.identity());
         let caller = self.take_rights()?;
         self.still_waits()?;
-        let root = start.root.as_ref().map_or(self.base.root(), AsFd::as_fd);
-        let from = start.dir.as_ref().map_or(root, AsFd::as_fd);
-        let is_absolute = path.to_bytes().starts_with(b"/");
-        let within = match (&start.root, is_absolute) {
-            (None, _) => Some(ResolveFlag::empty()),
-            (Some(_), true) => Some(ResolveFlag::RESOLVE_IN_ROOT),
-            // The kernel cannot be told of a root directory as well. A way down needs none.
-            (Some(_), false) if has_parent(path) => None,
-            (Some(_), false) => Some(ResolveFlag::RESOLVE_NO_SYMLINKS),
-        };
-        let from = if is_absolute { root } else { from };
-        let by_kernel = within.and_then(|within| self.by_kernel(from, path, follow, within));
-        if let Some((file, found)) = by_kernel {
-            return Ok(Object::new(file, self.base, Some(found), caller));
+        if let Some((from, within)) = self.way(start, path) {
+            if let Ok(Some((file, found))) = self.by_kernel(from, path, follow, within, true) {
+                return Ok(Object::new(file, self.base, Some(found), caller));
+            }
         }
+        let root = self.root_of(start);
+        let from = start.dir.as_ref().map_or(root, AsFd::as_fd);
         let walk = Walk {
             target: *self,
             root,
@@ -190,15 +276,40 @@ impl<'a> Target<'a> {
         Ok(Object::new(file, self.base, found, caller))
     }
 
-    /// Has the kernel find what is at `path`, where it finds it without magic links and without
-    /// waiting for anybody. An error may be the supervisor's own, so that there is none.
+    fn root_of<'s>(&'s self, start: &'s Start) -> BorrowedFd<'s> {
+        start.root.as_ref().map_or(self.base.root(), AsFd::as_fd)
+    }
+
+    /// From where, and how, the kernel goes the caller's way; `None` where it cannot be told to.
+    fn way<'s>(&'s self, start: &'s Start, path: &CStr) -> Option<(BorrowedFd<'s>, ResolveFlag)> {
+        let root = self.root_of(start);
+        let is_absolute = path.to_bytes().starts_with(b"/");
+        let within = match (&start.root, is_absolute) {
+            (None, _) => ResolveFlag::empty(),
+            (Some(_), true) => ResolveFlag::RESOLVE_IN_ROOT,
+            // It cannot be told of a root directory as well. A way down needs none.
+            (Some(_), false) if has_parent(path) => return None,
+            (Some(_), false) => ResolveFlag::RESOLVE_NO_SYMLINKS,
+        };
+        let from = if is_absolute {
+            root
+        } else {
+            start.dir.as_ref().map_or(root, AsFd::as_fd)
+        };
+        Some((from, within))
+    }
+
+    /// Has the kernel find what is at `path`, where it finds it without magic links, and with
+    /// `is_cached` without waiting for anybody. `None` where what it finds may be the supervisor's own; so may an error
+    /// be.
     fn by_kernel(
         &self,
         from: BorrowedFd,
         path: &CStr,
         follow: bool,
         within: ResolveFlag,
-    ) -> Option<(OwnedFd, Look)> {
+        is_cached: bool,
+    ) -> Result<Option<(OwnedFd, Look)>, Errno> {
         /// include/uapi/linux/openat2.h, since 5.12.
         const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
         let nofollow = if follow {
@@ -211,14 +322,19 @@ impl<'a> Target<'a> {
                 .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | nofollow)
                 .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS | within | cached)
         };
-        let file = match openat2(from, path, how(RESOLVE_CACHED)) {
-            Err(Errno::EINVAL) => openat2(from, path, how(ResolveFlag::empty())).ok()?,
-            file => file.ok()?,
+        let cached = if is_cached {
+            RESOLVE_CACHED
+        } else {
+            ResolveFlag::empty()
         };
-        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH).ok()?;
+        let file = match openat2(from, path, how(cached)) {
+            Err(Errno::EINVAL) if is_cached => openat2(from, path, how(ResolveFlag::empty()))?,
+            file => file?,
+        };
+        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH)?;
         // It may be in the supervisor's own directory.
         let is_certain = !self.base.is_own_proc(found.place);
-        (is_certain && self.may_ask(Some(&found)).is_ok()).then_some((file, found))
+        Ok((is_certain && self.may_ask(Some(&found)).is_ok()).then_some((file, found)))
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
@@ -265,6 +381,11 @@ impl<'a> Target<'a> {
 fn is_path_only(file: &OwnedFd) -> Result<bool, Errno> {
     let flags = fcntl(file, FcntlArg::F_GETFL)?;
     Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_PATH))
+}
+
+/// Whether `self` or `thread-self` may be on the way of `path`.
+fn has_name_of_self(path: &CStr) -> bool {
+    path.to_bytes().windows(4).any(|name| name == b"self")
 }
 
 /// Whether `..` is on the way of `path`.

@@ -9,14 +9,15 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
+use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 use nix::unistd::{Gid, Uid, fchownat};
 
 use super::base::{Base, own_link};
 use crate::sys::file::{
-    Look, Time, chmod_at, chmod_empty, has_fchmodat2, look, removexattr, setxattr, touch_empty,
+    Look, Time, chmod_at, chmod_empty, handle, has_fchmodat2, look, removexattr, setxattr, statx,
+    touch_empty,
 };
 use crate::sys::process::Capabilities;
 
@@ -59,6 +60,40 @@ impl<'a> Object<'a> {
         }
         let found = look(self.fd(), c"", AtFlags::AT_EMPTY_PATH)?;
         Ok(*self.found.get_or_init(|| found))
+    }
+
+    /// The same object, as it is now.
+    #[must_use]
+    pub fn looked_at_anew(self) -> Object<'a> {
+        Object {
+            found: OnceCell::new(),
+            ..self
+        }
+    }
+
+    /// statx(2) of it, with `flags` and `mask` as the kernel takes them.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn statx(&self, flags: libc::c_int, mask: u32) -> Result<libc::statx, Errno> {
+        let flags = flags | libc::AT_EMPTY_PATH;
+        statx(self.fd(), c"", flags, mask)
+    }
+
+    /// What tells its inode from a later one with the same number ([`handle`]).
+    #[must_use]
+    pub fn handle(&self) -> Option<u64> {
+        handle(self.fd())
+    }
+
+    /// The file `name` in this directory, if it is there: a symbolic link itself.
+    ///
+    /// # Errors
+    /// openat(2)'s.
+    pub fn child(&self, name: &CStr) -> Result<Object<'a>, Errno> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = openat(self.fd(), name, flags, Mode::empty())?;
+        Ok(Object::new(file, self.base, None, self.caller))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
