@@ -320,6 +320,12 @@ fn signals_reach_the_command() {
         ("RTMIN", libc::SIGRTMIN()),
     ] {
         let dir = dir();
+        // Under nohup, or in a script's background, it is ignored, and a shell keeps to that.
+        // SAFETY: no handler of Rust's is installed.
+        #[allow(unsafe_code)]
+        unsafe {
+            libc::signal(number, libc::SIG_DFL);
+        }
         // With no word at once, and with the shell's own end by that signal.
         let script = format!(
             "trap 'echo got it; trap - {name}; kill -{name} $$; exit 9' {name}; echo $$ > pid
