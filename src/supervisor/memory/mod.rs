@@ -3,4 +3,5 @@
 pub mod credentials;
 pub mod given;
 pub mod id_maps;
+pub mod owners;
 pub mod processes;
