@@ -1,14 +1,15 @@
 //! Memory that forked processes share.
 
-#![allow(unsafe_code)] // mmap(2), and the trait that says what may live there
+#![allow(unsafe_code)] // mmap(2), madvise(2), and the trait that says what may live there
 
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::ptr::NonNull;
+use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use nix::errno::Errno;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous};
 
 /// What may be shared between processes.
 ///
@@ -88,5 +89,78 @@ impl<T: Shareable> Deref for Shared<T> {
         // SAFETY: the mapping is never unmapped, begins at a page, so that any T is aligned, and
         // holds a T: zeroes are one, and after that only T's own methods have changed it.
         unsafe { self.0.as_ref() }
+    }
+}
+
+/// As many values as there may ever be, in memory that the processes forked from now on share. Only
+/// those that have been touched take any. It is never given back.
+#[derive(Debug)]
+pub struct Region<T> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+impl<T> Clone for Region<T> {
+    fn clone(&self) -> Region<T> {
+        *self
+    }
+}
+
+impl<T> Copy for Region<T> {}
+
+impl<T: Shareable> Region<T> {
+    /// How much [`Region::populate`] asks for at once: a multiple of the largest page size.
+    const STRETCH: usize = 64 << 10;
+
+    /// `len` of them, each all zeroes.
+    ///
+    /// # Errors
+    /// mmap(2)'s: `ENOMEM`, too, where the limit on a process's addresses or the host's rules on
+    /// overcommitment do not allow so many.
+    pub fn reserve(len: usize) -> Result<Region<T>, Errno> {
+        let bytes = len.checked_mul(size_of::<T>()).ok_or(Errno::ENOMEM)?;
+        isize::try_from(bytes).map_err(|_| Errno::ENOMEM)?; // as much as a slice may have
+        let bytes = NonZeroUsize::new(bytes).ok_or(Errno::EINVAL)?;
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_SHARED | MapFlags::MAP_NORESERVE;
+        // SAFETY: a new mapping, which nothing else refers to.
+        let memory = unsafe { mmap_anonymous(None, bytes, access, flags)? };
+        Ok(Region {
+            start: memory.cast(),
+            len,
+        })
+    }
+
+    /// Has memory given to the value numbered `at` and to its neighbours, so that want of it is an
+    /// error and not a signal. Returns the number of the first behind them. Where the kernel cannot
+    /// (before 5.14), or may not, nothing is done.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn populate(&self, at: usize) -> Result<usize, Errno> {
+        let size = size_of::<T>();
+        let first = at.checked_mul(size).ok_or(Errno::ENOMEM)?;
+        let start = first / Self::STRETCH * Self::STRETCH;
+        let end = first.saturating_add(size).next_multiple_of(Self::STRETCH);
+        let end = end.min(self.len * size);
+        let len = end.checked_sub(start).ok_or(Errno::ENOMEM)?;
+        // SAFETY: `start` is not behind `end`, which is not behind the end of the mapping.
+        let from = unsafe { self.start.cast::<u8>().add(start) }.cast();
+        // SAFETY: the pages are ours and stay what they are.
+        match unsafe { madvise(from, len, MmapAdvise::MADV_POPULATE_WRITE) } {
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOSYS | Errno::EPERM) => Ok(end / size),
+            Err(_) => Err(Errno::ENOMEM),
+        }
+    }
+}
+
+impl<T: Shareable> Deref for Region<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping is never unmapped, begins at a page, so that any T is aligned, and
+        // has room for `len`, no more than a slice may have: zeroes are a T each, and after that
+        // only T's own methods have changed them.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -11,6 +11,7 @@ mod limits;
 mod namespaces;
 mod nesting;
 mod oracle;
+mod owners;
 mod packages;
 mod programs;
 mod remembered;

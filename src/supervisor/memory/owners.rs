@@ -1,0 +1,689 @@
+//! Who owns which file, and which device it is, by inode: what level full remembers.
+//!
+//! A hash table in memory that all servers share: the one that serves, its successor, helpers, and
+//! a server that was given up and comes back. Each may be killed between any two instructions, so
+//! nobody ever waits for another, and the table itself is what a successor goes on with.
+//!
+//! - An inode's entry is linked into its bucket's chain once, at the head, and stays. The head is
+//!   as it was when the chain was searched, or the link fails: no inode has two entries.
+//! - What is remembered of an inode is never changed in place. It is written where nobody looks,
+//!   and then one word of the entry, `record`, says where: that is the moment at which the change
+//!   happens, for everybody. The place of what was there before goes to the spare ones.
+//! - The word counts its changes. Who has read a record looks at the word again: if it is the same,
+//!   nobody has used the place for something else meanwhile.
+//!
+//! Who is killed leaves at most one place that is neither spare nor used.
+
+use std::fs;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit};
+
+use crate::sys::file::Place;
+use crate::sys::memory::{Region, Shared, shareable};
+
+/// How many entries are asked for, and with how many less we are content. They take memory once
+/// they are used; before, only addresses.
+const MOST: usize = 1 << 26;
+const LEAST: usize = 1 << 16;
+/// How many where each that is asked for is taken from what others may have, used or not.
+const STRICT: usize = 1 << 20;
+/// How many are kept for changes of what is known, when no new inode fits in.
+const KEPT: usize = 64;
+/// How many chains there are: 4 MB, if all are used.
+const BUCKETS: usize = 1 << 20;
+/// Up to how many inodes with consecutive numbers have their chains side by side.
+const RUN: u32 = 20;
+
+shareable! {
+    /// An inode's place in a chain, and room for a record, which need not be that inode's. Nothing
+    /// in a chain leads to number 0.
+    struct Entry {
+        /// The next in the chain; 0 at its end.
+        next: AtomicU32,
+        /// The next place that is spare, if this one is; 0 at the end.
+        next_spare: AtomicU32,
+        /// The inode: device (major and minor number) and number.
+        dev: AtomicU64,
+        ino: AtomicU64,
+        /// How often it has been changed, and the entry where the inode's record is now; 0 for
+        /// none.
+        record: AtomicU64,
+        /// A record. The birth tells its inode from a later one of the same number.
+        birth: AtomicU64,
+        owner: AtomicU64,
+        device: AtomicU64,
+    }
+}
+
+shareable! {
+    struct Head {
+        /// How many entries have been taken, but for number 0.
+        taken: AtomicU32,
+        /// Up to which number entries have memory.
+        ready: AtomicU32,
+        /// The place that was spared last, with a count as in `record`.
+        spare: AtomicU64,
+        /// Which 64ths of the buckets have memory: of the others, none has a chain.
+        buckets: AtomicU64,
+    }
+}
+
+/// A file's inode, through whichever mount it is seen.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Inode {
+    /// The device of its file system: major and minor number.
+    pub dev: (u32, u32),
+    /// Its number.
+    pub ino: u64,
+}
+
+impl From<Place> for Inode {
+    fn from(place: Place) -> Inode {
+        Inode {
+            dev: place.dev,
+            ino: place.ino,
+        }
+    }
+}
+
+/// A device that a file is said to be.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Device {
+    /// `S_IFCHR` or `S_IFBLK`.
+    pub kind: u32,
+    /// Major number, of at most 28 bits (the kernel has 12), and minor number.
+    pub number: (u32, u32),
+}
+
+/// What is remembered of a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Record {
+    /// User and group.
+    pub owner: (u32, u32),
+    /// The device, if it is one.
+    pub device: Option<Device>,
+}
+
+/// The table.
+#[derive(Clone, Copy)]
+pub struct Owners {
+    head: Shared<Head>,
+    buckets: Region<AtomicU32>,
+    entries: Region<Entry>,
+    /// Keeps whoever chooses inodes' numbers from choosing those of one chain.
+    seed: u64,
+}
+
+impl Owners {
+    /// An empty one, shared with the processes forked from now on. Where there are few addresses to
+    /// be had, it has room for fewer inodes.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn new() -> Result<Owners, Errno> {
+        // 2: MAP_NORESERVE counts for nothing (mm/mmap.c).
+        let is_strict =
+            fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.starts_with(b"2"));
+        let limit = getrlimit(Resource::RLIMIT_AS).map_or(u64::MAX, |(soft, _)| soft);
+        let (mut entries, table) = (most(limit, is_strict), Owners::with(1, BUCKETS)?);
+        loop {
+            match Region::reserve(entries) {
+                Ok(entries) => return Ok(Owners { entries, ..table }),
+                Err(error) if entries <= LEAST => return Err(error),
+                Err(_) => entries = fewer(entries),
+            }
+        }
+    }
+
+    /// One of `entries`, less than 2^32, and `buckets`, a power of two, at most 2^20.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn with(entries: usize, buckets: usize) -> Result<Owners, Errno> {
+        Ok(Owners {
+            head: Shared::zeroed()?,
+            buckets: Region::reserve(buckets)?,
+            entries: Region::reserve(entries)?,
+            seed: RandomState::new().hash_one(0),
+        })
+    }
+
+    /// Whether anything has ever been remembered.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        self.head.buckets.load(Ordering::Acquire) != 0
+    }
+
+    /// What is remembered of `inode`, if that is the one whose `birth` this is. That is asked for
+    /// only if something is remembered of its number.
+    #[must_use]
+    pub fn find(&self, inode: Inode, birth: impl FnOnce() -> u64) -> Option<Record> {
+        let entry = self.known(inode)?;
+        if place(entry.record.load(Ordering::Acquire)) == 0 {
+            return None;
+        }
+        let birth = birth();
+        let (_, found) = self.read(entry);
+        found.filter(|found| found.0 == birth).map(|found| found.1)
+    }
+
+    /// Remembers `record` of `inode`, in place of what was known.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn set(&self, inode: Inode, birth: u64, record: Record) -> Result<(), Errno> {
+        self.change(inode, birth, |_| record)
+    }
+
+    /// Gives `inode` to `uid` and `gid`, as far as there are. The rest of what is known stays, and
+    /// if nothing is, the owner is taken to have been `otherwise`.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn update(
+        &self,
+        inode: Inode,
+        birth: u64,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        otherwise: (u32, u32),
+    ) -> Result<(), Errno> {
+        self.change(inode, birth, |known| {
+            let (owner, device) = known.map_or((otherwise, None), |old| (old.owner, old.device));
+            Record {
+                owner: (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1)),
+                device,
+            }
+        })
+    }
+
+    /// Forgets `inode`.
+    pub fn forget(&self, inode: Inode) {
+        let Some(entry) = self.known(inode) else {
+            return;
+        };
+        let mut word = entry.record.load(Ordering::Acquire);
+        while place(word) != 0 {
+            match swap(&entry.record, word, 0) {
+                Ok(()) => return self.spare(place(word)),
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Remembers what `new` makes of what is known of `inode`. It may be asked more than once.
+    fn change(
+        &self,
+        inode: Inode,
+        birth: u64,
+        new: impl Fn(Option<Record>) -> Record,
+    ) -> Result<(), Errno> {
+        let bucket = self.bucket_with_memory(inode)?;
+        let mut head = bucket.load(Ordering::Acquire);
+        if let Some(entry) = self.search(head, 0, inode) {
+            return self.replace(entry, birth, new);
+        }
+        let number = self.take(KEPT)?;
+        let entry = self.entry(number);
+        entry.dev.store(joined(inode.dev), Ordering::Release);
+        entry.ino.store(inode.ino, Ordering::Release);
+        entry.write(birth, new(None));
+        entry.record.store(joined((0, number)), Ordering::Release);
+        loop {
+            entry.next.store(head, Ordering::Release);
+            let linked = bucket.compare_exchange(head, number, Ordering::AcqRel, Ordering::Acquire);
+            let Err(now) = linked else {
+                return Ok(());
+            };
+            // Somebody was faster. If with the same inode, we have a place too many.
+            if let Some(entry) = self.search(now, head, inode) {
+                self.spare(number);
+                return self.replace(entry, birth, new);
+            }
+            head = now;
+        }
+    }
+
+    /// The same for the inode of `entry`, which is in a chain.
+    fn replace(
+        &self,
+        entry: &Entry,
+        birth: u64,
+        new: impl Fn(Option<Record>) -> Record,
+    ) -> Result<(), Errno> {
+        let mut room = None;
+        loop {
+            let (word, known) = self.read(entry);
+            let known = known.filter(|known| known.0 == birth).map(|known| known.1);
+            let record = new(known);
+            if known == Some(record) {
+                if let Some(room) = room {
+                    self.spare(room);
+                }
+                return Ok(());
+            }
+            let number = match room {
+                Some(number) => number,
+                None => self.room()?,
+            };
+            self.entry(number).write(birth, record);
+            if swap(&entry.record, word, number).is_ok() {
+                if place(word) != 0 {
+                    self.spare(place(word));
+                }
+                return Ok(());
+            }
+            room = Some(number);
+        }
+    }
+
+    /// The inode's entry, whether or not anything is remembered of it.
+    fn known(&self, inode: Inode) -> Option<&Entry> {
+        let at = self.bucket(inode);
+        let has_memory = self.head.buckets.load(Ordering::Acquire) & self.part(at) != 0;
+        let bucket = has_memory.then(|| &self.buckets[at])?;
+        self.search(bucket.load(Ordering::Acquire), 0, inode)
+    }
+
+    /// The inode's entry in the chain that begins with `from`, before entry `to`.
+    fn search(&self, from: u32, to: u32, inode: Inode) -> Option<&Entry> {
+        self.chain(from, to).find(|entry| entry.is_of(inode))
+    }
+
+    fn chain(&self, from: u32, to: u32) -> impl Iterator<Item = &Entry> {
+        let mut number = from;
+        std::iter::from_fn(move || {
+            let entry = (number != to).then(|| self.entry(number))?;
+            number = entry.next.load(Ordering::Acquire);
+            Some(entry)
+        })
+    }
+
+    /// The record of `entry`'s inode, with its birth, if there is one; and the word that says so.
+    fn read(&self, entry: &Entry) -> (u64, Option<(u64, Record)>) {
+        let mut word = entry.record.load(Ordering::Acquire);
+        loop {
+            if place(word) == 0 {
+                return (word, None);
+            }
+            let found = self.entry(place(word)).read();
+            // What we read was written before the word was. If any of it is of a later record, then
+            // the place was spared before, the word had been changed before that, and we see it.
+            let now = entry.record.load(Ordering::Acquire);
+            if now == word {
+                return (word, Some(found));
+            }
+            word = now;
+        }
+    }
+
+    fn entry(&self, number: u32) -> &Entry {
+        &self.entries[index(number)]
+    }
+
+    // Buckets.
+
+    /// The number of the inode's bucket. Inodes that were made together have numbers that are
+    /// close, and buckets that are, so that few pages are touched.
+    fn bucket(&self, inode: Inode) -> usize {
+        let run = mixed(mixed(self.seed ^ joined(inode.dev)) ^ (inode.ino >> RUN));
+        let mask = self.buckets.len() as u64 - 1;
+        usize::try_from(run.wrapping_add(inode.ino) & mask).unwrap_or_default()
+    }
+
+    /// The bit in [`Head::buckets`] of the bucket numbered `at`.
+    fn part(&self, at: usize) -> u64 {
+        1 << (at / self.buckets.len().div_ceil(64))
+    }
+
+    fn bucket_with_memory(&self, inode: Inode) -> Result<&AtomicU32, Errno> {
+        let at = self.bucket(inode);
+        let part = self.part(at);
+        if self.head.buckets.load(Ordering::Acquire) & part == 0 {
+            self.buckets.populate(at)?;
+            self.head.buckets.fetch_or(part, Ordering::AcqRel);
+        }
+        Ok(&self.buckets[at])
+    }
+
+    // Entries.
+
+    /// An entry that nobody has had, unless only `but` are left.
+    fn take(&self, but: usize) -> Result<u32, Errno> {
+        let mut taken = self.head.taken.load(Ordering::Acquire);
+        loop {
+            let number = taken.checked_add(1).ok_or(Errno::ENOMEM)?;
+            if index(number) >= self.entries.len().saturating_sub(but) {
+                return Err(Errno::ENOMEM);
+            }
+            if number >= self.head.ready.load(Ordering::Acquire) {
+                let end = self.entries.populate(index(number))?;
+                let end = u32::try_from(end).unwrap_or(u32::MAX);
+                self.head.ready.fetch_max(end, Ordering::AcqRel);
+            }
+            let head = &self.head.taken;
+            match head.compare_exchange(taken, number, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(number),
+                Err(now) => taken = now,
+            }
+        }
+    }
+
+    /// A place for a record: a spare one, or a new entry's.
+    fn room(&self) -> Result<u32, Errno> {
+        let mut word = self.head.spare.load(Ordering::Acquire);
+        while place(word) != 0 {
+            // If another takes it now, this may be anything; but then the count has changed.
+            let next = self.entry(place(word)).next_spare.load(Ordering::Acquire);
+            match swap(&self.head.spare, word, next) {
+                Ok(()) => return Ok(place(word)),
+                Err(now) => word = now,
+            }
+        }
+        self.take(0)
+    }
+
+    /// Gives the place numbered `number` to whoever needs one next.
+    fn spare(&self, number: u32) {
+        let mut word = self.head.spare.load(Ordering::Acquire);
+        loop {
+            let next = &self.entry(number).next_spare;
+            next.store(place(word), Ordering::Release);
+            match swap(&self.head.spare, word, number) {
+                Ok(()) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn is_of(&self, inode: Inode) -> bool {
+        self.ino.load(Ordering::Acquire) == inode.ino
+            && self.dev.load(Ordering::Acquire) == joined(inode.dev)
+    }
+
+    /// Writes a record here. The place is the caller's own.
+    fn write(&self, birth: u64, record: Record) {
+        let device = record.device.map_or(0, |device| {
+            let kind = (device.kind & 0xf000) << 16;
+            joined((kind | device.number.0 & 0x0fff_ffff, device.number.1))
+        });
+        // Not Relaxed: who sees one of these sees what has been done before, too.
+        self.birth.store(birth, Ordering::Release);
+        self.owner.store(joined(record.owner), Ordering::Release);
+        self.device.store(device, Ordering::Release);
+    }
+
+    /// The record here, with its birth: of several, if the place is somebody's who writes.
+    fn read(&self) -> (u64, Record) {
+        let birth = self.birth.load(Ordering::Acquire);
+        let owner = parts(self.owner.load(Ordering::Acquire));
+        let (major, minor) = parts(self.device.load(Ordering::Acquire));
+        let device = (major != 0).then_some(Device {
+            kind: major >> 16 & 0xf000,
+            number: (major & 0x0fff_ffff, minor),
+        });
+        (birth, Record { owner, device })
+    }
+}
+
+/// How many entries to ask for, so that a quarter of the `limit` on addresses is enough.
+fn most(limit: u64, is_strict: bool) -> usize {
+    let mut entries = if is_strict { STRICT } else { MOST };
+    while entries > LEAST && entries as u64 * size_of::<Entry>() as u64 > limit / 4 {
+        entries = fewer(entries);
+    }
+    entries
+}
+
+fn fewer(entries: usize) -> usize {
+    (entries / 4).max(LEAST)
+}
+
+/// Has `word` lead to `place`, if it still is what it was: then one change more is counted. If not,
+/// what it is.
+///
+/// The count has 32 bits. It would have to be the same once more just when somebody who stopped
+/// before goes on.
+fn swap(word: &AtomicU64, was: u64, place: u32) -> Result<(), u64> {
+    let new = joined((parts(was).0.wrapping_add(1), place));
+    word.compare_exchange(was, new, Ordering::AcqRel, Ordering::Acquire)
+        .map(drop)
+}
+
+/// The place that such a word leads to.
+fn place(word: u64) -> u32 {
+    parts(word).1
+}
+
+fn joined((high, low): (u32, u32)) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn parts(word: u64) -> (u32, u32) {
+    let low = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or_default();
+    (low(word >> 32), low(word))
+}
+
+fn index(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
+/// Another number for each, no bit of which says much of `number` (the end of splitmix64).
+fn mixed(number: u64) -> u64 {
+    let number = (number ^ number >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ number >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::{
+        BUCKETS, Device, Entry, Errno, Inode, KEPT, LEAST, MOST, Ordering, Owners, Record, STRICT,
+        index, most, place,
+    };
+
+    fn inode(ino: u64) -> Inode {
+        Inode { dev: (8, 1), ino }
+    }
+
+    fn record(number: u32) -> Record {
+        Record {
+            owner: (number, !number),
+            device: None,
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Set(u64, Record),
+        Update(u64, Option<u32>, Option<u32>),
+        Forget,
+        Find(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(Inode, Step)>> {
+        let inode = (
+            0..3_u32,
+            prop_oneof![0..6_u64, Just(u64::MAX), Just(1 << 20)],
+        )
+            .prop_map(|(major, ino)| Inode {
+                dev: (major, 7),
+                ino,
+            });
+        let id = prop_oneof![0..3_u32, Just(u32::MAX)];
+        let kind = prop_oneof![Just(0o020_000), Just(0o060_000)];
+        let number = prop_oneof![Just((0, 0)), Just((0xfff, 0xf_ffff)), Just((1, u32::MAX))];
+        let device = proptest::option::of((kind, number));
+        let record = (id.clone(), id.clone(), device).prop_map(|(uid, gid, device)| Record {
+            owner: (uid, gid),
+            device: device.map(|(kind, number)| Device { kind, number }),
+        });
+        let some_id = proptest::option::of(id);
+        let birth = 0..3_u64;
+        let step = prop_oneof![
+            3 => (birth.clone(), record).prop_map(|(birth, record)| Step::Set(birth, record)),
+            3 => (birth.clone(), some_id.clone(), some_id)
+                .prop_map(|(birth, uid, gid)| Step::Update(birth, uid, gid)),
+            1 => Just(Step::Forget),
+            3 => birth.prop_map(Step::Find),
+        ];
+        vec((inode, step), 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_a_map(steps in steps(), buckets in 0..8_u32) {
+            let owners = Owners::with(1 << 10, 1 << buckets).expect("memory");
+            let mut model = BTreeMap::<Inode, (u64, Record)>::new();
+            for (inode, step) in steps {
+                let known = |birth| {
+                    model.get(&inode).filter(|known| known.0 == birth).map(|known| known.1)
+                };
+                match step {
+                    Step::Set(birth, record) => {
+                        owners.set(inode, birth, record).expect("memory");
+                        model.insert(inode, (birth, record));
+                    }
+                    Step::Update(birth, uid, gid) => {
+                        let otherwise = (10, 20);
+                        owners.update(inode, birth, uid, gid, otherwise).expect("memory");
+                        let mut record = known(birth).unwrap_or(Record {
+                            owner: otherwise,
+                            device: None,
+                        });
+                        let (old_uid, old_gid) = record.owner;
+                        record.owner = (uid.unwrap_or(old_uid), gid.unwrap_or(old_gid));
+                        model.insert(inode, (birth, record));
+                    }
+                    Step::Forget => {
+                        owners.forget(inode);
+                        model.remove(&inode);
+                    }
+                    Step::Find(birth) => {
+                        let mut is_asked = false;
+                        let found = owners.find(inode, || {
+                            is_asked = true;
+                            birth
+                        });
+                        prop_assert_eq!(found, known(birth));
+                        prop_assert_eq!(is_asked, model.contains_key(&inode));
+                    }
+                }
+            }
+            // One entry for each inode, and one more to write to.
+            let chains = owners.buckets.iter().map(|head| head.load(Ordering::Acquire));
+            let linked: usize = chains.map(|head| owners.chain(head, 0).count()).sum();
+            let taken = index(owners.head.taken.load(Ordering::Acquire));
+            prop_assert!(taken <= linked + 1, "{taken} for {linked}");
+        }
+    }
+
+    #[test]
+    fn none_are_known_before_the_first() {
+        let owners = Owners::new().expect("memory");
+        assert!(!owners.are_any());
+        assert_eq!(owners.find(inode(1), || unreachable!()), None);
+        owners.forget(inode(1));
+        assert!(!owners.are_any());
+        owners.set(inode(1), 0, record(1)).expect("memory");
+        assert!(owners.are_any());
+    }
+
+    /// How many entries are looked at to find each of `inodes`: on the average and at most.
+    fn looks(owners: &Owners, inodes: impl Iterator<Item = Inode>) -> (f64, usize) {
+        let (mut sum, mut most, mut all) = (0, 0, 0);
+        for inode in inodes {
+            let head = owners.buckets[owners.bucket(inode)].load(Ordering::Acquire);
+            let mut chain = owners.chain(head, 0);
+            let at = 1 + chain
+                .position(|entry| entry.is_of(inode))
+                .expect("an entry");
+            (sum, most, all) = (sum + at, most.max(at), all + 1);
+        }
+        (
+            f64::from(u32::try_from(sum).expect("few")) / f64::from(all),
+            most,
+        )
+    }
+
+    #[test]
+    fn a_million_are_found_as_a_thousand_are() {
+        // One after the other, as addresses, in the runs of an XFS, and anyhow.
+        let ways: [fn(u64) -> u64; 4] = [
+            |i| i + 11,
+            |i| i << 6,
+            |i| (i % 64) | (i / 64) << 11,
+            |i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        ];
+        for way in ways {
+            let owners = Owners::new().expect("memory");
+            for count in [1_000, 1_000_000] {
+                let inodes = || (0..count).map(|i| inode(way(i)));
+                for (number, inode) in (0..).zip(inodes()) {
+                    owners.set(inode, 0, record(number)).expect("memory");
+                }
+                let (mean, most) = looks(&owners, inodes());
+                assert!(mean < 1.6 && most <= 24, "{count}: {mean}, {most}");
+            }
+            let found = owners.find(inode(way(70_000)), || 0);
+            assert_eq!(found, Some(record(70_000)));
+        }
+    }
+
+    #[test]
+    fn a_full_table_takes_changes_only() {
+        let owners = Owners::with(1_000, 1 << 4).expect("memory");
+        let all = 1_000 - 1 - KEPT as u64;
+        for ino in 0..all {
+            owners.set(inode(ino), 0, record(0)).expect("memory");
+        }
+        let error = owners.set(inode(all), 0, record(0)).expect_err("no memory");
+        assert_eq!(error, Errno::ENOMEM);
+        assert_eq!(owners.find(inode(all), || 0), None);
+        for ino in (0..all).cycle().take(10_000) {
+            owners
+                .update(inode(ino), 0, Some(1), None, (0, 0))
+                .expect("memory");
+            owners.set(inode(ino), 1, record(2)).expect("memory");
+            owners.set(inode(ino), 0, record(1)).expect("memory");
+        }
+        assert!((0..all).all(|ino| owners.find(inode(ino), || 0) == Some(record(1))));
+    }
+
+    #[test]
+    fn the_place_of_what_is_gone_is_used_again() {
+        let owners = Owners::with(1 << 10, BUCKETS).expect("memory");
+        for number in 0..100_000 {
+            owners
+                .set(inode(5), u64::from(number), record(number))
+                .expect("memory");
+            assert_eq!(
+                owners.find(inode(5), || u64::from(number)),
+                Some(record(number))
+            );
+            owners.forget(inode(5));
+            assert_eq!(owners.find(inode(5), || unreachable!()), None);
+        }
+        assert_eq!(place(owners.head.spare.load(Ordering::Acquire)), 1);
+        assert_eq!(owners.head.taken.load(Ordering::Acquire), 1);
+    }
+
+    #[test]
+    fn addresses_are_left_for_others() {
+        assert_eq!(size_of::<Entry>(), 56);
+        assert_eq!(most(u64::MAX, false), MOST);
+        assert_eq!(most(u64::MAX, true), STRICT);
+        assert_eq!(most(1 << 32, false), MOST / 4);
+        assert_eq!(most(0, false), LEAST);
+    }
+}
