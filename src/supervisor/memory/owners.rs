@@ -170,6 +170,34 @@ impl Owners {
         found.filter(|found| found.0 == birth).map(|found| found.1)
     }
 
+    /// The birth of the inode of which something is remembered under the number of `inode`.
+    #[must_use]
+    pub fn birth(&self, inode: Inode) -> Option<u64> {
+        let (_, found) = self.read(self.known(inode)?);
+        found.map(|found| found.0)
+    }
+
+    /// Knows what is remembered of `inode` with the birth `from` by `to` from now on. Where memory
+    /// is short it stays known by the old one.
+    pub fn rename(&self, inode: Inode, from: u64, to: u64) {
+        let Some(entry) = self.known(inode) else {
+            return;
+        };
+        let (word, Some((birth, record))) = self.read(entry) else {
+            return;
+        };
+        let Ok(number) = self.room() else {
+            return;
+        };
+        // Who changes it at the same time is right; the next one to look will try again.
+        self.entry(number).write(to, record);
+        if birth == from && swap(&entry.record, word, number).is_ok() {
+            self.spare(place(word));
+        } else {
+            self.spare(number);
+        }
+    }
+
     /// Remembers `record` of `inode`, in place of what was known.
     ///
     /// # Errors

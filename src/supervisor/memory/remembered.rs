@@ -48,9 +48,12 @@ impl Remembered {
         // It is not young any more: from now on the cheaper way will do.
         if birth & BY_HANDLE != 0 && is_old(born) {
             self.owners.rename(inode, birth, by_time(born));
-            return Ok(self.owners.find(inode, by_time(born)));
         }
-        Ok(self.owners.find(inode, birth))
+        // Another may have renamed it, or given it away: it is the same file.
+        let Some(birth) = self.owners.birth(inode) else {
+            return Ok(None);
+        };
+        Ok(self.owners.find(inode, || birth))
     }
 
     /// Remembers that `object` is `uid`'s and `gid`'s, where `None` leaves one as it is: as it is
