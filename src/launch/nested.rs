@@ -130,10 +130,12 @@ fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> 
 mod tests {
     use super::*;
     use crate::filter::policy::Class;
-    use Consistency::{Auto, Selective, Zero};
+    use Consistency::{Auto, Full, Selective, Zero};
 
     const ENCLOSING_ZERO: Option<Enclosing> = Some(Enclosing::Supervisor(Policy::DEFAULT));
     const ENCLOSING_SELECTIVE: Option<Enclosing> = Some(Enclosing::Supervisor(Policy::SELECTIVE));
+    const ENCLOSING_FULL: Option<Enclosing> =
+        Some(Enclosing::Supervisor(Policy::of(Level::Full)));
 
     fn plan(consistency: Option<Consistency>) -> Plan<'static> {
         Plan {
@@ -171,6 +173,7 @@ mod tests {
             (None, false, true),
             (Some(Zero), false, false),
             (Some(Selective), true, true),
+            (Some(Full), true, true),
             (Some(Auto), true, true),
         ] {
             let plan = plan(consistency);
@@ -190,22 +193,29 @@ mod tests {
             let filter = Ok(filter(&plan, None));
             assert_eq!(decided(&plan, None), filter, "{consistency:?}");
         }
-        let supervisor = |plan: &Plan, otherwise: Option<Policy>| {
+        let supervisor = |plan: &Plan, otherwise: &'static [Level]| {
             Ok(Emulation::Supervisor {
                 policy: plan.policy(plan.level()),
                 otherwise,
             })
         };
-        let selective = plan(Some(Selective));
-        assert_eq!(decided(&selective, None), supervisor(&selective, None));
+        for consistency in [Selective, Full] {
+            let plan = plan(Some(consistency));
+            assert_eq!(decided(&plan, None), supervisor(&plan, &[]));
+        }
         let auto = plan(Some(Auto));
-        let zero = auto.policy(Level::Zero);
-        assert_eq!(decided(&auto, None), supervisor(&auto, Some(zero)));
+        assert_eq!(auto.level(), Level::Full);
+        let others = supervisor(&auto, &[Level::Selective, Level::Zero]);
+        assert_eq!(decided(&auto, None), others);
         // Who watches wants to see each call, at every level.
-        for consistency in [None, Some(Zero), Some(Selective), Some(Auto)] {
+        for consistency in [None, Some(Zero), Some(Selective), Some(Full), Some(Auto)] {
             let watched = watched(consistency);
             assert!(watched.policy(watched.level()).is_watched);
-            let wanted = supervisor(&watched, None);
+            let otherwise: &[Level] = match consistency {
+                Some(Auto) => &[Level::Selective],
+                _ => &[],
+            };
+            let wanted = supervisor(&watched, otherwise);
             assert_eq!(decided(&watched, None), wanted, "{consistency:?}");
         }
     }
@@ -223,9 +233,11 @@ mod tests {
         assert_eq!(decided(&auto, enclosing), Ok(instead));
         for plan in [
             plan(Some(Selective)),
+            plan(Some(Full)),
             watched(None),
             watched(Some(Zero)),
             watched(Some(Selective)),
+            watched(Some(Full)),
             watched(Some(Auto)),
         ] {
             let refused = refused(Unavailable::Enclosed);
@@ -242,6 +254,9 @@ mod tests {
             (Some(Auto), ENCLOSING_ZERO),
             (Some(Auto), ENCLOSING_SELECTIVE),
             (Some(Selective), ENCLOSING_SELECTIVE),
+            (Some(Selective), ENCLOSING_FULL),
+            (Some(Full), ENCLOSING_FULL),
+            (Some(Auto), ENCLOSING_FULL),
         ] {
             let plan = plan(consistency);
             assert_eq!(decided(&plan, enclosing), nothing, "{plan:?}");
@@ -264,10 +279,17 @@ mod tests {
     #[test]
     fn less_than_was_asked_for_is_refused() {
         let selective = plan(Some(Selective));
-        assert_eq!(
-            decided(&selective, ENCLOSING_ZERO),
-            refused(Unavailable::Enclosed)
-        );
+        for (consistency, enclosing, says) in [
+            (Selective, ENCLOSING_ZERO, ["selective", "zero"]),
+            (Full, ENCLOSING_ZERO, ["full", "zero"]),
+            (Full, ENCLOSING_SELECTIVE, ["full", "selective"]),
+        ] {
+            let [wanted, answers] = says;
+            let says = format!(
+                "level {wanted} is not to be had: the zroot around this one answers at level {answers}"
+            );
+            assert_eq!(decided(&plan(Some(consistency)), enclosing), Err(says));
+        }
         // Classes that differ from level to level, and that the enclosing one leaves out.
         let lacks = Some(Enclosing::Supervisor(Policy {
             classes: Level::Selective
