@@ -157,7 +157,19 @@ fspick\t''
 move_mount\t''
 open_tree\t''
 open_tree_attr\t''
-mount_setattr\t''"
+mount_setattr\t''
+oldstat\t''
+oldfstat\t''
+oldlstat\t''
+stat\t''
+fstat\t''
+lstat\t''
+newfstatat\t''
+stat64\t''
+fstat64\t''
+lstat64\t''
+fstatat64\t''
+statx\t''"
 complete -c zroot -s C -l chdir -d 'Change to DIR first' -r -f -a "(__fish_complete_directories)"
 complete -c zroot -l root -d 'Make DIR the root directory, with the host\'s /proc, /sys and /dev' -r -f -a "(__fish_complete_directories)"
 complete -c zroot -l bind -d 'Mount the host\'s SRC at DST inside the root directory' -r -F

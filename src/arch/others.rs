@@ -9,18 +9,18 @@ const OTHERS: &str = "\
     clock_nanosleep clock_nanosleep_time64 clone clone3 close close_range connect copy_file_range creat create_module delete_module dup \
     dup2 dup3 epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 \
     execve execveat exit exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_init fanotify_mark fchdir fcntl fcntl64 \
-    fgetxattr file_getattr finit_module flistxattr flock fork fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 ftime ftruncate \
+    fgetxattr file_getattr finit_module flistxattr flock fork fstatat fstatfs fstatfs64 ftime ftruncate \
     ftruncate64 futex futex_requeue futex_time64 futex_wait futex_waitv futex_wake get_kernel_syms get_mempolicy get_robust_list \
     get_thread_area getcpu getcwd getdents getdents64 getitimer getpeername getpgid getpgrp getpid getpmsg getppid getpriority getrandom \
     getrusage getsid getsockname getsockopt gettid gettimeofday getxattr getxattrat gtty idle init_module inotify_add_watch \
     inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit \
     io_uring_enter io_uring_register io_uring_setup ioperm iopl ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule \
     landlock_create_ruleset lgetxattr link linkat listen listmount listxattr listxattrat llistxattr llseek lock \
-    lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr lstat lstat64 madvise map_shadow_stack mbind membarrier \
+    lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise map_shadow_stack mbind membarrier \
     memfd_create memfd_secret migrate_pages mincore mkdir mkdirat mlock mlock2 mlockall mmap mmap2 modify_ldt move_pages mprotect mpx \
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap mseal msgctl \
-    msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at nanosleep newfstatat nfsservctl oldfstat oldlstat \
-    oldolduname oldstat olduname open open_by_handle_at openat openat2 pause pciconfig_iobase pciconfig_read pciconfig_write \
+    msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at nanosleep nfsservctl \
+    oldolduname olduname open open_by_handle_at openat openat2 pause pciconfig_iobase pciconfig_read pciconfig_write \
     perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal pipe pipe2 pivot_root pkey_alloc pkey_free pkey_mprotect poll \
     ppoll ppoll_time64 pread64 preadv preadv2 process_madvise process_mrelease process_vm_readv process_vm_writev prof profil pselect6 \
     pselect6_time64 ptrace putpmsg pwrite64 pwritev pwritev2 query_module quotactl quotactl_fd read readahead readdir readlink readlinkat \
@@ -32,7 +32,7 @@ const OTHERS: &str = "\
     semget semop semtimedop semtimedop_time64 send sendfile sendfile64 sendmmsg sendmsg sendto set_mempolicy set_mempolicy_home_node \
     set_robust_list set_thread_area set_tid_address setitimer setns setpgid setsid setsockopt sgetmask shmat shmctl shmdt shmget shutdown \
     sigaction sigaltstack signal signalfd signalfd4 sigpending sigprocmask sigreturn sigsuspend socket socketcall socketpair splice \
-    spu_create spu_run ssetmask stat stat64 statfs statfs64 statmount statx stty subpage_prot swapcontext swapoff swapon switch_endian \
+    spu_create spu_run ssetmask statfs statfs64 statmount stty subpage_prot swapcontext swapoff swapon switch_endian \
     symlink symlinkat sys_debug_setcontext syscall sysfs sysinfo syslog sysmips tee tgkill time timer_create timer_delete timer_getoverrun \
     timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime \
     timerfd_settime64 times tkill truncate truncate64 tuxcall ulimit umask uname unlink unlinkat unshare uprobe uretprobe \

@@ -57,6 +57,11 @@ pub enum Kind {
     Nanoseconds,
     /// The address of two `struct timespec` of 64 bits on every ABI, or null.
     WideNanoseconds,
+    /// The address where a `struct stat`, as the call and the ABI have it, goes
+    /// ([`encode`](super::stat::encode)).
+    Stat,
+    /// The address where a `struct statx`, the same on every ABI, goes.
+    Statx,
     /// What is asked for: an ioctl's request, a prctl's option.
     Request,
     /// Which limit of a process is meant (`RLIMIT_*`).
@@ -239,4 +244,17 @@ signatures! {
     [open_tree: "dirfd" Dir, "path" Path, "flags" Number]
     [open_tree_attr: "dirfd" Dir, "path" Path, "flags" Number, "attr" Pointer, "size" Size]
     [mount_setattr: "dirfd" Dir, "path" Path, "flags" AtFlags, "attr" Pointer, "size" Size]
+
+    [oldstat: "path" Path, "statbuf" Stat]
+    [oldfstat: "fd" Fd, "statbuf" Stat]
+    [oldlstat: "path" Link, "statbuf" Stat]
+    [stat: "path" Path, "statbuf" Stat]
+    [fstat: "fd" Fd, "statbuf" Stat]
+    [lstat: "path" Link, "statbuf" Stat]
+    [newfstatat: "dirfd" Dir, "path" Path, "statbuf" Stat, "flags" AtFlags]
+    [stat64: "path" Path, "statbuf" Stat]
+    [fstat64: "fd" Fd, "statbuf" Stat]
+    [lstat64: "path" Link, "statbuf" Stat]
+    [fstatat64: "dirfd" Dir, "path" Path, "statbuf" Stat, "flags" AtFlags]
+    [statx: "dirfd" Dir, "path" Path, "flags" AtFlags, "mask" Number, "statxbuf" Statx]
 }

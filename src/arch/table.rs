@@ -8,9 +8,10 @@
 //!
 //! Traps: x32 is not x86-64 plus a bit (ioctl and kexec_load have numbers of their own); i386, arm
 //! and 31-bit s390 have both `chown` (16-bit ids) and `chown32`; aarch64, riscv and loongarch have
-//! no chown, lchown, chmod, mknod, utime, and riscv32 no utimensat but the one with 64-bit times;
-//! arm has no utime, and its `sync_file_range2` is called `arm_sync_file_range` in its header; from
-//! 424 on the numbers agree everywhere, the mips offset aside.
+//! no chown, lchown, chmod, mknod, utime, stat, and riscv32 no utimensat but the one with 64-bit
+//! times, and of the stat family only statx; arm has no utime, and its `sync_file_range2` is called
+//! `arm_sync_file_range` in its header; powerpc has numbers for `oldstat` and its like, and no such
+//! calls; from 424 on the numbers agree everywhere, the mips offset aside.
 
 /// A cell that holds no number.
 const NONE: u16 = u16::MAX;
@@ -188,4 +189,17 @@ table! {
     [open_tree            428   428   428   428   428   428   428   428   428   428   428  5428  6428  4428]
     [open_tree_attr       467   467   467   467   467   467   467   467   467   467   467  5467  6467  4467]
     [mount_setattr        442   442   442   442   442   442   442   442   442   442   442  5442  6442  4442]
+
+    [oldstat                 -     -    18     -     -    18     -     -     -     -     -     -     -     -]
+    [oldfstat                -     -    28     -     -    28     -     -     -     -     -     -     -     -]
+    [oldlstat                -     -    84     -     -    84     -     -     -     -     -     -     -     -]
+    [stat                    4     4   106     -   106   106   106   106     -     -     -  5004  6004  4106]
+    [fstat                   5     5   108    80   108   108   108   108    80     -    80  5005  6005  4108]
+    [lstat                   6     6   107     -   107   107   107   107     -     -     -  5006  6006  4107]
+    [newfstatat            262   262     -    79     -   291   293     -    79     -    79  5252  6256     -]
+    [stat64                  -     -   195     -   195     -     -   195     -     -     -     -     -  4213]
+    [fstat64                 -     -   197     -   197     -     -   197     -     -     -     -     -  4215]
+    [lstat64                 -     -   196     -   196     -     -   196     -     -     -     -     -  4214]
+    [fstatat64               -     -   300     -   327     -     -   293     -     -     -     -     -  4293]
+    [statx                 332   332   383   291   397   383   379   379   291   291   291  5326  6330  4366]
 }

@@ -15,6 +15,7 @@ mod host;
 mod packages;
 mod report;
 mod root;
+mod stat_layouts;
 mod supervisor;
 mod table;
 

@@ -41,10 +41,12 @@ fn crate_table(abi: Abi) -> Option<Numbers> {
 }
 
 /// The crate's name of `call` on `abi`: arm's header calls sync_file_range2 by an older name
-/// (arch/arm/include/asm/unistd.h).
+/// (arch/arm/include/asm/unistd.h). And the crate has the name of a macro for newfstatat, where
+/// that is number 79 (`__NR3264_fstatat`, include/uapi/asm-generic/unistd.h).
 fn name_on(abi: Abi, call: Sysno) -> &'static str {
     match (abi, call) {
         (Abi::Arm, Sysno::sync_file_range2) => "arm_sync_file_range",
+        (Abi::Aarch64 | Abi::Loongarch64, Sysno::newfstatat) => "fstatat",
         _ => call.name(),
     }
 }
@@ -534,9 +536,9 @@ const CONSIDERED: &[(&str, &str)] = &[
     (
         "a question, or a question's answer: changes nothing",
         "\
-        cachestat faccessat2 fgetxattr file_getattr flistxattr fstat fstat64 fstatat fstatat64 fstatfs fstatfs64 \
+        cachestat faccessat2 fgetxattr file_getattr flistxattr fstatfs fstatfs64 \
         getpgid getpriority getxattr getxattrat ioprio_get lgetxattr \
-        listmount listxattr listxattrat llistxattr lsm_get_self_attr lsm_list_modules newfstatat oldfstat query_module \
+        listmount listxattr listxattrat llistxattr lsm_get_self_attr lsm_list_modules query_module \
         sched_get_priority_max sched_get_priority_min sched_getattr statfs statfs64 statmount sysfs",
     ),
     (

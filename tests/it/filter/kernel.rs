@@ -180,6 +180,12 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::fspick | S::open_tree => always(&[NONE, BAD, 0]),
         S::move_mount => always(&[NONE, BAD, NONE, BAD, 0]),
         S::open_tree_attr | S::mount_setattr => always(&[NONE, BAD, 0, BAD, 0]),
+        S::oldstat | S::oldlstat | S::stat | S::lstat | S::stat64 | S::lstat64 => {
+            always(&[BAD, BAD])
+        }
+        S::oldfstat | S::fstat | S::fstat64 => always(&[NONE, BAD]),
+        S::newfstatat | S::fstatat64 => always(&[NONE, BAD, BAD, 0]),
+        S::statx => always(&[NONE, BAD, 0, 0, BAD]),
     }
 }
 
