@@ -34,11 +34,11 @@ _zroot() {
                     return 0
                     ;;
                 --consistency)
-                    COMPREPLY=($(compgen -W "zero selective auto" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "zero selective full auto" -- "${cur}"))
                     return 0
                     ;;
                 -c)
-                    COMPREPLY=($(compgen -W "zero selective auto" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "zero selective full auto" -- "${cur}"))
                     return 0
                     ;;
                 --split-string)
@@ -66,11 +66,11 @@ _zroot() {
                     return 0
                     ;;
                 --fake)
-                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount all" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat all" -- "${cur}"))
                     return 0
                     ;;
                 --no-fake)
-                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount all" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat all" -- "${cur}"))
                     return 0
                     ;;
                 --dump-filter)

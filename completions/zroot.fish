@@ -2,7 +2,8 @@ complete -c zroot -l userns -d 'Whether to enter a user namespace' -r -f -a "aut
 never\t'Enter none; the filter answers getuid and its like with 0'"
 complete -c zroot -s c -l consistency -d 'How far the pretence goes' -r -f -a "zero\t'The filter alone: pretended calls do nothing, and nothing is remembered'
 selective\t'A supervisor answers calls whose blind success breaks programs: really where the kernel permits, else pretended'
-auto\t'Selective where this host can have it, else zero'"
+full\t'Selective, and owners, devices and identities are remembered'
+auto\t'The last of these that this host can have'"
 complete -c zroot -s S -l split-string -d 'Split STRING into arguments, as env(1) does; only as the first argument, for #! lines' -r
 complete -c zroot -l summary -d 'At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json' -r
 complete -c zroot -l trace -d 'A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json' -r
@@ -22,6 +23,7 @@ inode-flags\t''
 host\t''
 limits\t''
 mount\t''
+stat\t''
 all\t''"
 complete -c zroot -l no-fake -d 'Do not pretend the calls of these classes, or \'all\' but the probe; beats --fake' -r -f -a "owner\t''
 identity\t''
@@ -36,6 +38,7 @@ inode-flags\t''
 host\t''
 limits\t''
 mount\t''
+stat\t''
 all\t''"
 complete -c zroot -l dump-filter -d 'Print the filter, as asm, raw, c or oci, and run nothing' -r -f -a "asm\t''
 raw\t''

@@ -100,7 +100,9 @@ fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> 
                 enclosing.level
             ));
             return Err(failure
-                .hint(format!("give the outer one -c {level}, or this one -c auto"))
+                .hint(format!(
+                    "give the outer one -c {level}, or this one -c auto"
+                ))
                 .into());
         }
         let unanswered = plan
@@ -134,8 +136,7 @@ mod tests {
 
     const ENCLOSING_ZERO: Option<Enclosing> = Some(Enclosing::Supervisor(Policy::DEFAULT));
     const ENCLOSING_SELECTIVE: Option<Enclosing> = Some(Enclosing::Supervisor(Policy::SELECTIVE));
-    const ENCLOSING_FULL: Option<Enclosing> =
-        Some(Enclosing::Supervisor(Policy::of(Level::Full)));
+    const ENCLOSING_FULL: Option<Enclosing> = Some(Enclosing::Supervisor(Policy::of(Level::Full)));
 
     fn plan(consistency: Option<Consistency>) -> Plan<'static> {
         Plan {

@@ -132,8 +132,7 @@ pub fn handle(file: impl AsFd) -> Option<u64> {
         let mut mount: libc::c_int = 0;
         // SAFETY: the kernel reads an empty path, writes as many bytes as it is told there is room
         // for, and the number of a mount.
-        let ret =
-            unsafe { libc::syscall(number, fd, c"".as_ptr(), out, &raw mut mount, flags) };
+        let ret = unsafe { libc::syscall(number, fd, c"".as_ptr(), out, &raw mut mount, flags) };
         Errno::result(ret).map(|_| found)
     };
     let found = if KNOWS_FID.load(Ordering::Relaxed) {

@@ -114,5 +114,8 @@ fn owner_of_new(session: &Session, target: Target, parent: &Object) -> Result<(u
 /// Major and minor number of a device number as the kernel takes it (include/linux/kdev_t.h,
 /// `new_decode_dev`).
 fn numbers(dev: u32) -> (u32, u32) {
-    ((dev & 0x000f_ff00) >> 8, dev & 0xff | (dev >> 12) & 0x000f_ff00)
+    (
+        (dev & 0x000f_ff00) >> 8,
+        dev & 0xff | (dev >> 12) & 0x000f_ff00,
+    )
 }

@@ -99,9 +99,7 @@ impl Rights {
         let Ok(file) = object.found() else {
             return true;
         };
-        set.uid.filesystem == file.uid
-            || is_since(&file, *since)
-            || self.given.may_have(file.place)
+        set.uid.filesystem == file.uid || is_since(&file, *since) || self.given.may_have(file.place)
     }
 
     /// Whether a mode that it sets may have the set-gid bit: fs/attr.c, `setattr_prepare`.

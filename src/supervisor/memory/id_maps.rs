@@ -55,8 +55,8 @@ impl IdMaps {
         self.own == (0, 0)
     }
 
-    /// Whose a file seems to be, of which nothing is remembered and the kernel says `uid` and `gid`:
-    /// root's, where the kernel knows one id only. That is ours, and all others are nobody's.
+    /// Whose a file seems to be, of which nothing is remembered and the kernel says `uid` and
+    /// `gid`: root's, where the kernel knows one id only: that is ours, and others are nobody's.
     #[must_use]
     pub fn shows(&self, uid: u32, gid: u32) -> (u32, u32) {
         if self.is_root() && self.knows_many() {

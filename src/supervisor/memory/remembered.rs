@@ -2,9 +2,9 @@
 //! ([`owners`](super::owners) is the table), as long as that is the one it was.
 //!
 //! File systems give an inode's number to the next file, ext4 at once. What tells the two apart is
-//! when they were made; that is told in ticks of the kernel's clock, so that two may be made in one.
-//! So an inode that was young when it was looked at is known by its file system's handle for it
-//! instead, which costs a call more.
+//! when they were made; that is told in ticks of the kernel's clock, so that two may be made in
+//! one. So an inode that was young when it was looked at is known by its file system's handle for
+//! it instead, which costs a call more.
 
 use nix::errno::Errno;
 

@@ -300,8 +300,8 @@ impl<'a> Target<'a> {
     }
 
     /// Has the kernel find what is at `path`, where it finds it without magic links, and with
-    /// `is_cached` without waiting for anybody. `None` where what it finds may be the supervisor's own; so may an error
-    /// be.
+    /// `is_cached` without waiting for anybody. `None` where what it finds may be the supervisor's
+    /// own; so may an error be.
     fn by_kernel(
         &self,
         from: BorrowedFd,

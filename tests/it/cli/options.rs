@@ -318,11 +318,15 @@ fn bad_usage_is_one_line_and_a_hint() {
         (&["--userns", "echo"], "'echo'", "auto, never"),
         (&["--no-fake=probe", "echo"], "self-test", "emulation"),
         (&["--no-fake=owner,probe", "echo"], "self-test", "emulation"),
-        (&["-c", "maybe", "echo"], "'maybe'", "zero, selective, auto"),
+        (
+            &["-c", "maybe", "echo"],
+            "'maybe'",
+            "zero, selective, full, auto",
+        ),
         (
             &["--consistency", "echo"],
             "'echo'",
-            "zero, selective, auto",
+            "zero, selective, full, auto",
         ),
         (&["-c"], "--consistency", ""),
         (
@@ -339,6 +343,11 @@ fn bad_usage_is_one_line_and_a_hint() {
             &["-cselective", "-czero", "--fake=foreign", "echo"],
             "whose a file is",
             "--consistency=selective",
+        ),
+        (
+            &["-cselective", "--fake=stat", "echo"],
+            "a supervisor that forgets cannot tell whose a file is",
+            "--consistency=full",
         ),
         (
             &["-c", "selective", "--no-fake=probe", "echo"],

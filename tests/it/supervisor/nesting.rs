@@ -39,8 +39,13 @@ fn a_supervisor_that_answers_less_is_not_enough() {
     };
     refused(
         watched(&["-c", "selective"]),
-        "pretends already",
-        "--consistency=selective",
+        "answers at level zero",
+        "give the outer one -c selective",
+    );
+    refused(
+        inside(&["-c", "full"], "true"),
+        "answers at level selective",
+        "give the outer one -c full",
     );
     for options in [&[][..], &["-c", "auto"], &["-c", "zero"]] {
         watched(options).succeeds();
