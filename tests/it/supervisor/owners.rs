@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::ptrace;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill, raise};
@@ -29,8 +30,12 @@ fn child(work: impl FnOnce() -> bool) -> Pid {
     // which neither prints nor panics.
     match unsafe { fork() }.expect("fork") {
         ForkResult::Parent { child } => child,
-        // SAFETY: ends the process, without what the test harness would do at its end.
-        ForkResult::Child => unsafe { libc::_exit(i32::from(!work())) },
+        // SAFETY: as above; it ends without what the test harness would do at its end.
+        ForkResult::Child => unsafe {
+            // Nobody else ends it if the test fails.
+            let _ = set_pdeathsig(Signal::SIGKILL);
+            libc::_exit(i32::from(!work()))
+        },
     }
 }
 
@@ -153,6 +158,9 @@ const MEANWHILE: [Change; 5] = [
     Change::Update(2, Some(10), None),
     Change::Set(1, 11),
 ];
+
+/// And after that: the record is in the same place as before.
+const AND_THEN: Change = Change::Update(1, Some(12), Some(13));
 
 /// Tables, with an inode as it is to be, and others in its chain.
 struct Scenes {
@@ -319,8 +327,8 @@ fn a_stopped_writer_comes_back() {
             };
             let is = state(&owners, inode);
             assert!(is == was || is == change.after(was), "{steps}: {is:?}");
-            assert!(meanwhile.make(&owners, inode), "{steps}");
-            let after = meanwhile.after(is);
+            assert!(meanwhile.make(&owners, inode) && AND_THEN.make(&owners, inode));
+            let after = AND_THEN.after(meanwhile.after(is));
             assert_eq!(state(&owners, inode), after);
             bystander(&owners, steps);
             ptrace::cont(writer, None).expect("going on");
@@ -370,7 +378,7 @@ fn a_stopped_reader_sees_no_mixture() {
             let Some(reader) = reader else {
                 break;
             };
-            assert!(meanwhile.make(&owners, inode));
+            assert!(meanwhile.make(&owners, inode) && AND_THEN.make(&owners, inode));
             // The place has something else now.
             bystander(&owners, steps);
             ptrace::cont(reader, None).expect("going on");
@@ -386,7 +394,8 @@ fn a_stopped_reader_sees_no_mixture() {
                 }),
             });
             let own = |state: State| state.filter(|state| state.0 == birth).map(|state| state.1);
-            let expected = [own(was), own(meanwhile.after(was))];
+            let then = meanwhile.after(was);
+            let expected = [own(was), own(then), own(AND_THEN.after(then))];
             assert!(
                 expected.contains(&seen),
                 "{meanwhile:?} {birth} {steps}: {seen:?}"
