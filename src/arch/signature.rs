@@ -245,6 +245,11 @@ signatures! {
     [open_tree_attr: "dirfd" Dir, "path" Path, "flags" Number, "attr" Pointer, "size" Size]
     [mount_setattr: "dirfd" Dir, "path" Path, "flags" AtFlags, "attr" Pointer, "size" Size]
 
+    [chroot: "path" Path]
+    [pivot_root: "new_root" Path, "put_old" Pointer]
+    [setns: "fd" Fd, "nstype" Number]
+    [unshare: "flags" Number]
+
     [oldstat: "path" Path, "statbuf" Stat]
     [oldfstat: "fd" Fd, "statbuf" Stat]
     [oldlstat: "path" Link, "statbuf" Stat]

@@ -541,9 +541,10 @@ impl Class {
                 group![Faked: mount umount umount2 fsconfig move_mount mount_setattr],
                 group![Absent: fsopen fsmount fspick open_tree open_tree_attr],
             ],
+            // Who has changed its root directory or its rights is looked at before each answer.
             Class::Stat => &[group![OnlyRemembered:
                 stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat
-            ]],
+            ], group![OnlyRemembered: chroot pivot_root setns unshare]],
         }
     }
 }

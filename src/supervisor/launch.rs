@@ -15,7 +15,7 @@ use super::report::Watchers;
 use super::server;
 use super::session::{Kept, Session, Sight};
 use super::target::base::Base;
-use super::target::callers::Callers;
+use super::target::callers::{Callers, Roaming};
 use super::target::listener::Listener;
 use crate::detach;
 use crate::filter::policy::{Class, Level, Policy};
@@ -159,6 +159,14 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     let maps = IdMaps::read(base.user_namespace);
     let kept = Kept::new(policy.level).map_err(Unavailable::Resources)?;
     let hazards = Hazards::new().map_err(Unavailable::Resources)?;
+    // Who is plain, and stays it, is known where nobody sets ids, capabilities, labels or root
+    // directories without a word.
+    let told = [Class::Identity, Class::Capability, Class::Stat];
+    let is_told = told.iter().all(|class| policy.classes.contains(*class));
+    let roaming = (is_told && base.label.is_none())
+        .then(Roaming::new)
+        .transpose()
+        .map_err(Unavailable::Resources)?;
     let flags = SockFlag::SOCK_CLOEXEC;
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(Unavailable::Resources)?;
@@ -178,7 +186,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
             let sight = Sight {
                 listener: Listener::new(listener),
                 base,
-                callers: Callers::default(),
+                callers: Callers::new(roaming),
                 hazards,
                 is_helper: false,
                 // Where setting them is pretended, nobody has others.

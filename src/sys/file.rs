@@ -58,20 +58,25 @@ pub fn look(dir: impl AsFd, path: &CStr, flags: AtFlags) -> Result<Look, Errno> 
         | libc::STATX_INO
         | libc::STATX_BTIME
         | STATX_MNT_ID;
-    let status = statx(dir, path, flags, mask)?;
-    let born = status.stx_btime;
-    Ok(Look {
-        place: Place {
-            dev: (status.stx_dev_major, status.stx_dev_minor),
-            ino: status.stx_ino,
-            mount: status.stx_mnt_id,
-        },
-        mode: status.stx_mode.into(),
-        uid: status.stx_uid,
-        gid: status.stx_gid,
-        born: (status.stx_mask & libc::STATX_BTIME != 0)
-            .then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec)),
-    })
+    Ok(Look::from(&statx(dir, path, flags, mask)?))
+}
+
+impl From<&libc::statx> for Look {
+    fn from(status: &libc::statx) -> Look {
+        let born = status.stx_btime;
+        Look {
+            place: Place {
+                dev: (status.stx_dev_major, status.stx_dev_minor),
+                ino: status.stx_ino,
+                mount: status.stx_mnt_id,
+            },
+            mode: status.stx_mode.into(),
+            uid: status.stx_uid,
+            gid: status.stx_gid,
+            born: (status.stx_mask & libc::STATX_BTIME != 0)
+                .then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec)),
+        }
+    }
 }
 
 /// statx(2) of what `path` leads to from `dir`, with `flags` and `mask` as the kernel takes them.
@@ -106,10 +111,11 @@ pub fn statx_bytes(status: &libc::statx) -> [u8; size_of::<libc::statx>()] {
     unsafe { std::mem::transmute_copy(status) }
 }
 
-/// What tells the inode of `file` from a later one that gets its number: a hash of the handle that
-/// its file system has for it (name_to_handle_at(2)); `None` where that has none.
+/// What tells the inode that `path` leads to from `dir` from a later one that gets its number: a
+/// hash of the handle that its file system has for it (name_to_handle_at(2)); `None` where that has
+/// none. An empty path means `dir` itself; a link at the end is not followed.
 #[must_use]
-pub fn handle(file: impl AsFd) -> Option<u64> {
+pub fn handle(dir: impl AsFd, path: &CStr) -> Option<u64> {
     /// include/uapi/linux/fcntl.h, since 6.5: a handle that need not lead back to the file. More
     /// file systems have one.
     const AT_HANDLE_FID: libc::c_int = 0x200;
@@ -127,12 +133,12 @@ pub fn handle(file: impl AsFd) -> Option<u64> {
             kind: 0,
             handle: [0; 128],
         };
-        let (number, fd) = (libc::SYS_name_to_handle_at, file.as_fd().as_raw_fd());
+        let (number, fd) = (libc::SYS_name_to_handle_at, dir.as_fd().as_raw_fd());
         let (out, flags) = (&raw mut found, libc::AT_EMPTY_PATH | flags);
         let mut mount: libc::c_int = 0;
-        // SAFETY: the kernel reads an empty path, writes as many bytes as it is told there is room
-        // for, and the number of a mount.
-        let ret = unsafe { libc::syscall(number, fd, c"".as_ptr(), out, &raw mut mount, flags) };
+        // SAFETY: the kernel reads a path that ends in a null byte, writes as many bytes as it is
+        // told there is room for, and the number of a mount.
+        let ret = unsafe { libc::syscall(number, fd, path.as_ptr(), out, &raw mut mount, flags) };
         Errno::result(ret).map(|_| found)
     };
     let found = if KNOWS_FID.load(Ordering::Relaxed) {

@@ -283,6 +283,16 @@ pub fn pidfd_open_thread(tid: i32) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Whether the thread or process of a pidfd has not ended, or is still there to be waited for.
+#[must_use]
+pub fn is_alive(thread: impl AsFd) -> bool {
+    let (fd, none, info, flags) = (thread.as_fd().as_raw_fd(), 0, 0, 0);
+    // SAFETY: pidfd_send_signal(2) sends nothing for signal 0, and reads nothing at a null pointer.
+    #[allow(unsafe_code)]
+    let ret = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, none, info, flags) };
+    Errno::result(ret).is_ok()
+}
+
 /// A copy of descriptor `fd` of `thread`, a pidfd.
 ///
 /// # Errors

@@ -550,7 +550,6 @@ const CONSIDERED: &[(&str, &str)] = &[
         set_mempolicy_home_node set_robust_list set_thread_area set_tid_address setitimer setpgid setsid setsockopt ssetmask swapcontext \
         sys_debug_setcontext timer_settime timer_settime64 timerfd_settime timerfd_settime64",
     ),
-    ("real in a user namespace", "chroot pivot_root setns"),
     (
         "what it asks for passes no filter, so fsync and setxattr through a ring are always real",
         "io_uring_enter",

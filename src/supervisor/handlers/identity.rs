@@ -268,6 +268,10 @@ fn prctl(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
         _ => false,
     };
     // Of one that has set nothing the kernel knows, which keeps the bounding set for all.
+    if is_drop {
+        // It counts at the next execve, really.
+        target.callers.roam();
+    }
     let is_the_kernels = (is_drop || asks) && processes.changed(target).is_none();
     if is_the_kernels || is_drop && !processes.is_the_kernels(target) {
         return Ok(Outcome::CONTINUE);

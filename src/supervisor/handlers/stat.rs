@@ -9,11 +9,10 @@ use crate::arch::stat::{Facts, Moment, encode};
 use crate::supervisor::memory::owners::Record;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
-use crate::supervisor::target::files::File;
-use crate::supervisor::target::object::Object;
+use crate::supervisor::target::files::{File, Glance};
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
-use crate::sys::file::statx_bytes;
+use crate::sys::file::{Look, statx_bytes};
 
 /// Answers a call of class `stat`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -30,66 +29,64 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
     let Some(owners) = &session.owners else {
         return Ok(Answer::Continue);
     };
-    let Some((file, follow)) = file_at(target)? else {
+    let Some((file, follow, sync)) = file_at(target)? else {
         return Ok(Answer::Continue);
     };
-    let Some(glance) = target.glance(&file, follow)? else {
+    let Some(glance) = target.glance(&file, follow, sync)? else {
         return Ok(Answer::Continue);
     };
-    let record = {
-        let object = glance.object();
-        let found = object.found()?;
-        let record = owners.find(object)?;
-        if record.is_none() && session.maps.shows(found.uid, found.gid) == (found.uid, found.gid) {
-            return Ok(Answer::Continue);
-        }
-        record
-    };
-    tell(session, target, &glance.confirm(target)?, record)
+    let found = Look::from(&glance.status);
+    let record = owners.of(&found, || glance.handle(target));
+    let shown = session.maps.shows(found.uid, found.gid);
+    // In `/proc` the kernel knows better.
+    let is_foreign = shown != (found.uid, found.gid) && !target.base.is_own_proc(found.place);
+    if record.is_none() && !is_foreign {
+        return Ok(Answer::Continue);
+    }
+    glance.confirm(target)?;
+    let record = record.unwrap_or(Record {
+        owner: shown,
+        device: None,
+    });
+    tell(target, &glance, sync, record)
 }
 
-/// The file that the call is about, and whether a link at its end is to be followed; `None` for
-/// arguments that the kernel refuses, or knows better.
-fn file_at(target: Target) -> Result<Option<(File, bool)>, Failed> {
+/// The file that the call is about, whether a link at its end is to be followed, and its
+/// `AT_STATX_*_SYNC`; `None` for arguments that the kernel refuses, or knows better.
+fn file_at(target: Target) -> Result<Option<(File, bool, i32)>, Failed> {
     let known = libc::AT_SYMLINK_NOFOLLOW
         | libc::AT_EMPTY_PATH
         | libc::AT_NO_AUTOMOUNT
         | libc::AT_STATX_SYNC_TYPE;
     Ok(match target.request.named().ok_or(Errno::ENOSYS)? {
-        Named::Open(fd) => (fd >= 0).then_some((File::Empty(fd), true)),
+        Named::Open(fd) => (fd >= 0).then_some((File::Empty(fd), true, 0)),
         Named::At { flags, .. } if flags.bits() & !known != 0 => None,
         Named::At { dir, path, flags } => {
+            let sync = flags.bits() & libc::AT_STATX_SYNC_TYPE;
             let may_be_empty = flags.contains(AtFlags::AT_EMPTY_PATH);
             // A null path is as good as an empty one (fs/namei.c, `getname_maybe_null`).
             if path == 0 && may_be_empty {
-                return Ok(Some((File::Empty(dir), true)));
+                return Ok(Some((File::Empty(dir), true, sync)));
             }
             let path = target.path(path)?;
             if path.is_empty() && may_be_empty {
-                Some((File::Empty(dir), true))
+                Some((File::Empty(dir), true, sync))
             } else {
                 let follow = !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW);
-                Some((File::At(dir, path), follow))
+                Some((File::At(dir, path), follow, sync))
             }
         }
     })
 }
 
-/// Tells the caller what `object` is, with what is remembered of it in its place.
-fn tell(
-    session: &Session,
-    target: Target,
-    object: &Object,
-    record: Option<Record>,
-) -> Result<Answer, Failed> {
+/// Tells the caller what was looked at, with what `record` has in its place.
+fn tell(target: Target, glance: &Glance, sync: i32, record: Record) -> Result<Answer, Failed> {
     let request = target.request;
-    let owner = |uid, gid| record.map_or_else(|| session.maps.shows(uid, gid), |it| it.owner);
-    let device = record.and_then(|record| record.device);
     if let Ok(out) = request.arg(Kind::Statx) {
-        let flags = request.arg(Kind::AtFlags)?.int() & libc::AT_STATX_SYNC_TYPE;
-        let mut status = object.statx(flags, request.arg(Kind::Number)?.word())?;
-        (status.stx_uid, status.stx_gid) = owner(status.stx_uid, status.stx_gid);
-        if let Some(device) = device {
+        // What is told without having been asked for depends on what is asked for.
+        let mut status = glance.statx(target, sync, request.arg(Kind::Number)?.word())?;
+        (status.stx_uid, status.stx_gid) = record.owner;
+        if let Some(device) = record.device {
             let kind = u16::try_from(device.kind).unwrap_or_default();
             status.stx_mode = status.stx_mode & !(libc::S_IFMT as u16) | kind;
             (status.stx_rdev_major, status.stx_rdev_minor) = device.number;
@@ -98,12 +95,12 @@ fn tell(
         target.write(out.pointer(), &statx_bytes(&status))?;
         return Ok(Answer::Value(0));
     }
-    let status = object.statx(0, libc::STATX_BASIC_STATS)?;
+    let status = glance.status;
+    let (uid, gid) = record.owner;
     let moment = |time: libc::statx_timestamp| Moment {
         seconds: time.tv_sec,
         nanoseconds: time.tv_nsec,
     };
-    let (uid, gid) = owner(status.stx_uid, status.stx_gid);
     let mut facts = Facts {
         dev: (status.stx_dev_major, status.stx_dev_minor),
         ino: status.stx_ino,
@@ -119,7 +116,7 @@ fn tell(
         modified: moment(status.stx_mtime),
         changed: moment(status.stx_ctime),
     };
-    if let Some(device) = device {
+    if let Some(device) = record.device {
         facts.mode = facts.mode & !libc::S_IFMT | device.kind;
         facts.rdev = device.number;
         (facts.size, facts.blocks) = (0, 0);

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 
 use super::owners::{Inode, Owners, Record};
 use crate::supervisor::target::object::Object;
+use crate::sys::file::Look;
 
 /// A birth time is older than a tick, at the latest after as many nanoseconds.
 const YOUNG: i128 = 20_000_000;
@@ -41,19 +42,24 @@ impl Remembered {
         if !self.owners.are_any() {
             return Ok(None);
         }
-        let (inode, born) = inode(object)?;
-        let Some(birth) = self.known(object, inode, born) else {
-            return Ok(None);
-        };
+        Ok(self.of(&object.found()?, || object.handle()))
+    }
+
+    /// What is remembered of the file that was `found`, whose handle `handle` asks for if that
+    /// matters.
+    pub fn of(&self, found: &Look, handle: impl FnOnce() -> Option<u64>) -> Option<Record> {
+        if !self.owners.are_any() {
+            return None;
+        }
+        let inode = Inode::from(found.place);
+        let birth = self.known(inode, found.born, handle)?;
         // It is not young any more: from now on the cheaper way will do.
-        if birth & BY_HANDLE != 0 && is_old(born) {
-            self.owners.rename(inode, birth, by_time(born));
+        if birth & BY_HANDLE != 0 && is_old(found.born) {
+            self.owners.rename(inode, birth, by_time(found.born));
         }
         // Another may have renamed it, or given it away: it is the same file.
-        let Some(birth) = self.owners.birth(inode) else {
-            return Ok(None);
-        };
-        Ok(self.owners.find(inode, || birth))
+        let birth = self.owners.birth(inode)?;
+        self.owners.find(inode, || birth)
     }
 
     /// Remembers that `object` is `uid`'s and `gid`'s, where `None` leaves one as it is: as it is
@@ -68,7 +74,7 @@ impl Remembered {
         otherwise: (u32, u32),
     ) -> Result<(), Errno> {
         let (inode, born) = inode(object)?;
-        let birth = self.known(object, inode, born);
+        let birth = self.known(inode, born, || object.handle());
         let birth = birth.unwrap_or_else(|| birth_of(object, born));
         self.owners.update(inode, birth, uid, gid, otherwise)
     }
@@ -82,13 +88,19 @@ impl Remembered {
         self.owners.set(inode, birth_of(object, born), record)
     }
 
-    /// The birth that is remembered of `inode`, if that is `object`'s.
-    fn known(&self, object: &Object, inode: Inode, born: Option<i128>) -> Option<u64> {
+    /// The birth that is remembered of `inode`, if it is still the one that was made when `born`
+    /// says, and has that `handle`.
+    fn known(
+        &self,
+        inode: Inode,
+        born: Option<i128>,
+        handle: impl FnOnce() -> Option<u64>,
+    ) -> Option<u64> {
         let birth = self.owners.birth(inode)?;
         let is_it = if birth & BY_HANDLE == 0 {
             birth == by_time(born)
         } else {
-            by_handle(object) == Some(birth)
+            handle().is_some_and(|hash| hash | BY_HANDLE == birth)
         };
         is_it.then_some(birth)
     }
@@ -97,11 +109,7 @@ impl Remembered {
 /// Which inode `object` is, and when that was made.
 fn inode(object: &Object) -> Result<(Inode, Option<i128>), Errno> {
     let found = object.found()?;
-    let inode = Inode {
-        dev: found.place.dev,
-        ino: found.place.ino,
-    };
-    Ok((inode, found.born))
+    Ok((found.place.into(), found.born))
 }
 
 /// What tells `object`, which was made when `born` says, from a later one.
@@ -109,13 +117,9 @@ fn birth_of(object: &Object, born: Option<i128>) -> u64 {
     let handle = if is_old(born) {
         None
     } else {
-        by_handle(object)
+        object.handle().map(|hash| hash | BY_HANDLE)
     };
     handle.unwrap_or_else(|| by_time(born))
-}
-
-fn by_handle(object: &Object) -> Option<u64> {
-    object.handle().map(|hash| hash | BY_HANDLE)
 }
 
 /// 0 for a file system that does not tell birth times.

@@ -82,6 +82,12 @@ impl Base {
         place == self.root_place
     }
 
+    /// Where `/` is.
+    #[must_use]
+    pub fn root_place(&self) -> Place {
+        self.root_place
+    }
+
     /// Whether `place` is on the procfs that the supervisor stands in.
     #[must_use]
     pub fn is_own_proc(&self, place: Place) -> bool {

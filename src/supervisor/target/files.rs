@@ -17,7 +17,7 @@ use super::object::Object;
 use super::proc::{Target, looked};
 use super::request::Named;
 use super::walk::Walk;
-use crate::sys::file::{Look, Place, look};
+use crate::sys::file::{Look, Place, handle, look, statx};
 
 /// Which file a call is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,38 +46,69 @@ pub fn known_flags(flags: AtFlags) -> Result<AtFlags, Errno> {
 
 /// A file that has been looked at for a caller, which has been told nothing of it yet.
 pub struct Glance<'a> {
-    object: Object<'a>,
-    /// Whether the caller's rights are known, and it still waits.
-    is_confirmed: bool,
-    /// Whether it was found by a path, so that rights matter.
-    by_path: bool,
+    /// What the kernel says of it.
+    pub status: libc::statx,
+    at: At<'a>,
+}
+
+/// Where that file is.
+enum At<'a> {
+    /// Found with the caller's rights, and held.
+    Found(Object<'a>),
+    /// Held; whether the caller could find it is not known. Who holds a descriptor of it need not.
+    Held { file: OwnedFd, needs_rights: bool },
+    /// Behind a name of one component, which is no link. The caller is plain.
+    Named { dir: OwnedFd, name: CString },
+    /// The same from `/proc`.
+    NamedInProc(CString),
 }
 
 impl<'a> Glance<'a> {
-    /// The file. What is done to it, or told of it, must wait for [`confirm`](Glance::confirm).
-    #[must_use]
-    pub fn object(&self) -> &Object<'a> {
-        &self.object
-    }
-
-    /// When this returns, the caller still waits, and could have found the file itself.
+    /// To be asked before anything of it is told.
     ///
     /// # Errors
     /// As [`Target::find`].
-    pub fn confirm(self, target: Target<'a>) -> Result<Object<'a>, Failed> {
-        let Glance {
-            mut object,
-            is_confirmed,
-            by_path,
-        } = self;
-        if !is_confirmed {
-            // Who holds a descriptor needs no rights to look at what is open.
-            if by_path {
-                object.caller = target.take_rights()?;
-            }
-            target.still_waits()?;
+    pub fn confirm(&self, target: Target<'a>) -> Result<(), Failed> {
+        match self.at {
+            At::Held {
+                needs_rights: true, ..
+            } => target.take_rights().map(drop),
+            _ => Ok(()),
         }
-        Ok(object)
+    }
+
+    /// What tells its inode from a later one with the same number ([`handle`]).
+    #[must_use]
+    pub fn handle(&self, target: Target) -> Option<u64> {
+        match &self.at {
+            At::Found(object) => object.handle(),
+            At::Held { file, .. } => handle(file, c""),
+            At::Named { dir, name } => handle(dir, name),
+            At::NamedInProc(name) => handle(target.base.proc_dir(), name),
+        }
+    }
+
+    /// What the kernel says of it with `flags` and `mask` as statx(2) takes them.
+    ///
+    /// # Errors
+    /// statx(2)'s; `ESTALE` if the name leads to another file by now.
+    pub fn statx(&self, target: Target, flags: i32, mask: u32) -> Result<libc::statx, Errno> {
+        let empty = flags | libc::AT_EMPTY_PATH;
+        let named = flags | libc::AT_SYMLINK_NOFOLLOW;
+        let status = match &self.at {
+            At::Found(object) => object.statx(flags, mask)?,
+            At::Held { file, .. } => statx(file, c"", empty, mask)?,
+            At::Named { dir, name } => statx(dir, name, named, mask | libc::STATX_INO)?,
+            At::NamedInProc(name) => {
+                statx(target.base.proc_dir(), name, named, mask | libc::STATX_INO)?
+            }
+        };
+        let inode = |it: &libc::statx| (it.stx_dev_major, it.stx_dev_minor, it.stx_ino);
+        if inode(&status) == inode(&self.status) {
+            Ok(status)
+        } else {
+            Err(Errno::ESTALE)
+        }
     }
 }
 
@@ -129,38 +160,54 @@ impl<'a> Target<'a> {
     }
 
     /// Looks at `file`, for a question that the kernel can answer in most cases: rights are not
-    /// asked for before it is known that it cannot. `None` if the kernel is to answer.
+    /// asked for before it is known that it cannot. `sync` is the question's `AT_STATX_*_SYNC`.
+    /// `None` if the kernel is to answer.
     ///
     /// # Errors
     /// As [`find`](Target::find).
-    pub fn glance(&self, file: &File, follow: bool) -> Result<Option<Glance<'a>>, Failed> {
+    pub fn glance(
+        &self,
+        file: &File,
+        follow: bool,
+        sync: i32,
+    ) -> Result<Option<Glance<'a>>, Failed> {
+        const ALL: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
         let careful = || {
+            let object = self.find(file, follow)?;
             Ok(Some(Glance {
-                object: self.find(file, follow)?,
-                is_confirmed: true,
-                by_path: true,
+                status: object.statx(sync, ALL)?,
+                at: At::Found(object),
             }))
         };
         // What is asked may not answer, or rights are taken before the first look.
         if self.is_helper || self.hazards.are_possible() {
             return careful();
         }
-        let seen = |file, found, by_path| {
-            let caller = self.base.capabilities; // asked for later
-            Some(Glance {
-                object: Object::new(file, self.base, found, caller),
-                is_confirmed: false,
-                by_path,
-            })
+        let held = |file: OwnedFd, needs_rights| -> Result<_, Failed> {
+            let status = statx(&file, c"", sync | libc::AT_EMPTY_PATH, ALL)?;
+            let at = At::Held { file, needs_rights };
+            Ok(Some(Glance { status, at }))
         };
         let (dir, path) = match file {
-            File::Open(fd) => return Ok(seen(self.descriptor(*fd, true)?, None, false)),
-            File::Empty(libc::AT_FDCWD) => return Ok(seen(self.link("cwd")?, None, false)),
-            File::Empty(fd) => return Ok(seen(self.descriptor(*fd, false)?, None, false)),
+            File::Open(fd) => return held(self.descriptor(*fd, true)?, false),
+            File::Empty(libc::AT_FDCWD) => return held(self.link("cwd")?, false),
+            File::Empty(fd) => return held(self.descriptor(*fd, false)?, false),
+            File::At(_, path) if path.is_empty() => return Ok(None),
             File::At(dir, path) => (*dir, path),
         };
-        if path.is_empty() {
-            return Ok(None);
+        if self.is_plain() && is_name(path) {
+            match self.glance_by_name(dir, path, sync | libc::AT_SYMLINK_NOFOLLOW, ALL) {
+                // The caller comes to no other end.
+                Err(Errno::ENOENT) => return Ok(None),
+                Ok(glance) => {
+                    let found = Look::from(&glance.status);
+                    let is_link = found.mode & libc::S_IFMT == libc::S_IFLNK;
+                    if !self.base.is_own_proc(found.place) && !(is_link && follow) {
+                        return Ok(Some(glance));
+                    }
+                }
+                Err(_) => {}
+            }
         }
         let start = self.start(dir, path)?;
         let Some((from, within)) = self.way(&start, path) else {
@@ -173,7 +220,19 @@ impl<'a> Target<'a> {
             found => found,
         };
         match found {
-            Ok(Some((file, found))) => Ok(seen(file, Some(found), true)),
+            Ok(file) => {
+                let glance = held(file, true)?;
+                // It may be in the supervisor's own directory.
+                let is_own = |glance: &Glance| {
+                    let found = Look::from(&glance.status);
+                    self.base.is_own_proc(found.place)
+                };
+                if glance.as_ref().is_some_and(is_own) {
+                    careful()
+                } else {
+                    Ok(glance)
+                }
+            }
             // The caller gets as far as the supervisor. (Only what is below `/proc/self` is another
             // for each, and then the path says so.)
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG)
@@ -181,8 +240,36 @@ impl<'a> Target<'a> {
             {
                 Ok(None)
             }
-            Ok(None) | Err(_) => careful(),
+            Err(_) => careful(),
         }
+    }
+
+    /// The same for `name`, of one component, in `dir`, by one call.
+    fn glance_by_name(
+        &self,
+        dir: i32,
+        name: &CStr,
+        flags: i32,
+        mask: u32,
+    ) -> Result<Glance<'a>, Errno> {
+        if dir == libc::AT_FDCWD {
+            let text = [b"/cwd/", name.to_bytes()].concat();
+            let text = [self.request.tid.to_string().as_bytes(), &text].concat();
+            let name = CString::new(text).map_err(|_| Errno::EINVAL)?;
+            return Ok(Glance {
+                status: statx(self.base.proc_dir(), &name, flags, mask)?,
+                at: At::NamedInProc(name),
+            });
+        }
+        let dir = self.callers.descriptor(self.request.tid, dir);
+        let dir = dir.map_err(|_| Errno::EBADF)?; // whatever it is, it is not the file's
+        Ok(Glance {
+            status: statx(&dir, name, flags, mask)?,
+            at: At::Named {
+                dir,
+                name: name.to_owned(),
+            },
+        })
     }
 
     /// Finds the directory in which `file` is to be made, and the name that it gets there.
@@ -230,8 +317,12 @@ impl<'a> Target<'a> {
 
     /// Where the caller's `path` starts.
     fn start(&self, dir: i32, path: &CStr) -> Result<Start, Failed> {
-        let link = self.entry("root");
-        let root_place = looked(look(self.base.proc_dir(), &link, AtFlags::empty()))?.place;
+        let root_place = if self.is_plain() {
+            self.base.root_place()
+        } else {
+            let link = self.entry("root");
+            looked(look(self.base.proc_dir(), &link, AtFlags::empty()))?.place
+        };
         let root = if self.base.is_root(root_place) {
             None
         } else {
@@ -256,8 +347,15 @@ impl<'a> Target<'a> {
         let caller = self.take_rights()?;
         self.still_waits()?;
         if let Some((from, within)) = self.way(start, path) {
-            if let Ok(Some((file, found))) = self.by_kernel(from, path, follow, within, true) {
-                return Ok(Object::new(file, self.base, Some(found), caller));
+            if let Ok(file) = self.by_kernel(from, path, follow, within, true) {
+                let found = look(&file, c"", AtFlags::AT_EMPTY_PATH);
+                // It may be in the supervisor's own directory.
+                let certain = found.ok().filter(|found| {
+                    !self.base.is_own_proc(found.place) && self.may_ask(Some(found)).is_ok()
+                });
+                if let Some(found) = certain {
+                    return Ok(Object::new(file, self.base, Some(found), caller));
+                }
             }
         }
         let root = self.root_of(start);
@@ -300,8 +398,7 @@ impl<'a> Target<'a> {
     }
 
     /// Has the kernel find what is at `path`, where it finds it without magic links, and with
-    /// `is_cached` without waiting for anybody. `None` where what it finds may be the supervisor's
-    /// own; so may an error be.
+    /// `is_cached` without waiting for anybody. An error may be the supervisor's own.
     fn by_kernel(
         &self,
         from: BorrowedFd,
@@ -309,7 +406,7 @@ impl<'a> Target<'a> {
         follow: bool,
         within: ResolveFlag,
         is_cached: bool,
-    ) -> Result<Option<(OwnedFd, Look)>, Errno> {
+    ) -> Result<OwnedFd, Errno> {
         /// include/uapi/linux/openat2.h, since 5.12.
         const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
         let nofollow = if follow {
@@ -327,14 +424,10 @@ impl<'a> Target<'a> {
         } else {
             ResolveFlag::empty()
         };
-        let file = match openat2(from, path, how(cached)) {
-            Err(Errno::EINVAL) if is_cached => openat2(from, path, how(ResolveFlag::empty()))?,
-            file => file?,
-        };
-        let found = look(&file, c"", AtFlags::AT_EMPTY_PATH)?;
-        // It may be in the supervisor's own directory.
-        let is_certain = !self.base.is_own_proc(found.place);
-        Ok((is_certain && self.may_ask(Some(&found)).is_ok()).then_some((file, found)))
+        match openat2(from, path, how(cached)) {
+            Err(Errno::EINVAL) if is_cached => openat2(from, path, how(ResolveFlag::empty())),
+            file => file,
+        }
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
@@ -381,6 +474,12 @@ impl<'a> Target<'a> {
 fn is_path_only(file: &OwnedFd) -> Result<bool, Errno> {
     let flags = fcntl(file, FcntlArg::F_GETFL)?;
     Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_PATH))
+}
+
+/// Whether `path` is the name of something in a directory, and nothing else.
+fn is_name(path: &CStr) -> bool {
+    let bytes = path.to_bytes();
+    !bytes.contains(&b'/') && bytes != b"." && bytes != b".."
 }
 
 /// Whether `self` or `thread-self` may be on the way of `path`.

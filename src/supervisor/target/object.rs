@@ -83,7 +83,7 @@ impl<'a> Object<'a> {
     /// What tells its inode from a later one with the same number ([`handle`]).
     #[must_use]
     pub fn handle(&self) -> Option<u64> {
-        handle(self.fd())
+        handle(self.fd(), c"")
     }
 
     /// The file `name` in this directory, if it is there: a symbolic link itself.

@@ -102,6 +102,10 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::mknod => nodes(&[]),
         S::mknodat => nodes(&[NONE]),
         S::landlock_restrict_self => vec![],
+        S::chroot => always(&[BAD]),
+        S::pivot_root => always(&[BAD, BAD]),
+        S::setns => always(&[NONE, 0]),
+        S::unshare => always(&[NONE]), // unknown flags
         S::kexec_load => always(&[NONE, NONE, 0, NONE]),
         S::getuid
         | S::geteuid
