@@ -135,6 +135,11 @@ fn cases(bench: &Bench, tree: &str, copy: &Path, disk: bool, set: &str) -> Vec<C
             false,
             &[&zroot, "-c", "selective", "--root", "COPY", "--"],
         ));
+        cases.push(case(
+            "zroot -c full --root",
+            false,
+            &[&zroot, "-c", "full", "--root", "COPY", "--"],
+        ));
     }
     if disk {
         cases.push(case(

@@ -26,12 +26,14 @@ use workloads::{Bench, MUSL};
 
 /// All workloads, in the order in which they run. The first [`QUICK`] are the default. The others
 /// take minutes.
-const WORKLOADS: [&str; 12] = [
+const WORKLOADS: [&str; 14] = [
     "start",
     "root",
     "calls",
     "notified",
     "sync",
+    "stats",
+    "looks",
     "chown",
     "tar",
     "fork",
@@ -40,13 +42,13 @@ const WORKLOADS: [&str; 12] = [
     "apt-disk",
     "configure",
 ];
-const QUICK: usize = 9;
+const QUICK: usize = 11;
 
 #[derive(Parser)]
 #[command(about = "zroot beside its peers")]
 struct Options {
-    /// Of start root calls notified sync chown tar fork make apt apt-disk configure; the first nine
-    /// without one, all with --full
+    /// Of start root calls notified sync stats looks chown tar fork make apt apt-disk configure; the
+    /// first eleven without one, all with --full
     workloads: Vec<String>,
     /// More rounds, more files, the large set of packages, ./configure
     #[arg(long)]
@@ -134,6 +136,8 @@ fn main() {
             "calls" => bench.calls(),
             "notified" => bench.notified().into_iter().collect(),
             "sync" => bench.sync().into_iter().collect(),
+            "stats" => bench.stats().into_iter().collect(),
+            "looks" => bench.looks(),
             "chown" => vec![bench.chown()],
             "tar" => vec![bench.tar()],
             "fork" => vec![bench.fork()],
@@ -269,6 +273,19 @@ const TARGETS: &[Target] = &[
         ("zroot -c selective", 4), ("zroot -c selective", 3), 1.0),
     target(("notified", 0), "a supervised chown, 64 processes at once, against one",
         ("zroot -c selective", 5), ("zroot -c selective", 3), 1.0),
+
+    target(("looks", 0), "ls -lR, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("tar", 0), "tar x, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("chown", 0), "chown -R, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("fork", 0), "a shell's loop, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("make", 0), "make, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("apt", 0), "apt-get install on tmpfs, full, against real root",
+        ("zroot -c full --root", 0), ("real root", 0), 1.15),
 
     target(("apt", 0), "apt-get install on tmpfs against real root",
         ("zroot --root", 0), ("real root", 0), 1.02),

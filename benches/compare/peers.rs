@@ -43,6 +43,7 @@ pub fn find(enroot: Option<&Path>) -> Vec<Peer> {
         Peer::new("native", &[]),
         Peer::new("zroot", &[&zroot]),
         Peer::new("zroot -c selective", &[&zroot, "-c", "selective"]),
+        Peer::new("zroot -c full", &[&zroot, "-c", "full"]),
         Peer {
             root: true,
             ..Peer::new("real root", &[])
@@ -73,6 +74,10 @@ pub fn find(enroot: Option<&Path>) -> Vec<Peer> {
         Peer {
             preload: true,
             ..Peer::new("pseudo", &["pseudo"])
+        },
+        Peer {
+            preload: true,
+            ..Peer::new("pseudoroot", &["pseudoroot"])
         },
         Peer::new("PRoot -0", &["proot", "-0"]),
     ];

@@ -356,6 +356,66 @@ impl Bench {
         })
     }
 
+    /// Nanoseconds per look at a file: at one that nobody has given away, and at one that was.
+    pub fn stats(&self) -> Option<Group> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/stats.c");
+        let path = compile(&self.places, "cc", "stats", &source, &[])?;
+        let dir = text(&self.places.tmpfs.path().join("stats"));
+        let mut cases = self.everywhere(&[&path, &dir]);
+        for case in &mut cases {
+            case.before = Some(format!("rm -rf {dir} && mkdir {dir}"));
+        }
+        // PRoot would take minutes, and table `calls` has its costs.
+        cases.retain(|case| !case.root && case.name != "PRoot -0");
+        let columns = vec![
+            "fstat",
+            "stat",
+            "lstat of a name",
+            "ENOENT",
+            "given: fstat",
+            "given: stat",
+            "given: lstat of a name",
+        ];
+        let title = "A look at a file".into();
+        Some(Group {
+            title,
+            columns,
+            source: Source::Printed,
+            cases,
+            rounds: self.rounds(5, 15),
+            warm: true,
+        })
+    }
+
+    /// Programs that look at many files, which were given away in the same run.
+    pub fn looks(&self) -> Vec<Group> {
+        let files = self.pick(2_000, 10_000);
+        let dir = text(&self.places.tmpfs.path().join("looks"));
+        let make = format!(
+            "mkdir {dir} && cd {dir} && for d in $(seq 100); do mkdir $d; (cd $d; touch $(seq {})); done",
+            files / 100
+        );
+        self.places.prepare(&make);
+        let group = |look: &str| {
+            // Three times, so that giving them away is the lesser part.
+            let script = format!(
+                "cd {dir}; chown -R 5:7 . 2>/dev/null; for i in 1 2 3; do {look} >/dev/null; done"
+            );
+            let mut cases = self.everywhere(&["sh", "-c", &script]);
+            // Real root's would be nobody else's afterwards.
+            cases.retain(|case| !case.root && case.name != "PRoot -0");
+            Group {
+                title: format!("`chown -R`, then three times `{look}`, of {files} files"),
+                columns: vec!["time"],
+                source: Source::Time(1),
+                cases,
+                rounds: self.rounds(3, 9),
+                warm: true,
+            }
+        };
+        ["ls -lR", "find . -ls", "tar c ."].map(group).into()
+    }
+
     /// Nanoseconds per write and fsync on the disk, in a dynamic and in a static program.
     pub fn sync(&self) -> Option<Group> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare/calls.c");
