@@ -6,6 +6,7 @@
 
 mod calls;
 mod command;
+mod costs;
 mod credentials;
 mod limits;
 mod namespaces;
