@@ -40,7 +40,7 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     );
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);
-    if !rights.may_give(wanted.0, wanted.1) {
+    if !rights.may_give(&object, wanted.0, wanted.1) {
         return Err(object.refusal().into());
     }
     // Root's group is nobody else.

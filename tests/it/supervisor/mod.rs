@@ -10,7 +10,7 @@ mod credentials;
 mod limits;
 mod namespaces;
 mod nesting;
-mod oracle;
+pub mod oracle;
 mod owners;
 mod packages;
 mod programs;
