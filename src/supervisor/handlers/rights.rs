@@ -107,6 +107,15 @@ impl Rights {
         set.uid.filesystem == file.uid || is_since(&file, *since) || self.given.may_have(file.place)
     }
 
+    /// Whether `object` loses its set-gid bit whenever its mode or owner changes, since the caller
+    /// is none of its group, which the kernel does not know (fs/attr.c, `setattr_should_drop_sgid`;
+    /// fs/posix_acl.c, `posix_acl_update_mode`).
+    pub fn set_gid_bit_falls(&self, object: &Object) -> bool {
+        self.owner.is_some()
+            && object.found().is_ok_and(|found| found.mode & libc::S_ISGID != 0)
+            && !self.may_set_gid_bit()
+    }
+
     /// Whether `object` loses set-id bits when it gets another owner, or when that is asked for:
     /// fs/attr.c, `setattr_should_drop_suidgid`.
     fn bits_fall(&self, object: &Object) -> bool {
@@ -117,7 +126,7 @@ impl Rights {
         mode & libc::S_IFMT != libc::S_IFDIR
             && (is_set(libc::S_ISUID)
                 || is_set(libc::S_ISGID | libc::S_IXGRP)
-                || is_set(libc::S_ISGID) && !self.may_set_gid_bit())
+                || self.set_gid_bit_falls(object))
     }
 
     /// Whether a mode that it sets may have the set-gid bit: fs/attr.c, `setattr_prepare`.
