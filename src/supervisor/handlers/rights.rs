@@ -112,7 +112,9 @@ impl Rights {
     /// fs/posix_acl.c, `posix_acl_update_mode`).
     pub fn set_gid_bit_falls(&self, object: &Object) -> bool {
         self.owner.is_some()
-            && object.found().is_ok_and(|found| found.mode & libc::S_ISGID != 0)
+            && object
+                .found()
+                .is_ok_and(|found| found.mode & libc::S_ISGID != 0)
             && !self.may_set_gid_bit()
     }
 

@@ -70,7 +70,9 @@ fn is_device(session: &Session, object: &Object) -> Result<bool, Failed> {
     let Some(owners) = &session.owners else {
         return Ok(false);
     };
-    Ok(owners.find(object)?.is_some_and(|record| record.device.is_some()))
+    Ok(owners
+        .find(object)?
+        .is_some_and(|record| record.device.is_some()))
 }
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
@@ -185,7 +187,9 @@ fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
     } else {
         // A link has no ACL, whoever asks (fs/posix_acl.c, `vfs_set_acl`).
         let is_link = |object: &Object| {
-            object.found().is_ok_and(|found| found.mode & libc::S_IFMT == libc::S_IFLNK)
+            object
+                .found()
+                .is_ok_and(|found| found.mode & libc::S_IFMT == libc::S_IFLNK)
         };
         !is_system(name) || is_link(object) || rights.may_own(object)
     }

@@ -43,7 +43,10 @@ fn a_child_without_descriptors_sees_owners() {
 fn a_childs_identity_is_not_its_parents() {
     let test = "a_childs_identity_is_not_its_parents";
     if let Some(said) = part(test, &["child"], &[]) {
-        assert!(said.contains("parent: 0 0 0, chown 0\nbecame: 7 7 7"), "{said}");
+        assert!(
+            said.contains("parent: 0 0 0, chown 0\nbecame: 7 7 7"),
+            "{said}"
+        );
     }
 }
 
@@ -52,7 +55,10 @@ fn a_childs_identity_is_not_its_parents() {
 #[test]
 fn the_numbers_of_i386_are_its_own() {
     let test = "the_numbers_of_i386_are_its_own";
-    for options in [&["-m32"][..], &["-DINT80", "-static", "-no-pie", "-fno-pie"]] {
+    for options in [
+        &["-m32"][..],
+        &["-DINT80", "-static", "-no-pie", "-fno-pie"],
+    ] {
         if let Some(said) = part(test, &["numbers"], options) {
             assert!(
                 said.contains("ftruncate 0 size 77 of 70000:70001")

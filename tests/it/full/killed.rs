@@ -19,7 +19,13 @@ fn nothing_is_forgotten_when_one_is_killed() {
     let program = bench.dir.path().join("program");
     compile("full.c", &[], &program).succeeds();
     let program = program.to_str().expect("UTF-8");
-    let mut command = bench.command([zroot().to_str().expect("UTF-8"), "-c", "full", program, "loop"]);
+    let mut command = bench.command([
+        zroot().to_str().expect("UTF-8"),
+        "-c",
+        "full",
+        program,
+        "loop",
+    ]);
     let mut live = Live::start(&mut command);
     live.says("ready");
     for _ in 0..KILLS {
@@ -30,11 +36,18 @@ fn nothing_is_forgotten_when_one_is_killed() {
         send(guard, Signal::SIGKILL);
         bench.successor(GUARD, guard);
     }
-    live.stdin.as_mut().expect("a pipe").flush().expect("flushed");
+    live.stdin
+        .as_mut()
+        .expect("a pipe")
+        .flush()
+        .expect("flushed");
     drop(live.stdin.take());
     let mut said = String::new();
     std::io::Read::read_to_string(&mut live.stdout, &mut said).expect("text");
-    assert!(said.starts_with("made ") && said.ends_with(" wrong 0\n"), "{said}");
+    assert!(
+        said.starts_with("made ") && said.ends_with(" wrong 0\n"),
+        "{said}"
+    );
     assert!(!said.starts_with("made 0 "), "{said}");
     bench.nothing_is_left();
     // The control: what level selective says is wrong at once.
@@ -46,5 +59,8 @@ fn nothing_is_forgotten_when_one_is_killed() {
         "-c",
         "mkdir control; cd control; mkfifo p; ../program loop <>p",
     ]));
-    assert!(control.stdout.contains(" is 0:0 and not 11:12"), "{control:#?}");
+    assert!(
+        control.stdout.contains(" is 0:0 and not 11:12"),
+        "{control:#?}"
+    );
 }

@@ -17,7 +17,11 @@ use crate::supervisor::oracle::{Fixture, has_oracle};
 #[track_caller]
 fn as_real_root(fixture: &Fixture, args: &[&str]) -> String {
     let full = fixture.at_level("full", args);
-    assert_ne!(full, fixture.at_level("selective", args), "the control of {args:?}");
+    assert_ne!(
+        full,
+        fixture.at_level("selective", args),
+        "the control of {args:?}"
+    );
     if has_oracle(args[0]) {
         assert_eq!(full, fixture.as_root(args), "{args:?}");
     }
@@ -31,7 +35,11 @@ fn script(test: &str, script: &str) -> String {
         run(zroot_with(["-c", level, "--", "sh", "-ec", script]).current_dir(dir().path()))
     };
     let full = at_level("full").succeeds();
-    assert_ne!(at_level("selective").stdout, full.stdout, "the control of {full:#?}");
+    assert_ne!(
+        at_level("selective").stdout,
+        full.stdout,
+        "the control of {full:#?}"
+    );
     if has_oracle(test) {
         let real = run(plain("sh").args(["-ec", script]).current_dir(dir().path())).succeeds();
         assert_eq!(full.stdout, real.stdout, "{full:#?}");

@@ -24,7 +24,14 @@ fn a_root_directory_shows_the_owners_of_what_is_bound() {
     };
     tree.prepare("mkdir root/mnt root/mnt/one root/mnt/two");
     let at_level = |level: &str| {
-        let options = ["-c", level, "--bind", "src:/mnt/one", "--bind", "src:/mnt/two"];
+        let options = [
+            "-c",
+            level,
+            "--bind",
+            "src:/mnt/one",
+            "--bind",
+            "src:/mnt/two",
+        ];
         let script = "chown 5:7 /mnt/one/file; stat -c %u:%g /mnt/one/file /mnt/two/file
             chown 8:9 /mnt/two/file; mv /mnt/two/file /mnt/two/sub; stat -c %u:%g /mnt/one/sub/file
             mv /mnt/one/sub/file /mnt/one";

@@ -41,7 +41,9 @@ fn seed(default: u64) -> u64 {
 }
 
 fn row(generator: &mut Generator, count: usize) -> Vec<History> {
-    (0..count).map(|number| generator.history(&format!("h{number}"))).collect()
+    (0..count)
+        .map(|number| generator.history(&format!("h{number}")))
+        .collect()
 }
 
 fn one_after_the_other(test: &str, place: &str, options: &[&str], first: u64) {
@@ -66,14 +68,24 @@ fn histories_are_as_real_roots() {
 
 #[test]
 fn histories_in_memory_are_as_real_roots() {
-    one_after_the_other("histories_in_memory_are_as_real_roots", "/dev/shm", &[], 2_000);
+    one_after_the_other(
+        "histories_in_memory_are_as_real_roots",
+        "/dev/shm",
+        &[],
+        2_000,
+    );
 }
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 #[test]
 fn histories_of_i386_programs_are_as_real_roots() {
     let options = ["-m32", "-D_TIME_BITS=64"];
-    one_after_the_other("histories_of_i386_programs_are_as_real_roots", "/tmp", &options, 3_000);
+    one_after_the_other(
+        "histories_of_i386_programs_are_as_real_roots",
+        "/tmp",
+        &options,
+        3_000,
+    );
 }
 
 #[test]
@@ -98,9 +110,15 @@ fn histories_differ_where_nothing_is_remembered() {
     };
     let scripts = [row(&mut Generator::new(5_000), 3)];
     let real = stage.perform(Who::Root, &scripts).expect("what root says");
-    let selective = stage.perform(Who::Zroot("selective"), &scripts).expect("what zroot says");
+    let selective = stage
+        .perform(Who::Zroot("selective"), &scripts)
+        .expect("what zroot says");
     let lines = |said: &[String]| said[0].lines().map(str::to_owned).collect::<Vec<_>>();
     let (real, selective) = (lines(&real), lines(&selective));
-    let differ = real.iter().zip(&selective).filter(|(real, zroot)| real != zroot).count();
+    let differ = real
+        .iter()
+        .zip(&selective)
+        .filter(|(real, zroot)| real != zroot)
+        .count();
     assert!(differ > real.len() / 10, "{differ} lines of {}", real.len());
 }

@@ -7,7 +7,9 @@ const NAMES: &[&str] = &[
     "a", "b", "a/c", "n0", "n1", "n2", "a/n0", "a/n1", "b/n0", "b/n1", "a/c/n0", "a/c/n1",
 ];
 /// Where links lead.
-const TARGETS: &[&str] = &["n0", "n1", "a", "a/n0", "b/n0", "../n0", "../b", "c", "nowhere", "."];
+const TARGETS: &[&str] = &[
+    "n0", "n1", "a", "a/n0", "b/n0", "../n0", "../b", "c", "nowhere", ".",
+];
 const FEW_IDS: &[u32] = &[0, 5, 6, 7];
 const IDS: &[u32] = &[
     1,
@@ -178,8 +180,14 @@ impl Generator {
     fn make(&mut self) -> String {
         let (name, give) = (self.name(), self.give());
         match self.below(8) {
-            0..3 => format!("file {name} {} {give}", self.pick(&["0644", "0600", "0755", "0"])),
-            3 => format!("node {name} {} {give}", self.pick(&["010644", "0140755", "0100640"])),
+            0..3 => format!(
+                "file {name} {} {give}",
+                self.pick(&["0644", "0600", "0755", "0"])
+            ),
+            3 => format!(
+                "node {name} {} {give}",
+                self.pick(&["010644", "0140755", "0100640"])
+            ),
             4 => format!("bind {name} 0 {give}"),
             5 => format!("link-to {name} {} {give}", self.pick(TARGETS)),
             _ => format!("directory {name} 0 {give}"),
@@ -231,7 +239,9 @@ impl Generator {
             13..15 => {
                 let groups: Vec<String> =
                     (0..self.below(5)).map(|_| self.id().to_string()).collect();
-                format!("setgroups {}", groups.join(" ")).trim_end().to_owned()
+                format!("setgroups {}", groups.join(" "))
+                    .trim_end()
+                    .to_owned()
             }
             15 | 16 => format!("keepcaps {}", self.below(5).min(1)),
             17 => format!("securebits {}", self.pick(&[0, 4, 4, 1, 5, 0x10])),

@@ -3,6 +3,7 @@
 //!
 //! Part of `it` and of `trust`.
 #![allow(unsafe_code)] // setgroups(2) in a child
+#![allow(dead_code)] // each test program uses its part
 
 pub mod generate;
 #[path = "../../fuzz/random.rs"]
@@ -10,10 +11,11 @@ pub mod generate;
 mod random;
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -36,7 +38,8 @@ pub enum Who<'a> {
 /// The program, a place for it to work in, and the zroot under test.
 pub struct Stage {
     dir: TempDir,
-    zroot: PathBuf,
+    /// What zroot is started with: itself, or what starts it.
+    zroot: Vec<OsString>,
     capabilities: String,
 }
 
@@ -52,8 +55,11 @@ impl Stage {
             .prefix("zroot-test-")
             .tempdir_in(place)
             .map_err(|error| format!("{}: {error}", place.display()))?;
-        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-            .expect("chmod");
+        fs::set_permissions(
+            dir.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .expect("chmod");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/history.c");
         let built = run(Command::new("cc")
             .args(["-O1", "-w", "-D_FILE_OFFSET_BITS=64", "-o"])
@@ -65,9 +71,16 @@ impl Stage {
         }
         Ok(Stage {
             dir,
-            zroot: zroot.to_owned(),
+            zroot: vec![zroot.into()],
             capabilities: capabilities.to_owned(),
         })
+    }
+
+    /// The same, where `words` start zroot.
+    pub fn under(mut self, words: Vec<String>) -> Stage {
+        self.zroot
+            .splice(..0, words.into_iter().map(OsString::from));
+        self
     }
 
     /// What each of `scripts`, all at once, prints.
@@ -79,8 +92,9 @@ impl Stage {
             Who::Root => (plain(&program), "real"),
             Who::Zroot(level) => {
                 give(&at);
-                let mut command = user(&self.zroot);
-                command.args(["-c", level, "--"]).arg(&program);
+                let mut command = user(&self.zroot[0]);
+                let rest = &self.zroot[1..];
+                command.args(rest).args(["-c", level, "--"]).arg(&program);
                 (command, "zroot")
             }
         };
@@ -90,12 +104,21 @@ impl Stage {
                 command.pre_exec(|| Ok(nix::unistd::setgroups(&[0.into()])?));
             }
         }
-        command.args(["run", mode, &self.capabilities]).current_dir(&at);
+        command
+            .args(["run", mode, &self.capabilities])
+            .current_dir(&at);
         for (number, script) in scripts.iter().enumerate() {
-            let mut text = script.iter().flatten().fold(String::new(), |text, line| text + line + "\n");
+            let mut text = script
+                .iter()
+                .flatten()
+                .fold(String::new(), |text, line| text + line + "\n");
             text.push('\n');
             fs::write(at.join(format!("{number}.in")), text).expect("written");
-            command.args([format!("{number}.in"), format!("{number}.out"), number.to_string()]);
+            command.args([
+                format!("{number}.in"),
+                format!("{number}.out"),
+                number.to_string(),
+            ]);
         }
         let ran = run(&mut command);
         let said = (0..scripts.len())
@@ -111,11 +134,12 @@ impl Stage {
     }
 
     /// Has level full and root carry out `scripts`, each a row of histories, at once. Returns how
-    /// many steps there were, or what was different.
+    /// many steps were taken, or what was different.
     pub fn compare(&self, scripts: &[Vec<History>]) -> Result<usize, String> {
         let real = self.perform(Who::Root, scripts)?;
         let zroot = self.perform(Who::Zroot("full"), scripts)?;
-        let steps = |text: &String| text.lines().filter(|line| line.contains(" = ")).count();
+        let is_step = |line: &&str| line.contains(" = ") && !line.ends_with(" = skipped");
+        let steps = |text: &String| text.lines().filter(is_step).count();
         for ((real, zroot), script) in real.iter().zip(&zroot).zip(scripts) {
             if real == zroot {
                 continue;
