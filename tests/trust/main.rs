@@ -13,6 +13,7 @@ mod common;
 mod faults;
 mod forms;
 mod hanging;
+mod histories;
 mod kills;
 mod load;
 mod place;
@@ -37,6 +38,7 @@ const PARTS: &[Part] = &[
     ("table", table::run),
     ("hanging", hanging::run_all),
     ("kills", kills::run_all),
+    ("histories", histories::run_all),
     ("faults", faults::run_all),
     ("load", load::run_all),
     ("policy", policy::run_all),

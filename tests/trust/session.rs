@@ -67,6 +67,11 @@ impl Session {
         }
     }
 
+    /// What marks the command that follows.
+    pub fn words(&self) -> Vec<String> {
+        vec!["prlimit".to_owned(), format!("--msgqueue={}:", self.mark)]
+    }
+
     /// `words...`, marked, as the unprivileged user in `dir`.
     pub fn command<A: AsRef<OsStr>>(
         &self,

@@ -40,7 +40,7 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     );
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);
-    if !rights.may_give(wanted.0, wanted.1) {
+    if !rights.may_give(&object, wanted.0, wanted.1) {
         return Err(object.refusal().into());
     }
     // Root's group is nobody else.
@@ -54,6 +54,11 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         Err(errno) => Err(errno),
     };
     let how = rights.pretend(Capability::CAP_CHOWN, done)?;
+    let mode = object.found()?.mode;
+    if mode & libc::S_IFMT != libc::S_IFDIR && rights.set_gid_bit_falls(&object) {
+        // The set-uid bit has fallen already.
+        object.chmod(mode & 0o1777)?;
+    }
     match &session.owners {
         Some(owners) => remember(session, owners, object, wanted, how),
         None => Ok(how),

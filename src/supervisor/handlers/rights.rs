@@ -68,9 +68,14 @@ impl Rights {
         }
     }
 
-    /// Whether it may give the file to `uid` and `gid`: fs/attr.c, `chown_ok`, `chgrp_ok`. Where
+    /// Whether it may give `object` to `uid` and `gid`: fs/attr.c, `chown_ok`, `chgrp_ok`. Where
     /// nobody knows whose the file is, it is taken for its own.
-    pub fn may_give(&self, uid: u32, gid: u32) -> bool {
+    pub fn may_give(&self, object: &Object, uid: u32, gid: u32) -> bool {
+        // Set-id bits that fall, whatever the ids are, are a change of mode as well (fs/open.c,
+        // chown_common; fs/attr.c, notify_change).
+        if self.owner.is_some() && self.bits_fall(object) && !self.may_own(object) {
+            return false;
+        }
         if self.have(Capability::CAP_CHOWN) || (uid, gid) == (SAME, SAME) {
             return true;
         }
@@ -100,6 +105,30 @@ impl Rights {
             return true;
         };
         set.uid.filesystem == file.uid || is_since(&file, *since) || self.given.may_have(file.place)
+    }
+
+    /// Whether `object` loses its set-gid bit whenever its mode or owner changes, since the caller
+    /// is none of its group, which the kernel does not know (fs/attr.c, `setattr_should_drop_sgid`;
+    /// fs/posix_acl.c, `posix_acl_update_mode`).
+    pub fn set_gid_bit_falls(&self, object: &Object) -> bool {
+        self.owner.is_some()
+            && object
+                .found()
+                .is_ok_and(|found| found.mode & libc::S_ISGID != 0)
+            && !self.may_set_gid_bit()
+    }
+
+    /// Whether `object` loses set-id bits when it gets another owner, or when that is asked for:
+    /// fs/attr.c, `setattr_should_drop_suidgid`.
+    fn bits_fall(&self, object: &Object) -> bool {
+        let Ok(mode) = object.found().map(|found| found.mode) else {
+            return false;
+        };
+        let is_set = |bits| mode & bits == bits;
+        mode & libc::S_IFMT != libc::S_IFDIR
+            && (is_set(libc::S_ISUID)
+                || is_set(libc::S_ISGID | libc::S_IXGRP)
+                || self.set_gid_bit_falls(object))
     }
 
     /// Whether a mode that it sets may have the set-gid bit: fs/attr.c, `setattr_prepare`.

@@ -46,11 +46,33 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
     let change = read_change(target, value)?;
     let (file, follow) = file_at(target, change.set.is_some())?;
     let object = target.find(&file, follow)?;
+    // A device has no user attributes, whoever asks; the file in its place would.
+    if change.name.to_bytes().starts_with(b"user.") && is_device(session, &object)? {
+        return Err(Errno::EPERM.into());
+    }
     let rights = Rights::of(session, target, &object);
     if !may_change(&rights, &object, &change.name) {
         return Err(object.refusal().into());
     }
-    make(&rights, &object, &change, &session.maps)
+    let how = make(&rights, &object, &change, &session.maps)?;
+    if change.set.is_some()
+        && change.name.as_c_str() == c"system.posix_acl_access"
+        && rights.set_gid_bit_falls(&object)
+    {
+        let mode = u32::from(object.statx(0, libc::STATX_MODE)?.stx_mode);
+        object.chmod(mode & 0o5777)?;
+    }
+    Ok(how)
+}
+
+/// Whether `object` stands for a device.
+fn is_device(session: &Session, object: &Object) -> Result<bool, Failed> {
+    let Some(owners) = &session.owners else {
+        return Ok(false);
+    };
+    Ok(owners
+        .find(object)?
+        .is_some_and(|record| record.device.is_some()))
 }
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
@@ -143,7 +165,11 @@ fn make(rights: &Rights, object: &Object, change: &Change, maps: &IdMaps) -> Res
         done => done.map(|()| How::Real),
     };
     match done {
-        Err(errno) if is_refusal(errno, &change.name) && rights.have(Capability::CAP_FOWNER) => {
+        // The others' capability it has, or it would not be here.
+        Err(errno)
+            if is_refusal(errno, &change.name)
+                && (!is_system(&change.name) || rights.have(Capability::CAP_FOWNER)) =>
+        {
             Ok(How::Pretended)
         }
         done => Ok(done?),
@@ -159,8 +185,18 @@ fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
     } else if is(b"security.") || is(b"trusted.") {
         rights.have(Capability::CAP_SYS_ADMIN)
     } else {
-        !is(b"system.") || rights.may_own(object)
+        // A link has no ACL, whoever asks (fs/posix_acl.c, `vfs_set_acl`).
+        let is_link = |object: &Object| {
+            object
+                .found()
+                .is_ok_and(|found| found.mode & libc::S_IFMT == libc::S_IFLNK)
+        };
+        !is_system(name) || is_link(object) || rights.may_own(object)
     }
+}
+
+fn is_system(name: &CStr) -> bool {
+    name.to_bytes().starts_with(b"system.")
 }
 
 /// Whether real root would not have seen this error.
