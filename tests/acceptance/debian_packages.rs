@@ -203,12 +203,7 @@ fn case(suite: &Suite, base: &Result<Base, String>, package: &'static str) {
             Ok(None)
         }
     };
-    for column in [
-        Column::RealRoot,
-        Column::Without,
-        Column::Zero,
-        Column::Selective,
-    ] {
+    for column in Column::ALL {
         let short = match column {
             Column::Without => Short::of(WITHOUT, package, column).or(Some(&OWNERS)),
             _ => Short::of(SHORT, package, column),
@@ -306,9 +301,9 @@ impl Base {
             ""
         };
         let again = again(package).unwrap_or_default();
-        Ok(tree.outcome(tree.inside(&format!(
+        Ok(tree.outcome_inside(&format!(
             "{answer}exec apt-get install -y --no-download {sandbox} {again} {package}"
-        ))))
+        )))
     }
 }
 
