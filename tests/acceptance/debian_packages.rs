@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use crate::common::{give, is_root, keep, run, user, zroot_with};
 use crate::compared::{Outcome, Short, Tree, two_at_a_time, verdict};
 use crate::debian::{self, BARE};
+use crate::owners::MAKERS;
 use crate::suite::{Column, Suite, skip};
 
 /// `name | what it does that needs root`.
@@ -144,6 +145,10 @@ const SHORT: &[Short] = &[
         cause: "sa-compile, run as user debian-spamd, is a new program and root again, and has its cache in root's home (needs level full)",
         ends_well: true,
     },
+    made_by_another(&["man-db"], "./var/cache/man/"),
+    made_by_another(&["munge"], "./etc/munge/munge.key: f 600 "),
+    made_by_another(&["mariadb-server"], "./var/lib/mysql/"),
+    made_by_another(&["postgresql-15"], "./var/lib/postgresql/15/main/"),
     Short {
         cases: PULL_SYSTEMD,
         columns: &[Column::Zero],
@@ -154,6 +159,18 @@ const SHORT: &[Short] = &[
         ends_well: true,
     },
 ];
+
+/// What scripts make below this path when they have become another user.
+const fn made_by_another(cases: &'static [&'static str], path: &'static str) -> Short {
+    Short {
+        cases,
+        columns: &[Column::Full],
+        says: path,
+        others: &[],
+        cause: MAKERS,
+        ends_well: true,
+    }
+}
 
 const CLUSTER: &[&str] = &[
     "Error: initdb failed",
