@@ -400,6 +400,7 @@ const COMPLAINTS: &[&str] = &[
     "invalid",
     "warning",
     "no such",
+    "dubious ownership",
 ];
 
 /// What a line has in it that nobody should see, whatever real root sees.

@@ -146,6 +146,14 @@ const SHORT: &[Short] = &[
         ends_well: true,
     },
     Short {
+        cases: &["gitolite3"],
+        columns: &[Column::Full],
+        says: "detected dubious ownership in repository",
+        others: &[],
+        cause: "git, which is user gitolite3, makes a repository and finds that it is root's: what a process makes that has become another user is root's",
+        ends_well: false,
+    },
+    Short {
         cases: &["spamassassin"],
         columns: &[Column::Full],
         says: "secure_tmpdir failed",
