@@ -4,9 +4,10 @@
 use std::cell::OnceCell;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::common::{give, is_root, keep, program, run, user};
-use crate::compared::{Outcome, QEMU, Short, Tree, launcher, two_at_a_time, verdict};
+use crate::compared::{Outcome, QEMU, Short, Tree, two_at_a_time, verdict};
 use crate::debian::{self, BULLSEYE, Mirror};
 use crate::suite::{Column, Suite, skip};
 
@@ -35,7 +36,10 @@ const WAYS: &[Way] = &[
 /// What CI makes, and at which levels.
 const SAMPLE: &[(&str, &[Column])] = &[
     ("mmdebstrap-trixie", &[Column::Without, Column::Zero]),
-    ("debootstrap", &[Column::Zero, Column::Selective]),
+    (
+        "debootstrap",
+        &[Column::Zero, Column::Selective, Column::Full],
+    ),
 ];
 
 pub fn cases(suite: &Suite) {
@@ -46,14 +50,8 @@ pub fn cases(suite: &Suite) {
 
 /// The columns in which the tree `name` is made.
 fn columns(suite: &Suite, name: &str) -> &'static [Column] {
-    const ALL: &[Column] = &[
-        Column::RealRoot,
-        Column::Without,
-        Column::Zero,
-        Column::Selective,
-    ];
     if suite.full {
-        return ALL;
+        return &Column::ALL;
     }
     SAMPLE
         .iter()
@@ -107,7 +105,7 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
         let install = format!(
             "exec apt-get install -y --no-download --no-install-recommends {sandbox} systemd"
         );
-        return Ok(tree.outcome(tree.inside(&install)));
+        return Ok(tree.outcome_inside(&install));
     }
     let name = if tool == Tool::Debootstrap {
         "debootstrap"
@@ -122,9 +120,9 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
         tree.foreign = true;
         runs_foreign_programs(&tree, architecture)?;
     }
-    let mut command = launcher(column);
+    let mut command = Command::new(name);
     if tool == Tool::Debootstrap {
-        command.args(["debootstrap", "--variant=minbase"]);
+        command.arg("--variant=minbase");
         command.args(architecture.map(|it| format!("--arch={it}")));
         if column != Column::RealRoot && architecture.is_none() {
             let cache = keep().join("debootstrap");
@@ -150,7 +148,7 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
             command.env("http_proxy", proxy.trim_matches('"'));
         }
     } else {
-        command.args(["mmdebstrap", "--variant=apt"]);
+        command.arg("--variant=apt");
         if column != Column::RealRoot {
             command.arg("--skip=chroot/mount");
         }
@@ -171,7 +169,7 @@ fn make(&(_, tool, release, architecture): &Way, column: Column) -> Result<Outco
             command.arg(format!("deb {} {release} main", mirror.uri));
         }
     }
-    let mut outcome = tree.outcome(command);
+    let mut outcome = tree.outcome_of(&command);
     let log = fs::read_to_string(Path::new(&tree.root()).join("debootstrap/debootstrap.log"))
         .unwrap_or_default();
     outcome.said += &log;

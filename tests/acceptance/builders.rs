@@ -45,12 +45,20 @@ struct Case {
     /// What is said at a level that does not do, and why.
     zero: Option<(&'static str, &'static str)>,
     selective: Option<(&'static str, &'static str)>,
+    full: Option<(&'static str, &'static str)>,
 }
 
 const OWNERS: &str = "install -d -o daemon -g mail -m 2750 /srv/queue && touch /srv/queue/job && chown -R daemon:mail /srv/queue && \
     install -o daemon -g mail -m 4711 /bin/true /srv/tool";
 const ACCOUNTS: &str = "useradd -m -u 1234 alice && su alice -c true";
 const PACKAGES: &str = "apt-get install -y --no-install-recommends at";
+
+/// Who looks at what each has made finds, in the same run, if owners are remembered.
+const LOOKED: [&str; 3] = [
+    " && test $(stat --printf=%U:%G:%a, /srv/queue /srv/queue/job /srv/tool) = daemon:mail:2750,daemon:mail:644,daemon:mail:4711,",
+    " && test $(stat -c %U:%G /home/alice/.profile) = alice:alice",
+    " && test $(stat -c %U:%G:%a /usr/bin/at) = daemon:daemon:6755",
+];
 
 const PROOF: &str =
     "dpkg --audit; stat -c '%a %U:%G %n' /srv/queue /srv/tool /home/alice /usr/bin/at";
@@ -62,7 +70,12 @@ const REALLY: &str = "2750 daemon:mail /srv/queue\n4711 daemon:mail /srv/tool\n7
 const GROUPS: &str = "error setting supplemental groups list: operation not permitted";
 const GROUPS_DENIED: &str = "buildah itself sets groups before a step, which a namespace of one id forbids, unless zroot is around it";
 
-const USERS: &[Column] = &[Column::Without, Column::Zero, Column::Selective];
+const USERS: &[Column] = &[
+    Column::Without,
+    Column::Zero,
+    Column::Selective,
+    Column::Full,
+];
 
 const PLAIN: Case = Case {
     name: "",
@@ -75,6 +88,7 @@ const PLAIN: Case = Case {
     refused: Some("cannot change owner and permissions of '/srv/queue'"),
     zero: None,
     selective: None,
+    full: None,
 };
 
 const BUILT: &str = r#"built() { buildah run --network host $(buildah from --network host localhost/built) -- "$@"; }"#;
@@ -152,6 +166,7 @@ const CASES: &[Case] = &[
         refused: Some(GROUPS),
         zero: Some((GROUPS, GROUPS_DENIED)),
         selective: Some((GROUPS, GROUPS_DENIED)),
+        full: Some((GROUPS, GROUPS_DENIED)),
         ..BUILDAH
     },
     Case {
@@ -316,6 +331,10 @@ const CASES: &[Case] = &[
             "/srv/queue/job': No such file",
             "the supervisor is told of a call before PRoot has translated its path",
         )),
+        full: Some((
+            "/srv/queue/job': No such file",
+            "the supervisor is told of a call before PRoot has translated its path",
+        )),
         ..PLAIN
     },
     Case {
@@ -347,6 +366,7 @@ const CASES: &[Case] = &[
         script: r#"$OUT mmdebstrap --mode=unshare --variant=apt --aptopt="$SETTINGS" "$RELEASE" tree "$SOURCES""#,
         zero: Some(DEVPTS),
         selective: Some(DEVPTS),
+        full: Some(DEVPTS),
         ..MMDEBSTRAP
     },
     Case {
@@ -459,6 +479,7 @@ impl Case {
                 .map(|saying| (saying, "the kernel knows no id but the user's there")),
             Column::Zero => self.zero,
             Column::Selective => self.selective,
+            Column::Full => self.full,
         };
         short.map_or(Expect::Pass, |(saying, cause)| Expect::Fail {
             saying,
@@ -628,7 +649,14 @@ impl Studio {
         } else {
             format!("apt-get update && {PACKAGES} && rm -rf /var/lib/apt/lists/*")
         };
-        let steps = [OWNERS, ACCOUNTS, &packages].join(" && ");
+        let looked = if self.column.keeps_owners() {
+            LOOKED
+        } else {
+            [""; 3]
+        };
+        let [owners, accounts, packages] =
+            [0, 1, 2].map(|i| [[OWNERS, ACCOUNTS, &packages][i], looked[i]].concat());
+        let steps = [&*owners, &accounts, &packages].join(" && ");
         let path = zroot().display().to_string();
         let (inside, outside) = match self.column.options() {
             None if self.column == Column::RealRoot => {
@@ -661,8 +689,8 @@ impl Studio {
                 ("STEPS", &steps),
             ]);
             command.envs([
-                ("OWNERS", OWNERS),
-                ("ACCOUNTS", ACCOUNTS),
+                ("OWNERS", &*owners),
+                ("ACCOUNTS", &accounts),
                 ("PACKAGES", &packages),
                 ("PROOF", PROOF),
                 ("ZROOT", &path),

@@ -16,6 +16,7 @@ use nix::unistd::{Pid, pipe2};
 use tempfile::TempDir;
 
 use crate::common::{dir, give, run, uid, user, zroot_with};
+use crate::owners::{self, Owners, noted, split};
 use crate::suite::{Column, Expect, STATUS};
 
 /// `PROGRAM` by whom `column` means: real root, or the unprivileged user.
@@ -237,15 +238,53 @@ impl Tree {
         }
     }
 
+    /// What a shell script inside comes to, and what is in the tree then.
+    pub fn outcome_inside(&self, script: &str) -> Outcome {
+        let dev = if self.own_dev {
+            "-false"
+        } else {
+            "-path './dev/*'"
+        };
+        let ignored = format!("-path ./proc -o -path ./sys -o -path ./debs -o {dev}");
+        self.outcome(self.inside(&self.noted(script, "/", &ignored)))
+    }
+
+    /// What a command of the machine's comes to that makes the tree.
+    pub fn outcome_of(&self, words: &Command) -> Outcome {
+        let mut command = launcher(self.column);
+        let script = self.noted("\"$@\"", &self.root(), "-false");
+        command
+            .args(["sh", "-c", &script, "sh"])
+            .arg(words.get_program())
+            .args(words.get_args());
+        command.envs(
+            words
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        self.outcome(command)
+    }
+
+    fn noted(&self, script: &str, dir: &str, ignored: &str) -> String {
+        if self.column.keeps_owners() {
+            noted(script, dir, ignored)
+        } else {
+            script.to_owned()
+        }
+    }
+
     /// What `command` comes to, and what is in the tree then; after a failure nobody looks.
-    pub fn outcome(&self, command: Command) -> Outcome {
+    fn outcome(&self, command: Command) -> Outcome {
         let (status, said) = self.run(command);
+        let (said, owners) = split(&said);
+        let said = said.to_owned();
         if status != 0 {
             return Outcome {
                 status,
                 said,
                 audit: String::new(),
                 files: BTreeMap::new(),
+                owners: None,
             };
         }
         let (_, audit) = self.run(self.inside("dpkg --audit; dpkg-query -f '${db:Status-Abbrev} ${Package}\\n' -W | grep -Ev '^(ii|rc) '"));
@@ -254,6 +293,7 @@ impl Tree {
             said,
             audit,
             files: self.files(),
+            owners,
         }
     }
 
@@ -304,6 +344,8 @@ pub struct Outcome {
     /// What dpkg finds wrong, and the packages that are not just installed.
     audit: String,
     files: BTreeMap<String, String>,
+    /// Where they are remembered.
+    owners: Option<Owners>,
 }
 
 impl Outcome {
@@ -337,6 +379,9 @@ impl Outcome {
         }
         if let Some(real) = real {
             faults.extend(differences(&real.files, &self.files));
+            if let (Some(real), Some(ours)) = (&real.owners, &self.owners) {
+                faults.extend(owners::differences(real, ours));
+            }
         }
         faults
     }
@@ -355,6 +400,7 @@ const COMPLAINTS: &[&str] = &[
     "invalid",
     "warning",
     "no such",
+    "dubious ownership",
 ];
 
 /// What a line has in it that nobody should see, whatever real root sees.

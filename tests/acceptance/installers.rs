@@ -1,9 +1,9 @@
 //! What people run as root to install things: build systems, languages' package managers, the
 //! programs that keep accounts and files of others, and those that become another user.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -13,6 +13,7 @@ use crate::common::{
     PATH, Ran, control, dir, executable, give, program, run, user, zroot, zroot_with,
 };
 use crate::debian::Root;
+use crate::owners::{self, MAKERS, MOUNTS, Owners, forget, noted, split};
 use crate::suite::{Column, Expect, Suite, skip};
 
 const PART: &str = "installers";
@@ -47,6 +48,7 @@ struct Case {
     /// What is said at level zero if that is not enough, and why.
     zero: Option<(&'static str, &'static str)>,
     selective: Option<(&'static str, &'static str)>,
+    full: Option<(&'static str, &'static str)>,
 }
 
 const PLAIN: Case = Case {
@@ -60,6 +62,7 @@ const PLAIN: Case = Case {
     refused: None,
     zero: None,
     selective: None,
+    full: None,
 };
 
 /// What the tree has for the sample; and for all.
@@ -332,6 +335,7 @@ const CASES: &[Case] = &[
         says: "640 /var/log/other/log\nline",
         refused: Some(INVALID),
         zero: Some(("current euid (0) does not match uid of log configuration (1)", "it checks the ids that it has set")),
+        full: Some(("./var/log/other/log", MAKERS)),
         ..PLAIN
     },
     Case {
@@ -511,6 +515,7 @@ pub fn run_all(suite: &Suite) {
         .collect();
     // The tree with its packages, and each column's copy, are made when the first case wants them.
     let base = OnceCell::new();
+    let real: Vec<RefCell<Option<Owners>>> = cases.iter().map(|_| RefCell::new(None)).collect();
     for column in Column::ALL {
         let copy = OnceCell::new();
         let tree = || {
@@ -519,9 +524,11 @@ pub fn run_all(suite: &Suite) {
                 .as_ref()?;
             Some(copy.get_or_init(|| Tree::new(base, column)).path())
         };
-        for case in &cases {
-            suite.case(PART, case.name, column, case.expected(column), || {
-                case.run(column, &tree)
+        for (case, real) in cases.iter().zip(&real) {
+            let expect = case.expected(column);
+            suite.case(PART, case.name, column, expect, || {
+                let owners = case.run(column, &tree)?;
+                owners::same(real, column, owners, expect)
             });
         }
     }
@@ -536,6 +543,15 @@ impl Case {
                 .map(|saying| (saying, "the kernel knows no id but the user's there")),
             Column::Zero => self.zero,
             Column::Selective => self.selective,
+            // It ends well, and differs in owners.
+            Column::Full => {
+                return self
+                    .full
+                    .map_or(Expect::Pass, |(saying, cause)| Expect::InPart {
+                        saying,
+                        cause,
+                    });
+            }
         };
         short.map_or(Expect::Pass, |(saying, cause)| Expect::Fail {
             saying,
@@ -543,7 +559,12 @@ impl Case {
         })
     }
 
-    fn run<'a>(&self, column: Column, tree: &dyn Fn() -> Option<&'a Path>) -> Result<(), String> {
+    /// What the run has said of owners, where they are remembered.
+    fn run<'a>(
+        &self,
+        column: Column,
+        tree: &dyn Fn() -> Option<&'a Path>,
+    ) -> Result<Option<Owners>, String> {
         if let Some(missing) = self.needs.iter().find(|name| program(name).is_none()) {
             return Err(skip(&format!("there is no {missing}")));
         }
@@ -570,8 +591,21 @@ impl Case {
                 give(&path);
             }
         }
+        let script = if column.keeps_owners() {
+            let dir = match self.place {
+                Place::Inside => Path::new("/"),
+                _ => tree,
+            };
+            noted(self.script, &dir.display().to_string(), MOUNTS)
+        } else {
+            self.script.to_owned()
+        };
+        if column == Column::RealRoot && tree != place.path() {
+            // As every run of zroot begins.
+            forget(tree);
+        }
         let mut command = match (self.place, column) {
-            (Place::Shebang, _) => shebang(column, place.path(), self.script),
+            (Place::Shebang, _) => shebang(column, place.path(), &script),
             (Place::Inside, Column::RealRoot) => root(
                 "unshare",
                 &["-mpf", "--kill-child", "--mount-proc", "sh", "-c", ENTER],
@@ -584,13 +618,11 @@ impl Case {
             _ => launcher(column),
         };
         match self.place {
-            Place::Inside if column.options().is_some() => {
-                command
-                    .arg(tree)
-                    .args(["-C", "/root", "--", "sh", "-ec", self.script])
-            }
-            Place::Inside => command.arg(tree).arg(self.script),
-            Place::Outside | Place::Dir => command.args(["sh", "-ec", self.script]).arg(tree),
+            Place::Inside if column.options().is_some() => command
+                .arg(tree)
+                .args(["-C", "/root", "--", "sh", "-ec", &script]),
+            Place::Inside => command.arg(tree).arg(&script),
+            Place::Outside | Place::Dir => command.args(["sh", "-ec", &script]).arg(tree),
             Place::Shebang => &mut command,
         };
         if self.place != Place::Shebang {
@@ -622,13 +654,15 @@ impl Case {
                 .env("CARGO", &cargo)
                 .env("CARGO_HOME", place.path().join("home"));
         }
-        printed(&run(command.current_dir(place.path())), self.says)
+        let ran = run(command.current_dir(place.path()));
+        let (stdout, owners) = split(&ran.stdout);
+        printed(&ran, stdout, self.says).map(|()| owners)
     }
 }
 
 /// Whether it succeeded and printed that.
-fn printed(ran: &Ran, says: &str) -> Result<(), String> {
-    if ran.status == 0 && ran.stdout.trim_end() == says.trim_end() {
+fn printed(ran: &Ran, stdout: &str, says: &str) -> Result<(), String> {
+    if ran.status == 0 && stdout.trim_end() == says.trim_end() {
         Ok(())
     } else {
         Err(format!("{ran:#?}"))
@@ -643,7 +677,9 @@ fn launcher(column: Column) -> Command {
     match column {
         Column::RealRoot => root("env", &[]),
         Column::Without => control([""; 0]),
-        Column::Zero | Column::Selective => zroot_with(column.options().expect("a level")),
+        Column::Zero | Column::Selective | Column::Full => {
+            zroot_with(column.options().expect("a level"))
+        }
     }
 }
 
@@ -662,10 +698,13 @@ fn shebang(column: Column, place: &Path, script: &str) -> Command {
     };
     let path = place.join("job");
     executable(&path, format!("#!{first}\n{script}\n"));
+    if column == Column::RealRoot {
+        chown(&path, Some(0), Some(0)).expect("chown");
+    }
     let mut command = match column {
         Column::RealRoot => root(&path, &[]),
         Column::Without => control([&path]),
-        Column::Zero | Column::Selective => user(&path),
+        Column::Zero | Column::Selective | Column::Full => user(&path),
     };
     command.env_clear();
     command

@@ -17,6 +17,7 @@ mod debian;
 mod debian_packages;
 mod installers;
 mod others;
+mod owners;
 mod pacman;
 mod rpm;
 mod runsteps;
@@ -57,8 +58,9 @@ const HEAD: &str = "\
 
 Made by `cargo test --release --test acceptance -- --full --write docs/acceptance.md`, run by root, who is the first column; all others are an
 unprivileged user. `without zroot` is the control: the same as apparent root in a namespace of one id, which has to fail where zroot is needed.
-`zero` and `selective` are the levels. A case fails if the exit status, what was said, what dpkg finds, or a file with its mode differs from
-what real root gets, owners apart; `in part` is a case that ends with exit status 0 all the same. Each shortfall has its cause below.
+`zero`, `selective` and `full` are the levels. A case fails if the exit status, what was said, what dpkg finds, or a file with its mode differs from
+what real root gets; at `full` also if, before the last of its programs has ended, anything has another owner, group, type or device number.
+`in part` is a case that ends with exit status 0 all the same. Each shortfall has its cause below.
 
 ";
 
@@ -70,7 +72,7 @@ struct Options {
     /// Everything, not only the sample for CI
     #[arg(long)]
     full: bool,
-    /// Only these of "real root", "without zroot", "zero", "selective"
+    /// Only these of "real root", "without zroot", "zero", "selective", "full"
     #[arg(long)]
     level: Vec<String>,
     /// Where to write the table

@@ -7,13 +7,15 @@ use std::cell::{LazyCell, RefCell};
 use std::collections::BTreeSet;
 
 use crate::common::is_root;
+use crate::owners;
 use crate::suite::{Column, Expect, Suite, skip};
 use crate::tree::{Tree, ended, prepared};
 use steps::{DIFFERENCES, PRELUDE, SETUP, STEPS};
 
 const PART: &str = "runsteps";
 
-/// A step, and how a later one would find out what came of it.
+/// A step, and how a later one would find out what came of it: one of the same run, where owners
+/// are remembered.
 struct Step {
     name: &'static str,
     /// What is said where nothing is pretended.
@@ -22,6 +24,7 @@ struct Step {
     check: &'static str,
     zero: Expect,
     selective: Expect,
+    full: Expect,
     /// For zroot.
     options: &'static [&'static str],
     /// Whether it is left out of the sample.
@@ -41,6 +44,7 @@ const fn step(
         check,
         zero: Expect::Pass,
         selective: Expect::Pass,
+        full: Expect::Pass,
         options: &[],
         slow: false,
     }
@@ -54,6 +58,17 @@ impl Step {
 
     const fn selective_fails(mut self, saying: &'static str, cause: &'static str) -> Step {
         self.selective = Expect::Fail { saying, cause };
+        self
+    }
+
+    const fn full_fails(mut self, saying: &'static str, cause: &'static str) -> Step {
+        self.full = Expect::Fail { saying, cause };
+        self
+    }
+
+    /// It goes well, and leaves something else.
+    const fn full_in_part(mut self, saying: &'static str, cause: &'static str) -> Step {
+        self.full = Expect::InPart { saying, cause };
         self
     }
 
@@ -81,6 +96,7 @@ impl Step {
             },
             Column::Zero => self.zero,
             Column::Selective => self.selective,
+            Column::Full => self.full,
         }
     }
 }
@@ -89,6 +105,7 @@ impl Step {
 pub fn cases(suite: &Suite) {
     let base = LazyCell::new(|| prepared(PART, SETUP));
     let of_real_root = RefCell::new(None);
+    let real_owners: Vec<_> = STEPS.iter().map(|_| RefCell::new(None)).collect();
     for column in Column::ALL {
         let tree = LazyCell::new(|| {
             (*base)
@@ -96,11 +113,16 @@ pub fn cases(suite: &Suite) {
                 .map(|base| Tree::copy(base, column))
                 .map_err(Clone::clone)
         });
-        for step in STEPS.iter().filter(|step| suite.full || !step.slow) {
-            suite.case(PART, step.name, column, step.expect(column), || {
+        for (step, real) in STEPS.iter().zip(&real_owners) {
+            if step.slow && !suite.full {
+                continue;
+            }
+            let expect = step.expect(column);
+            suite.case(PART, step.name, column, expect, || {
                 let tree = (*tree).as_ref().map_err(Clone::clone)?;
-                tree.passes(step.options, step.script)?;
-                tree.passes(step.options, &format!("{PRELUDE}{}", step.check))
+                let check = format!("{PRELUDE}{}", step.check);
+                let owners = tree.pass(step.options, &[step.script, &check])?;
+                owners::same(real, column, owners, expect)
             });
         }
         if is_root() && column != Column::Without {

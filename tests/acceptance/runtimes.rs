@@ -203,7 +203,7 @@ impl Runtime {
     fn expect(&self, mode: &str, column: Column) -> Expect {
         let fails = |saying, cause| Expect::Fail { saying, cause };
         match (column, mode) {
-            (Column::RealRoot, _)
+            (Column::RealRoot | Column::Full, _)
             | (Column::Zero | Column::Selective, "chown")
             | (Column::Selective, "drop") => Expect::Pass,
             (Column::Without, "chown" | "owner") => {
@@ -283,7 +283,7 @@ fn once(
             command
         }
         Column::Without => control([""; 0]),
-        Column::Zero | Column::Selective => {
+        Column::Zero | Column::Selective | Column::Full => {
             zroot_with(column.options().expect("a level").iter().chain(&["--"]))
         }
     };

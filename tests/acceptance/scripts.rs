@@ -1,5 +1,6 @@
 //! Cases that are shell scripts: each runs in a fresh directory in every column, and what it leaves
-//! there below `root` is compared, owners aside.
+//! there below `root` is compared; where they are remembered, with owners, which the script's own
+//! run says.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::common::{PATH, Ran, control, dir, program, run, user, zroot, zroot_with};
+use crate::owners::{self, noted, split};
 use crate::suite::{Column, Expect, Suite, skip};
 
 #[derive(Clone, Copy)]
@@ -29,6 +31,7 @@ pub struct Case {
     pub without: Expect,
     pub zero: Expect,
     pub selective: Expect,
+    pub full: Expect,
 }
 
 /// What most cases have.
@@ -43,11 +46,17 @@ pub const CASE: Case = Case {
     without: refused("Invalid argument"),
     zero: Expect::Pass,
     selective: Expect::Pass,
+    full: Expect::Pass,
 };
 
 /// A control's end.
 pub const fn refused(saying: &'static str) -> Expect {
     fails(saying, "the kernel refuses it to a user who has one id")
+}
+
+/// It comes to a good end, and something is missing or another's.
+pub const fn in_part(saying: &'static str, cause: &'static str) -> Expect {
+    Expect::InPart { saying, cause }
 }
 
 pub const fn fails(saying: &'static str, cause: &'static str) -> Expect {
@@ -74,7 +83,7 @@ pub fn run_all(
 ) {
     for case in cases.iter().filter(|case| suite.full || case.sample) {
         let script = format!("{prologue}\n{}", case.script);
-        let reference = RefCell::new(None);
+        let (reference, real_owners) = (RefCell::new(None), RefCell::new(None));
         // Selective before zero: a device that is missing at zero is noticed although no real root
         // runs the suite.
         for column in [
@@ -82,12 +91,14 @@ pub fn run_all(
             Column::Without,
             Column::Selective,
             Column::Zero,
+            Column::Full,
         ] {
             let expect = match column {
                 Column::RealRoot => case.real,
                 Column::Without => Some(case.without),
                 Column::Zero => Some(case.zero),
                 Column::Selective => Some(case.selective),
+                Column::Full => Some(case.full),
             };
             let Some(expect) = expect else { continue };
             suite.case(part, case.name, column, expect, || {
@@ -95,10 +106,18 @@ pub fn run_all(
                     return Err(skip(&format!("there is no {missing}")));
                 }
                 let inputs = inputs.map_err(skip)?;
+                let with_owners = column.keeps_owners() && !case.plain;
+                let noted = |root| {
+                    if with_owners {
+                        noted(&script, root, case.ignored)
+                    } else {
+                        script.clone()
+                    }
+                };
                 let (place, ran) = match inputs {
                     Inputs::Dir(dir) => {
                         let place = Place::new(column);
-                        let ran = place.run(&script, dir, case.plain);
+                        let ran = place.run(&noted("root"), dir, case.plain);
                         (place, ran)
                     }
                     Inputs::Trees(tree, real) => {
@@ -108,12 +127,16 @@ pub fn run_all(
                             tree
                         };
                         let place = Place::at(column, tree.join("x"), None);
-                        let ran = place.run_inside(&script);
+                        let ran = place.run_inside(&noted("/x/root"));
                         (place, ran)
                     }
                 };
                 said(&ran)?;
-                same(&reference, column, place.listing(case.ignored))
+                same(&reference, column, place.listing(case.ignored))?;
+                if case.plain {
+                    return Ok(());
+                }
+                owners::same(&real_owners, column, split(&ran.stdout).1, expect)
             });
         }
     }
@@ -159,8 +182,8 @@ fn same(reference: &Reference, column: Column, listing: BTreeSet<String>) -> Res
     }
 }
 
-/// Type, mode, path, links and contents of all that is below the current directory; a device is the
-/// empty file that stands for it.
+/// Type, mode, path, links and contents of all that is below the current directory, from outside: a
+/// device is the empty file that stands for it.
 const LIST: &str = r"
     find . \( IGNORED \) -prune -o \( -type d -printf '%y %m %p\n' -o -type c,b -printf 'f %m 1 %p \n' -o -printf '%y %m %n %p %l\n' \)
     find . \( IGNORED \) -prune -o -type f -size +0 -exec cksum {} +
@@ -207,6 +230,7 @@ impl Place {
             user("env")
         };
         command.env("IN", inputs).env("AS", prefix.join(" "));
+        command.env("ASIDE", self.aside());
         command
             .env("HOME", self.path.join("home"))
             .env("TMPDIR", self.path.join("tmp"));
@@ -244,8 +268,18 @@ impl Place {
         run(command
             .arg(script)
             .env("IN", "/in")
+            .env("ASIDE", self.aside())
             .env("HOME", "/x/home")
             .current_dir(self.path.join("..")))
+    }
+
+    /// For rpm's verification: whose owners are lost.
+    fn aside(&self) -> &'static str {
+        if self.column.keeps_owners() {
+            ""
+        } else {
+            "--nouser --nogroup"
+        }
     }
 
     /// A shell in the directory, of its owner's: root, or the plain user who is root over one id.

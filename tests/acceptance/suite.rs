@@ -17,14 +17,16 @@ pub enum Column {
     Without,
     Zero,
     Selective,
+    Full,
 }
 
 impl Column {
-    pub const ALL: [Column; 4] = [
+    pub const ALL: [Column; 5] = [
         Column::RealRoot,
         Column::Without,
         Column::Zero,
         Column::Selective,
+        Column::Full,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Column {
             Column::Without => "without zroot",
             Column::Zero => "zero",
             Column::Selective => "selective",
+            Column::Full => "full",
         }
     }
 
@@ -42,7 +45,14 @@ impl Column {
             Column::RealRoot | Column::Without => None,
             Column::Zero => Some(&["-c", "zero"]),
             Column::Selective => Some(&["-c", "selective"]),
+            Column::Full => Some(&["-c", "full"]),
         }
+    }
+
+    /// Whether files have the owners here that they were given, and devices are devices, as long as
+    /// what made them runs: then these are compared, too.
+    pub const fn keeps_owners(self) -> bool {
+        matches!(self, Column::RealRoot | Column::Full)
     }
 }
 
@@ -207,11 +217,10 @@ impl Suite {
                 .or_default()
                 .insert(*column, outcome);
         }
-        let (mut text, mut causes) = (String::from("| part | case |"), Vec::new());
-        for column in Column::ALL {
-            let _ = write!(text, " {} |", column.name());
-        }
-        text.push_str("\n|---|---|---|---|---|---|\n");
+        let names = Column::ALL.map(Column::name).join(" | ");
+        let lines = "---|".repeat(Column::ALL.len());
+        let mut text = format!("| part | case | {names} |\n|---|---|{lines}\n");
+        let mut causes = Vec::new();
         for ((part, case), cells) in &rows {
             let _ = write!(text, "| {part} | {case} |");
             for column in Column::ALL {
@@ -235,9 +244,7 @@ impl Suite {
             }
             text.push('\n');
         }
-        text.push_str(
-            "\n| part | real root | without zroot | zero | selective |\n|---|---|---|---|---|\n",
-        );
+        let _ = write!(text, "\n| part | {names} |\n|---|{lines}\n");
         let mut parts: Vec<&str> = rows.keys().map(|(part, _)| *part).collect();
         parts.dedup();
         for part in parts.into_iter().map(Some).chain([None]) {

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::common::{PATH, Ran, run, zroot_with};
 use crate::debian::Root;
+use crate::owners::{MOUNTS, Owners, forget, noted, split};
 use crate::suite::{Column, skip};
 
 /// What the small images of Debian have: no documentation, and no waiting for the disk. And no
@@ -77,6 +78,28 @@ impl Tree {
                     .args(shell)),
             },
         }
+    }
+
+    /// `scripts` one after another, as answers; where owners are remembered all in one run, which
+    /// says what they are in the end. Real root begins with none, as every run of zroot does.
+    pub fn pass(&self, options: &[&str], scripts: &[&str]) -> Result<Option<Owners>, String> {
+        let keeps = match self {
+            Tree::Roots(tree) => {
+                forget(tree.path());
+                true
+            }
+            Tree::Users(_, column) => column.keeps_owners(),
+        };
+        if !keeps {
+            for script in scripts {
+                self.passes(options, script)?;
+            }
+            return Ok(None);
+        }
+        let each: Vec<String> = scripts.iter().map(|one| format!("(\n{one}\n)")).collect();
+        let ran = self.run(options, &noted(&each.join("\n"), "/", MOUNTS));
+        ended(&ran)?;
+        Ok(split(&ran.stdout).1)
     }
 
     /// The same, as an answer.
