@@ -130,6 +130,8 @@ fn tell(
             target.write(out, &bytes)?;
             Ok(Answer::Value(0))
         }
+        // The kernel knows of no device, whose number may fit where this one does not.
+        None if device.is_some() => Ok(Answer::Error(Errno::EOVERFLOW)),
         // What does not fit is the kernel's to say, by the same rules.
         None => Ok(Answer::Continue),
     }
