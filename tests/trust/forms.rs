@@ -240,6 +240,8 @@ const MAGIC: &[(&str, &str, &str)] = &[
         "/proc/%p/task/%p/fd/5",
     ),
     ("/dev/fd/N", "/dev/fd/3", "/dev/fd/5"),
+    // Which the supervisor has not open.
+    ("/dev/fd/N from outside", "/dev/fd/20", "/dev/fd/21"),
     (
         "/proc/self/../self/fd/N",
         "/proc/self/../self/fd/3",

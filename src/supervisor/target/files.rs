@@ -174,13 +174,7 @@ impl<'a> Target<'a> {
         };
         match found {
             Ok(Some((file, found))) => Ok(seen(file, Some(found), true)),
-            // The caller gets as far as the supervisor. (Only what is below `/proc/self` is another
-            // for each, and then the path says so.)
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG)
-                if !has_name_of_self(path) =>
-            {
-                Ok(None)
-            }
+            Err(errno) if self.is_callers_too(errno, from, path, within) => Ok(None),
             Ok(None) | Err(_) => careful(),
         }
     }
@@ -335,6 +329,30 @@ impl<'a> Target<'a> {
         // It may be in the supervisor's own directory.
         let is_certain = !self.base.is_own_proc(found.place);
         Ok((is_certain && self.may_ask(Some(&found)).is_ok()).then_some((file, found)))
+    }
+
+    /// Whether the caller gets no further than the supervisor, which has met `errno` on the way of
+    /// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a link
+    /// leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
+    fn is_callers_too(
+        &self,
+        errno: Errno,
+        from: BorrowedFd,
+        path: &CStr,
+        within: ResolveFlag,
+    ) -> bool {
+        let is_met_on_the_way = matches!(
+            errno,
+            Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG
+        );
+        let is_met_again = |how| {
+            let found = self.by_kernel(from, path, false, within | how, false);
+            found.is_err_and(|again| again == errno)
+        };
+        is_met_on_the_way
+            && !has_name_of_self(path)
+            && (is_met_again(ResolveFlag::RESOLVE_NO_XDEV)
+                || is_met_again(ResolveFlag::RESOLVE_NO_SYMLINKS))
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
