@@ -17,6 +17,8 @@ pub enum Wanted {
     Checks(usize),
     /// Status 0.
     Success,
+    /// Status 0, and somewhere in the output these words.
+    Says(&'static str),
     /// Another status, and somewhere in the output these words: a control.
     Failure(&'static str),
     /// zroot's own failure, which says this.
@@ -136,6 +138,7 @@ pub fn boot(
                 status == "0" && last == format!("{checks} checks, all as expected")
             }
             Wanted::Success => status == "0",
+            Wanted::Says(saying) => status == "0" && output.contains(saying),
             Wanted::Failure(saying) => !matches!(status, "0" | "none") && output.contains(saying),
             Wanted::Refusal(saying) => status == "125" && output.contains(saying),
         };

@@ -2,19 +2,25 @@
  *
  *     guest MODE                    control, zero, never, all: each call with impossible arguments, as rows.h expects it
  *     guest selective DIR           what a supervisor answers, with arguments that are possible
+ *     guest give DIR                makes files of others and device nodes in DIR, and keeps there what every call of the stat family says of them
+ *     guest compare LEVEL DIR       makes the same calls once more: at LEVEL (selective, full) they have said the same, but for what it remembers
  *     guest load [-n] FILTER COMMAND [ARG...]   user namespace (not with -n), no_new_privs, the filter in file FILTER, probe, execve
  *
  * The numbers are the kernel headers' own, so that a wrong one in src/arch/table.rs is not made twice. */
 
 #include <asm/errno.h>
+#include <asm/stat.h>
 #include <asm/unistd.h>
+#include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/stat.h>
 
 #include "start.h"
 
 #define sys(name, a, b, c, d, e) sys5(__NR_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e))
 #define HERE (-100) /* AT_FDCWD */
 #define CHARACTER 0020000
+#define BLOCK 0060000
 #define FIFO 0010000
 #ifdef __mips__
 #define CREATE 0x102 /* O_CREAT | O_RDWR */
@@ -238,6 +244,314 @@ static int selective(char **argv, char **envp)
 	return sys(execve, argv[0], again, envp, 0, 0);
 }
 
+/* ---- what is remembered, as every call of the stat family says it ---- */
+
+#ifdef __x86_64__ /* x32 as well */
+typedef long long part; /* of a struct timespec */
+#else
+typedef long part;
+#endif
+
+#if defined(__mips__) && _MIPS_SIM == _ABIN32 /* has the calls of 64-bit mips, and the header of 32-bit mips */
+typedef struct stat64 stat_now;
+#else
+typedef struct stat stat_now;
+#endif
+
+/* DIR has these; what is remembered of each. A kind makes it a device. */
+static const struct file {
+	const char *name;
+	int is_remembered;
+	id uid, gid;
+	unsigned kind, major, minor;
+} files[] = {
+	{ "plain", 0, 0, 0, 0, 0, 0 },
+	{ "given", 1, 5, 7, 0, 0, 0 },
+	{ "half", 1, 9, 0, 0, 0, 0 },
+	{ "node", 1, 5, 7, CHARACTER, 1, 3 },
+	{ "large", 1, 0, 0, BLOCK, 300, 70000 },
+	{ "directory", 1, 70001, 6, 0, 0, 0 },
+	{ "huge", 1, 65535, 65536, 0, 0, 0 },
+	/* Somebody's whom the namespace does not know: the suite has brought it. */
+	{ "/suite.deb", 1, 0, 0, 0, 0, 0 },
+	{ "far", 1, 70000, 80000, 0, 0, 0 },
+	/* Leads to the one before. */
+	{ "link", 1, 9, 10, 0, 0, 0 },
+};
+#define FILES ((int)(sizeof files / sizeof *files))
+
+enum way { BY_PATH, BY_LINK, OPEN, AT_PATH, AT_LINK, AT_EMPTY, AT_NULL };
+enum shape { OLD, NOW, LARGE, EXTENDED };
+
+#define AT_CALLS(name, shape)                                                                                                  \
+	{ #name, __NR_##name, AT_PATH, shape, 0xfff }, { #name, __NR_##name, AT_LINK, shape, 0xfff },                          \
+		{ #name, __NR_##name, AT_EMPTY, shape, 0xfff }, { #name, __NR_##name, AT_NULL, shape, 0xfff },
+
+static const struct call {
+	const char *name;
+	long nr;
+	enum way way;
+	enum shape shape;
+	unsigned mask; /* statx's */
+} calls[] = {
+#ifdef __i386__ /* others have numbers for them, at most */
+	{ "oldstat", __NR_oldstat, BY_PATH, OLD, 0 },
+	{ "oldlstat", __NR_oldlstat, BY_LINK, OLD, 0 },
+	{ "oldfstat", __NR_oldfstat, OPEN, OLD, 0 },
+#endif
+#ifdef __NR_stat
+	{ "stat", __NR_stat, BY_PATH, NOW, 0 },
+#endif
+#ifdef __NR_lstat
+	{ "lstat", __NR_lstat, BY_LINK, NOW, 0 },
+#endif
+#ifdef __NR_fstat
+	{ "fstat", __NR_fstat, OPEN, NOW, 0 },
+#endif
+#ifdef __NR_newfstatat
+	AT_CALLS(newfstatat, NOW)
+#endif
+#ifdef __NR_stat64
+	{ "stat64", __NR_stat64, BY_PATH, LARGE, 0 },
+#endif
+#ifdef __NR_lstat64
+	{ "lstat64", __NR_lstat64, BY_LINK, LARGE, 0 },
+#endif
+#ifdef __NR_fstat64
+	{ "fstat64", __NR_fstat64, OPEN, LARGE, 0 },
+#endif
+#ifdef __NR_fstatat64
+	AT_CALLS(fstatat64, LARGE)
+#endif
+#ifdef __NR_statx
+	AT_CALLS(statx, EXTENDED)
+	{ "statx", __NR_statx, AT_PATH, EXTENDED, 0 },
+	{ "statx", __NR_statx, AT_PATH, EXTENDED, 0x7fffffff },
+	{ "statx", __NR_statx, AT_PATH, EXTENDED, 0x80000000 }, /* is refused */
+#endif
+};
+#define CALLS ((int)(sizeof calls / sizeof *calls))
+
+struct answer {
+	long result;
+	unsigned char bytes[320];
+};
+
+/* Asks for `file`; what the kernel leaves alone is `fill`. */
+static void ask(const struct call *call, const struct file *file, int fill, struct answer *answer)
+{
+	const char *path = file->name;
+	int flags = call->way == AT_LINK ? AT_SYMLINK_NOFOLLOW : 0, dir = HERE, fd = -1;
+	long out = (long)answer->bytes;
+	memset(answer, fill, sizeof *answer);
+	if (call->way == OPEN || call->way == AT_EMPTY || call->way == AT_NULL)
+		fd = sys(openat, HERE, path, O_PATH | O_NOFOLLOW, 0, 0);
+	if (call->way == AT_EMPTY || call->way == AT_NULL) {
+		dir = fd;
+		flags = AT_EMPTY_PATH;
+		path = call->way == AT_NULL ? 0 : "";
+	}
+	if (call->way == OPEN)
+		answer->result = sys5(call->nr, fd, out, 0, 0, 0);
+	else if (call->way == BY_PATH || call->way == BY_LINK)
+		answer->result = sys5(call->nr, (long)path, out, 0, 0, 0);
+	else if (call->shape == EXTENDED)
+		answer->result = sys5(call->nr, dir, (long)path, flags, call->mask, out);
+	else
+		answer->result = sys5(call->nr, dir, (long)path, out, flags, 0);
+	if (fd >= 0)
+		sys(close, fd, 0, 0, 0, 0);
+}
+
+static void touch(const char *name, part accessed, part modified)
+{
+#ifdef __NR_utimensat
+	part times[4] = { accessed, 123456789, modified, 999999999 };
+	is("utimensat", sys(utimensat, HERE, name, times, AT_SYMLINK_NOFOLLOW, 0), 0);
+#endif
+}
+
+static unsigned device_number(const struct file *file)
+{
+	return (file->minor & 0xff) | file->major << 8 | (file->minor & ~0xffU) << 12;
+}
+
+static void make(const struct file *file)
+{
+	int fd = sys(openat, HERE, file->name, CREATE | O_LARGEFILE, 0640, 0);
+	is("openat", fd < 0 ? fd : 0, 0);
+	if (equal(file->name, "huge")) { /* 4 GiB, and no more than a page of it */
+#ifdef __NR__llseek
+		long long at;
+		is("_llseek", sys(_llseek, fd, 0, 0xffffffff, &at, 0), 0);
+#else
+		sys(lseek, fd, (long)0xffffffffUL, 0, 0, 0);
+#endif
+	}
+	is("write", sys(write, fd, "x", 1, 0, 0), 1);
+	sys(close, fd, 0, 0, 0, 0);
+}
+
+/* Under a supervisor. */
+static int give(const char *dir)
+{
+	static struct answer answer;
+	int i, j, fd;
+	is("mkdirat", sys(mkdirat, HERE, dir, 0755, 0, 0), 0);
+	is("chdir", sys(chdir, dir, 0, 0, 0, 0), 0);
+	for (i = 0; i < FILES; i++) {
+		const struct file *file = files + i;
+		if (*file->name == '/')
+			continue;
+		if (file->kind)
+			is("mknodat", sys(mknodat, HERE, file->name, file->kind | 0640, device_number(file), 0), 0);
+		else if (equal(file->name, "link"))
+			is("symlinkat", sys(symlinkat, "far", HERE, file->name, 0, 0), 0);
+		else if (equal(file->name, "directory"))
+			is("mkdirat", sys(mkdirat, HERE, file->name, 0750, 0, 0), 0);
+		else
+			make(file);
+		if (equal(file->name, "half"))
+			is("fchownat", sys(fchownat, HERE, file->name, file->uid, -1, 0), 0);
+		else if (file->uid)
+			is("fchownat", sys(fchownat, HERE, file->name, file->uid, file->gid, AT_SYMLINK_NOFOLLOW), 0);
+		/* A time before 1970; the link's is so late that following it leaves it alone. */
+		touch(file->name, equal(file->name, "link") ? 2147483000 : -100000, -1);
+	}
+	fd = sys(openat, HERE, "answers", CREATE, 0644, 0);
+	for (i = 0; i < CALLS; i++)
+		for (j = 0; j < FILES; j++) {
+			ask(calls + i, files + j, 0xaa, &answer);
+			is("write", sys(write, fd, &answer, sizeof answer, 0, 0), sizeof answer);
+		}
+	return done();
+}
+
+#define NARROW(id, field) (sizeof(field) == 2 && (id) > 0xffff ? 65534 : (id))
+#define PUT_OWNER(to, file) (to)->st_uid = NARROW((file)->uid, (to)->st_uid), (to)->st_gid = NARROW((file)->gid, (to)->st_gid)
+#define PUT_DEVICE(to, file) (to)->st_mode = ((to)->st_mode & 07777) | (file)->kind, (to)->st_size = 0
+
+/* Puts what is remembered in the place of what the kernel says; 0, or the error that is due where it has no room. */
+static long remember(enum shape shape, const struct file *file, void *bytes)
+{
+	int is_large = file->major > 0xff || file->minor > 0xff;
+	(void)is_large;
+	if (shape == EXTENDED) {
+		struct statx *to = bytes;
+		to->stx_uid = file->uid;
+		to->stx_gid = file->gid;
+		if (file->kind) {
+			to->stx_mode = (to->stx_mode & 07777) | file->kind;
+			to->stx_rdev_major = file->major;
+			to->stx_rdev_minor = file->minor;
+			to->stx_size = to->stx_blocks = 0;
+		}
+#ifdef __NR_stat64
+	} else if (shape == LARGE) {
+		struct stat64 *to = bytes;
+		PUT_OWNER(to, file);
+		if (file->kind) {
+			PUT_DEVICE(to, file);
+			to->st_rdev = device_number(file);
+			to->st_blocks = 0;
+		}
+#endif
+#ifdef __i386__
+	} else if (shape == OLD) {
+		struct __old_kernel_stat *to = bytes;
+		PUT_OWNER(to, file);
+		if (file->kind) {
+			PUT_DEVICE(to, file);
+			to->st_rdev = file->major << 8 | file->minor;
+		}
+#endif
+	} else {
+		stat_now *to = bytes;
+		PUT_OWNER(to, file);
+		if (file->kind) {
+			if (sizeof to->st_rdev == 2 && is_large)
+				return -EOVERFLOW;
+			PUT_DEVICE(to, file);
+			to->st_rdev = device_number(file);
+			to->st_blocks = 0;
+		}
+	}
+	return 0;
+}
+
+static unsigned size_of(enum shape shape)
+{
+	return
+#ifdef __NR_stat64
+		shape == LARGE ? sizeof(struct stat64) :
+#endif
+#ifdef __i386__
+		shape == OLD ? sizeof(struct __old_kernel_stat) :
+#endif
+		shape == EXTENDED ? sizeof(struct statx) : sizeof(stat_now);
+}
+
+static void differs(const struct call *call, const struct file *file, const char *what, long at, long got, long wanted)
+{
+	char buffer[24];
+	say(file->name);
+	say(", way ");
+	say_number(call->way);
+	say(", ");
+	say(what);
+	say(" ");
+	say_number(at);
+	say(": ");
+	report(call->name, got, decimal(buffer + sizeof buffer, wanted));
+}
+
+/* At level zero: `was` has been said of `file` at another level, which remembers, or does not. */
+static void compare_one(const struct call *call, const struct file *file, const struct answer *was, int remembers)
+{
+	static struct answer now, again;
+	const struct file *meant = file;
+	unsigned i, size = size_of(call->shape);
+	int is_other = 0;
+	unsigned char before[sizeof now.bytes];
+	ask(call, file, 0xaa, &now);
+	ask(call, file, 0x55, &again);
+	memcpy(before, now.bytes, sizeof before);
+	total++;
+	if (equal(file->name, "link") && (call->way == BY_PATH || call->way == AT_PATH))
+		meant--;
+	if (remembers && meant->is_remembered && now.result == 0) {
+		now.result = remember(call->shape, meant, now.bytes);
+		for (i = 0; i < size; i++)
+			is_other |= now.bytes[i] != before[i];
+		/* The control: the kernel knows nothing of it. */
+		if (now.result == 0 && !is_other)
+			return differs(call, file, "nothing to remember in bytes", size, 0, 1);
+	}
+	if (was->result != now.result)
+		return differs(call, file, "result", 0, was->result, now.result);
+	for (i = 0; i < sizeof now.bytes; i++) {
+		/* The kernel leaves some padding as it was; nobody minds zeros there. */
+		int is_padding = i < size && before[i] == 0xaa && again.bytes[i] == 0x55;
+		int wanted = now.result == 0 ? now.bytes[i] : 0xaa;
+		if (was->bytes[i] != wanted && !(is_padding && was->bytes[i] == 0))
+			return differs(call, file, "byte", i, was->bytes[i], wanted);
+	}
+}
+
+static int compare(const char *dir, int remembers)
+{
+	static struct answer was;
+	int i, j, fd;
+	fd = sys(chdir, dir, 0, 0, 0, 0) ? -1 : sys(openat, HERE, "answers", 0, 0, 0);
+	for (i = 0; i < CALLS; i++)
+		for (j = 0; j < FILES; j++) {
+			if (sys(read, fd, &was, sizeof was, 0, 0) != sizeof was)
+				return say("compare: no answer\n"), 1;
+			compare_one(calls + i, files + j, &was, remembers);
+		}
+	return done();
+}
+
 /* ---- a filter from a file ---- */
 
 struct program {
@@ -298,6 +612,10 @@ static int run(char **argv, char **envp)
 			return every_call(mode);
 	if (argv[1] && argv[2] && equal(argv[1], "selective"))
 		return argv[3] ? after_execve() : selective(argv, envp);
+	if (argv[1] && argv[2] && !argv[3] && equal(argv[1], "give"))
+		return give(argv[2]);
+	if (argv[1] && argv[2] && argv[3] && equal(argv[1], "compare"))
+		return compare(argv[3], equal(argv[2], "full"));
 	if (argv[1] && argv[2] && argv[3] && equal(argv[1], "load"))
 		return load(argv, envp);
 	say("bad arguments\n");

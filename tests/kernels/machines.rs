@@ -24,6 +24,13 @@ pub struct Kernel {
     pub loses_values: bool,
 }
 
+impl Kernel {
+    /// Whether it is older than 5.14, so that zroot has to refuse level full.
+    pub fn is_old_for_full(&self) -> bool {
+        self.suite == "bullseye"
+    }
+}
+
 pub struct Machine {
     /// Debian's name of the architecture.
     pub name: &'static str,

@@ -37,17 +37,28 @@ use fetch::{Fetched, Unreachable};
 use machines::{Kernel, MACHINES, Machine};
 use make::Tools;
 
-const COLUMNS: [&str; 6] = ["control", "zero", "never", "all", "selective", "programs"];
+const COLUMNS: [&str; 7] = [
+    "control",
+    "zero",
+    "never",
+    "all",
+    "selective",
+    "full",
+    "programs",
+];
 
 /// What stands above the table in the file.
 const HEAD: &str = "# Every ABI on real kernels\n
 Made by `cargo test --release --test kernels -- --all --write docs/kernels.md`: Debian's kernels under qemu. A number is how many runs were as they
 should be, each of a program of that ABI that makes every call of the matrix (about 120) or, at level selective and in the last column, uses what it
-was given. `refused` is zroot's own refusal, as it should be: where the sysctl forbids namespaces, and where the kernel loses what a supervisor
-returns. `control` is without a filter, `zero` in a user namespace, `never` with `--userns=never`, `all` with every class; each of the last three
-with the filter installed by zroot as built for each ABI of the machine, and by a loader of each ABI that reads it from `--dump-filter=raw`. `programs`
-are Debian's tar, dpkg, chown and install, which must fail without zroot. Nothing in column `selective`: Rust's standard library is not to be had for that
-machine here, so that the filter is proven, and no executable.\n\n";
+was given. `refused` is zroot's own refusal, as it should be: where the sysctl forbids namespaces, where the kernel loses what a supervisor
+returns, and at level full where the kernel is older than 5.14. `control` is without a filter, `zero` in a user namespace, `never` with
+`--userns=never`, `all` with every class; each of the last three with the filter installed by zroot as built for each ABI of the machine, and by a loader
+of each ABI that reads it from `--dump-filter=raw`. At level full each call of the stat family, by each way to name a file, of files of others, device nodes
+and others (140 to 240 answers), says byte by byte what it says at level zero, but for what is remembered; and once, as the control, at level selective all
+that it says at zero. `programs`
+are Debian's tar, dpkg, chown and install, which must fail without zroot. Nothing in columns `selective` and `full`: Rust's standard library is not to be
+had for that machine here, so that the filter is proven, and no executable.\n\n";
 
 #[derive(Parser)]
 #[command(about = "Every ABI on real kernels under qemu")]
@@ -284,6 +295,13 @@ impl Guest {
                 success
             }
         };
+        let full = |success: Wanted| {
+            if kernel.is_old_for_full() {
+                Wanted::Refusal("this kernel is older than 5.14")
+            } else {
+                supervised(success)
+            }
+        };
         for &abi in &abis {
             let all_right = Wanted::Checks(checks[&abi]);
             add(
@@ -318,6 +336,27 @@ impl Guest {
                     command,
                     supervised(Wanted::Checks(SELECTIVE)),
                 );
+                if kernel.is_old_for_full() {
+                    let command = format!("/zroot-{by} -c full -- /guest-{abi} give /tmp/none");
+                    add(
+                        abi,
+                        "full",
+                        &format!("zroot-{by}"),
+                        command,
+                        full(all_right),
+                    );
+                    continue;
+                }
+                // What files are said to be at a level, and then at level zero.
+                for level in ["full", "selective"] {
+                    let dir = format!("/tmp/{level}-{by}-{abi}");
+                    let command = format!(
+                        "busybox sh -ec '/zroot-{by} -c {level} -- /guest-{abi} give {dir}; /zroot-{by} -- /guest-{abi} compare {level} {dir}'"
+                    );
+                    let name = format!("{level}-zroot-{by}");
+                    let answers = Wanted::Checks(make::stat_answers(abi));
+                    add(abi, "full", &name, command, supervised(answers));
+                }
             }
         }
         let native = abis[0];
@@ -366,6 +405,36 @@ impl Guest {
                 "selective",
                 format!("{selective} {nodes} selective"),
                 supervised(Wanted::Success),
+            );
+            let owners = "dash -ec 'mkdir /tmp/owners-$0; cd /tmp/owners-$0; touch f; chown 5:70000 f; mknod -m 640 n b 300 70000; stat -c %u:%g:%t:%T f n; \
+                test -b n; test \"$(stat -c %u:%g f)\" = 5:70000; tar -cf t f n; tar -tvf t --numeric-owner | busybox grep -q 300,70000'";
+            program(
+                "owners",
+                "selective",
+                format!("/zroot-{native} -c selective {owners} selective"),
+                if kernel.loses_values {
+                    supervised(Wanted::Success)
+                } else {
+                    Wanted::Failure("0:0:0:0")
+                },
+            );
+            program(
+                "owners",
+                "full",
+                format!("/zroot-{native} -c full {owners} full"),
+                full(Wanted::Says("0:0:12c:11170")),
+            );
+            program(
+                "level",
+                "auto",
+                format!("/zroot-{native} -v -c auto true"),
+                Wanted::Says(match kernel {
+                    Kernel {
+                        loses_values: true, ..
+                    } => "level selective: ",
+                    kernel if kernel.is_old_for_full() => "supervisor: level selective",
+                    _ => "supervisor: level full",
+                }),
             );
             program(
                 "auto",

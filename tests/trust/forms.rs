@@ -240,6 +240,8 @@ const MAGIC: &[(&str, &str, &str)] = &[
         "/proc/%p/task/%p/fd/5",
     ),
     ("/dev/fd/N", "/dev/fd/3", "/dev/fd/5"),
+    // Which the supervisor has not open.
+    ("/dev/fd/N from outside", "/dev/fd/20", "/dev/fd/21"),
     (
         "/proc/self/../self/fd/N",
         "/proc/self/../self/fd/3",
@@ -399,6 +401,32 @@ const WITH_FLAGS: &[(&str, i32, i32, &str)] = &[
     ("link itself", libc::AT_FDCWD, NOFOLLOW, "{P}/link"),
     ("fd/N itself", libc::AT_FDCWD, NOFOLLOW, "/proc/self/fd/3"),
     ("unknown flag", libc::AT_FDCWD, 4, "{P}/f"),
+    (
+        "a flag of statx's",
+        libc::AT_FDCWD,
+        libc::AT_STATX_FORCE_SYNC,
+        "{P}/f",
+    ),
+    (
+        "two flags of statx's",
+        libc::AT_FDCWD,
+        libc::AT_STATX_SYNC_TYPE,
+        "{P}/f",
+    ),
+    (
+        "no automount",
+        libc::AT_FDCWD,
+        libc::AT_NO_AUTOMOUNT,
+        "{P}/f",
+    ),
+    (
+        "no path and the flag, working directory",
+        libc::AT_FDCWD,
+        EMPTY,
+        "null",
+    ),
+    ("no path and the flag, closed", 99, EMPTY, "null"),
+    ("link itself, empty", 10, EMPTY | NOFOLLOW, ""),
 ];
 
 const DESCRIPTORS: &[(&str, i32)] = &[

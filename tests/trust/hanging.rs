@@ -62,17 +62,21 @@ impl Bench {
     }
 }
 
-fn zroot_selective() -> [&'static str; 3] {
-    [zroot().to_str().expect("UTF-8"), "-c", "selective"]
+fn zroot_at(level: &'static str) -> [&'static str; 3] {
+    [zroot().to_str().expect("UTF-8"), "-c", level]
 }
 
 const WITHOUT: [&str; 3] = ["unshare", "-r", "--"];
+
+/// The levels with a supervisor.
+const LEVELS: [&str; 2] = ["selective", "full"];
 
 pub fn run_all(report: &mut Report) {
     let bench = Bench::new();
     if let Some(device) = &bench.device {
         let count = 64;
-        crowd(report, &bench, device, count);
+        crowd(report, &bench, device, count, "chown", &LEVELS);
+        crowd(report, &bench, device, count, "stat", &["full"]);
         for server in SERVERS {
             served(report, &bench, device, server);
         }
@@ -83,7 +87,9 @@ pub fn run_all(report: &mut Report) {
         common::for_root_only("trust, hanging on FUSE,");
     }
     nobody_reads(report, &bench);
-    stopped(report, &bench);
+    for level in LEVELS {
+        stopped(report, &bench, level);
+    }
     lists_of_users(report);
 }
 
@@ -118,12 +124,21 @@ impl Times {
     }
 }
 
-/// Callers that wait for a file system which answers nothing, and one that does not.
-fn crowd(report: &mut Report, bench: &Bench, device: &Path, count: usize) {
+/// Callers of `call` that wait for a file system which answers nothing, and one that does not.
+fn crowd(
+    report: &mut Report,
+    bench: &Bench,
+    device: &Path,
+    count: usize,
+    call: &str,
+    levels: &[&'static str],
+) {
     let mut control = None;
-    for (what, launcher) in [("without zroot", WITHOUT), ("selective", zroot_selective())] {
+    let supervised = levels.iter().map(|&level| (level, zroot_at(level)));
+    let all = [("without zroot", WITHOUT)].into_iter().chain(supervised);
+    for (what, launcher) in all {
         let session = Session::new();
-        let place = bench.fresh(&format!("crowd {what}"));
+        let place = bench.fresh(&format!("crowd {call} {what}"));
         fs::create_dir(place.join("m")).expect("a directory");
         common::give(&place.join("m"));
         let mut command = session.command(&place, launcher);
@@ -131,10 +146,12 @@ fn crowd(report: &mut Report, bench: &Bench, device: &Path, count: usize) {
             .arg(bench.work())
             .arg("crowd")
             .arg(device)
-            .args(["m", &count.to_string()]);
+            .args(["m", &count.to_string(), call]);
         let mut lines = Lines::start(&mut command);
         let Some(hanging) = lines.next(LONG) else {
-            return report.fail(&format!("{count} callers hang, {what}: nothing is said"));
+            return report.fail(&format!(
+                "{count} callers of {call} hang, {what}: nothing is said"
+            ));
         };
         let Some(times) = lines.next(SOON).as_deref().and_then(Times::parse) else {
             return report.fail(&format!(
@@ -147,7 +164,7 @@ fn crowd(report: &mut Report, bench: &Bench, device: &Path, count: usize) {
         };
         let during = zroots();
         let said = format!(
-            "{hanging} of {count}, {what}: another's calls took {:.0} us, the 99.9th {:.0}, the longest {:.0}; {during} processes of zroot's",
+            "{hanging} of {count}, {call}, {what}: another's calls took {:.0} us, the 99.9th {:.0}, the longest {:.0}; {during} processes of zroot's",
             times.median, times.late, times.longest
         );
         // As long as without zroot, whatever else the machine does meanwhile.
@@ -156,14 +173,13 @@ fn crowd(report: &mut Report, bench: &Bench, device: &Path, count: usize) {
             times.longest < limit && hanging == format!("hanging {count}"),
             &said,
         );
-        control = Some(times);
         lines.write(b"\n");
         let ended = lines.next(LONG).unwrap_or_default();
         report.check(
             ended == format!("ended {count} 0"),
             &format!("when the file system is gone, {what}: {ended}"),
         );
-        if what == "selective" {
+        if control.is_some() {
             wait_for("a supervisor and a guard, and no helpers", || {
                 (zroots() == 2).then_some(())
             });
@@ -171,6 +187,7 @@ fn crowd(report: &mut Report, bench: &Bench, device: &Path, count: usize) {
         }
         lines.write(b"\n");
         report.check(lines.end() == Some(0), &format!("the end, {what}"));
+        control = control.or(Some(times));
         session.nothing_is_left();
     }
 }
@@ -224,15 +241,17 @@ fn served(report: &mut Report, bench: &Bench, device: &Path, (server, mount): &(
         Ok(times) => times,
         Err(why) => return report.skip(server, 1, &format!("it serves nothing: {why}")),
     };
-    match measure("selective", zroot_selective()) {
-        Ok(times) => report.check(
-            times.median < 4.0 * without.median + 500.0,
-            &format!(
-                "chown and chmod on {server}: {:.0} us, without zroot {:.0}",
-                times.median, without.median
+    for level in LEVELS {
+        match measure(level, zroot_at(level)) {
+            Ok(times) => report.check(
+                times.median < 4.0 * without.median + 500.0,
+                &format!(
+                    "chown and chmod on {server}, {level}: {:.0} us, without zroot {:.0}",
+                    times.median, without.median
+                ),
             ),
-        ),
-        Err(why) => report.fail(&format!("chown and chmod on {server}: {why}")),
+            Err(why) => report.fail(&format!("chown and chmod on {server}, {level}: {why}")),
+        }
     }
 }
 
@@ -279,10 +298,14 @@ fn nobody_reads(report: &mut Report, bench: &Bench) {
 }
 
 /// One that is stopped is not dead, but its callers go on.
-fn stopped(report: &mut Report, bench: &Bench) {
+fn stopped(report: &mut Report, bench: &Bench, level: &'static str) {
     let session = Session::new();
-    let place = bench.fresh("stopped");
-    let mut command = session.command(&place, zroot_selective());
+    let place = bench.fresh(&format!("stopped {level}"));
+    let made = match level {
+        "full" => "made, remembered",
+        _ => "made",
+    };
+    let mut command = session.command(&place, zroot_at(level));
     command.arg(bench.work()).arg("asked");
     let mut lines = Lines::start(&mut command);
     let ready = lines.next(LONG);
@@ -293,9 +316,9 @@ fn stopped(report: &mut Report, bench: &Bench) {
         lines.write(b"\n");
         let said = lines.next(SOON);
         report.check(
-            ready.is_some() && said.as_deref() == Some("made"),
+            ready.is_some() && said.as_deref() == Some(made),
             &format!(
-                "a call while {name} is stopped: {said:?} after {:?}",
+                "a call at level {level} while {name} is stopped: {said:?} after {:?}",
                 start.elapsed()
             ),
         );
@@ -328,7 +351,7 @@ fn lists_of_users(report: &mut Report) {
         ),
     ] {
         tree.prepare(&format!("rm -rf root/etc/passwd root/etc/group; {make}"));
-        for level in ["zero", "selective"] {
+        for level in ["zero", "selective", "full"] {
             let session = Session::new();
             // Memory without bounds would end in a failure.
             let mut command = session.command(tree.place(), ["prlimit", "--as=268435456"]);

@@ -1,5 +1,5 @@
 //! Supervisor and guard are killed, one or the other, at random moments while callers make calls
-//! whose results are known: none may be lost.
+//! whose results are known: none may be lost, and at level full no owner either.
 
 use std::fs;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use zroot::internals::filter::Level;
 
 use crate::common::{self, LONG, dir, wait_for};
 use crate::report::Report;
@@ -31,21 +32,31 @@ pub fn run_all(report: &mut Report) {
     if common::program("cc").is_none() {
         return report.skip("all", 1, "there is no cc");
     }
-    let kills = if report.full { 10_000 } else { 300 };
     let place = dir();
     let work = place.path().join("work");
     compile("work.c", &work);
+    for level in Level::ALL
+        .into_iter()
+        .filter(|level| level.has_supervisor())
+    {
+        kill_often(report, level, place.path(), &work);
+        control(report, level, &work);
+    }
+}
+
+fn kill_often(report: &mut Report, level: Level, place: &Path, work: &Path) {
+    let kills = if report.full { 5_000 } else { 150 };
     let session = Session::new();
     // All under one supervisor; each has what it says in a file of its own.
     let script = format!(
-        r#"mkfifo go; exec 9<>go; i=0
-        while [ $i -lt {CALLERS} ]; do "$0" history $i <&9 >$i.out & i=$((i + 1)); done
+        r#"mkfifo go; exec 9<>go; rm go; i=0
+        while [ $i -lt {CALLERS} ]; do "$0" history $i {level} <&9 >$i.out & i=$((i + 1)); done
         echo ready; read line; i=0
         while [ $i -lt {CALLERS} ]; do echo; i=$((i + 1)); done >&9; wait"#
     );
     let exe = zroot().to_str().expect("UTF-8");
-    let mut command = session.command(place.path(), [exe, "-c", "selective", "sh", "-ec", &script]);
-    command.arg(&work);
+    let mut command = session.command(place, [exe, "-c", level.name(), "sh", "-ec", &script]);
+    command.arg(work);
     let mut lines = Lines::start(&mut command);
     assert_eq!(lines.next(LONG).as_deref(), Some("ready"));
 
@@ -76,7 +87,7 @@ pub fn run_all(report: &mut Report) {
     let status = lines.end();
     let mut histories = (0, 0);
     for i in 0..CALLERS {
-        let said = fs::read_to_string(place.path().join(format!("{i}.out"))).unwrap_or_default();
+        let said = fs::read_to_string(place.join(format!("{i}.out"))).unwrap_or_default();
         for lost in said.lines().filter(|line| !line.starts_with("made ")) {
             report.fail(lost);
         }
@@ -96,21 +107,20 @@ pub fn run_all(report: &mut Report) {
     report.check(
         histories.1 == 0 && histories.0 > 0 && status == Some(0) && supervisors + guards == kills,
         &format!(
-            "{supervisors} supervisors and {guards} guards killed (seed {seed}), {} rounds of calls, {} lost; replaced within {slowest:.1?}",
+            "level {level}: {supervisors} supervisors and {guards} guards killed (seed {seed}), {} rounds of calls, {} lost; replaced within {slowest:.1?}",
             histories.0, histories.1
         ),
     );
     session.nothing_is_left();
-    control(report, &work);
 }
 
 /// That losses are noticed: if both are killed at the same instant, calls fail.
-fn control(report: &mut Report, work: &Path) {
+fn control(report: &mut Report, level: Level, work: &Path) {
     let session = Session::new();
     let place = work.parent().expect("a directory");
     let exe = zroot().to_str().expect("UTF-8");
-    let mut command = session.command(place, [exe, "-c", "selective"]);
-    command.arg(work).args(["history", "control"]);
+    let mut command = session.command(place, [exe, "-c", level.name()]);
+    command.arg(work).args(["history", "control", level.name()]);
     let mut lines = Lines::start(&mut command);
     let (guard, supervisor) = session.pair();
     // Stopped, neither sees the other's end.
@@ -122,7 +132,7 @@ fn control(report: &mut Report, work: &Path) {
     let said = lines.next(LONG).unwrap_or_default();
     report.check(
         said.starts_with("lost ") && said.ends_with("Function not implemented"),
-        &format!("the control, both killed: {said}"),
+        &format!("the control, level {level}, both killed: {said}"),
     );
     lines.end();
     session.nothing_is_left();

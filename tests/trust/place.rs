@@ -63,6 +63,33 @@ impl Place {
         self.dir.path()
     }
 
+    /// The files in it by device and inode, and their names, also those in directories that nobody
+    /// may search.
+    pub fn inodes(&self) -> BTreeMap<(u64, u64), String> {
+        let locked = ["P/locked", "Q/locked"].map(|name| self.path().join(name));
+        let lock = |mode| {
+            for path in &locked {
+                fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+            }
+        };
+        lock(0o755);
+        let mut inodes = BTreeMap::new();
+        let mut ahead: Vec<PathBuf> = ["P", "Q", "R"].map(PathBuf::from).to_vec();
+        while let Some(name) = ahead.pop() {
+            let path = self.path().join(&name);
+            let status = fs::symlink_metadata(&path).expect("a file");
+            if status.is_dir() {
+                let entries = fs::read_dir(&path).expect("a directory").flatten();
+                ahead.extend(entries.map(|entry| name.join(entry.file_name())));
+            }
+            // One word.
+            let word = name.display().to_string().replace([' ', ','], "_");
+            inodes.insert((status.dev(), status.ino()), word);
+        }
+        lock(0);
+        inodes
+    }
+
     /// What is watched: a name for it, and where it is.
     pub fn watched(&self) -> Vec<(&'static str, PathBuf)> {
         ["P", "Q", "R"]

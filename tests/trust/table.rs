@@ -2,6 +2,10 @@
 //! answers to a caller there without zroot is what a supervised one has to get. Where the kernel
 //! refuses because of ids and device nodes alone, success is pretended, and no more may come of it
 //! than that caller could have done itself.
+//!
+//! At level full once more with owners that are remembered, 5 and 7 of every file in the place: who
+//! can stat a file without zroot sees these, and everything else as the kernel says it; who cannot
+//! gets the kernel's error.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -40,7 +44,8 @@ enum Wish {
     Same,
     /// What any owner of the file may have.
     Own,
-    /// What takes privilege: another owner, a device, an attribute of `trusted.`
+    /// What takes privilege: another owner, a device, an attribute of `trusted.` Of stat(2): an
+    /// answer in memory that is constant.
     Other,
 }
 
@@ -67,9 +72,17 @@ impl Call {
             Kind::Seconds | Kind::Microseconds => 's',
             Kind::Nanoseconds => 'n',
             Kind::WideNanoseconds => 'w',
+            Kind::Stat => 'b',
+            Kind::Statx => 'B',
             _ => '0',
         };
         let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
+        // statx(2)'s only number is its mask.
+        let kinds = if kinds.contains('B') {
+            kinds.replace('0', "m")
+        } else {
+            kinds
+        };
         Some(Call {
             sysno,
             number: sysno.nr(Abi::NATIVE)?,
@@ -96,7 +109,7 @@ impl Call {
     fn wishes(&self) -> &'static [Wish] {
         match self.class {
             Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
-            Class::Device | Class::Xattr => &[Wish::Own, Wish::Other],
+            Class::Device | Class::Xattr | Class::Stat => &[Wish::Own, Wish::Other],
             _ => &[Wish::Own],
         }
     }
@@ -147,20 +160,56 @@ impl Call {
     }
 }
 
-/// The calls, from the policy.
+/// The calls, from the policy of the level that has all of them.
 fn calls() -> Vec<Call> {
-    let all: Vec<_> = Policy::SELECTIVE
+    let all: Vec<_> = Policy::of(Level::Full)
         .rules()
         .filter(|rule| rule.action == Action::Notify)
         .collect();
     let class_of = |call: Sysno| {
-        let has = |class: &Class| class.rules(Level::Selective).any(|rule| rule.call == call);
+        let has = |class: &Class| class.rules(Level::Full).any(|rule| rule.call == call);
         Class::ALL.into_iter().find(has).expect("a class")
     };
     all.into_iter()
         .filter_map(|rule| Call::new(class_of(rule.call), rule.call, rule.when))
         .collect()
 }
+
+/// A level, which of its calls are made there, and what is done before: a script, of which `$1` is
+/// the directory above `P`.
+struct Pass {
+    level: Level,
+    is_made: fn(&Call) -> bool,
+    before: &'static str,
+    /// Every file has another owner.
+    is_remembered: bool,
+}
+
+const PASSES: [Pass; 3] = [
+    Pass {
+        level: Level::Selective,
+        is_made: |call| call.class != Class::Stat,
+        before: "",
+        is_remembered: false,
+    },
+    Pass {
+        level: Level::Full,
+        is_made: |call| call.class != Class::Stat,
+        before: "",
+        is_remembered: false,
+    },
+    Pass {
+        level: Level::Full,
+        is_made: |call| call.class == Class::Stat,
+        // A change of owner takes the bits of modes away.
+        before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
+            find "$1/P" "$1/Q" "$1/R" -type f ! -name cells ! -name unreadable -exec chmod 4755 {} +; "#,
+        is_remembered: true,
+    },
+];
+
+/// The owner that is remembered of every file.
+const REMEMBERED: &str = "5:7";
 
 /// What came of one call: the errno or several, and what is different afterwards.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -195,6 +244,32 @@ struct Caller {
     stdout: ChildStdout,
     watched: Vec<(&'static str, PathBuf)>,
     before: Snapshot,
+    inodes: BTreeMap<(u64, u64), String>,
+}
+
+/// What stat(2) said, in words: `0 NAME OWNER MODE NLINK RDEV SIZE` of a file of the place; of
+/// another, of which not all stays, `0 another MODE RDEV`, and whether its owner seems to be one
+/// that is remembered.
+fn in_words(said: &str, inodes: &BTreeMap<(u64, u64), String>) -> Option<String> {
+    let fields: Vec<&str> = said.split('/').collect();
+    let ["0", dev, ino, uid, gid, mode, nlink, rdev, size] = fields[..] else {
+        return None;
+    };
+    let inode = (dev.parse().ok()?, ino.parse().ok()?);
+    Some(match inodes.get(&inode) {
+        Some(name) => format!("0 {name} {uid}:{gid} {mode} {nlink} {rdev} {size}"),
+        None if uid == "5" || gid == "7" => format!("0 another {uid}:{gid} {mode} {rdev}"),
+        None => format!("0 another {mode} {rdev}"),
+    })
+}
+
+/// The same result, had the kernel known the owner that is remembered.
+fn as_remembered(result: &str) -> String {
+    let mut words: Vec<&str> = result.split(' ').collect();
+    if words.len() == 7 {
+        words[2] = REMEMBERED;
+    }
+    words.join(" ")
 }
 
 /// Why there is none: the machine's fault.
@@ -205,10 +280,12 @@ impl Caller {
         place: &Place,
         restriction: &Restriction,
         launcher: &[&str],
+        before: &str,
         session: &Session,
     ) -> Result<Caller, Lacking> {
         let top = place.path().to_str().expect("UTF-8");
-        let words = [launcher, &["sh", "-ec", restriction.script, "sh", top]].concat();
+        let script = format!("{before}{}", restriction.script);
+        let words = [launcher, &["sh", "-ec", &script, "sh", top]].concat();
         let mut command = session.command(&place.path().join("Q"), words);
         let outside: Vec<OwnedFd> = ["f", "d"]
             .map(|name| place.path().join("P").join(name))
@@ -240,6 +317,7 @@ impl Caller {
             stdout: stdout.expect("a pipe"),
             watched: place.watched(),
             before: Snapshot::new(),
+            inodes: place.inodes(),
         };
         if caller.line().as_deref() != Some("ready") {
             let status = caller.child.wait().expect("waited for");
@@ -280,6 +358,9 @@ impl Caller {
     fn make(&mut self, line: &str) -> Option<Came> {
         self.stdin.write_all(line.as_bytes()).ok()?;
         let result = self.line()?;
+        let one = |one: &str| in_words(one, &self.inodes).unwrap_or_else(|| one.to_owned());
+        let result: Vec<String> = result.split(',').map(one).collect();
+        let result = result.join(",");
         let after = look(&self.watched);
         let changes = differences(&self.before, &after);
         if !changes.is_empty() {
@@ -303,14 +384,14 @@ fn make_all(
     calls: &[Call],
     forms: &[Form],
     count: usize,
-    wanted: &dyn Fn(&Form) -> bool,
+    wanted: &dyn Fn(&Form, &Call) -> bool,
 ) -> BTreeMap<Cell, Came> {
     let mut all = BTreeMap::new();
-    for (f, form) in forms.iter().enumerate().filter(|(_, form)| wanted(form)) {
+    for (f, form) in forms.iter().enumerate() {
         for (c, call) in calls
             .iter()
             .enumerate()
-            .filter(|(_, call)| call.is_for(form))
+            .filter(|(_, call)| call.is_for(form) && wanted(form, call))
         {
             for &wish in call.wishes() {
                 let Some(came) = caller.make(&call.line(wish, form, count)) else {
@@ -326,6 +407,7 @@ fn make_all(
 /// Whether a refusal is for want of privilege: what zroot is there to hide.
 fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
     match call.class {
+        Class::Stat => false,
         Class::Owner => result == EPERM || result == EINVAL,
         // user.* is refused to everybody.
         Class::Xattr | Class::Device => wish == Wish::Other && result == EPERM,
@@ -369,12 +451,15 @@ impl Allowed {
             None => (self.results.clone(), &self.changes),
         };
         let is_beyond = |change: &String| !in_race(changes.clone()).contains(change);
-        let may_succeed = results.iter().any(|result| result == "0");
-        let succeeds = got.result.split(',').any(|result| result == "0");
+        let is_success = |result: &str| result == "0" || result.starts_with("0 ");
+        let may_succeed = results.iter().any(|result| is_success(result));
+        let succeeds = got.result.split(',').any(is_success);
         if in_race(got.changes.clone()).iter().any(is_beyond) {
             "changed what the caller could not"
         } else if succeeds && !may_succeed {
             "succeeded where the kernel refuses"
+        } else if succeeds && got.result.contains(' ') {
+            "said something else of a file"
         } else if succeeds && got.result == "0" {
             "said success and did nothing"
         } else if may_succeed {
@@ -546,11 +631,13 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     let count = if report.full { 2000 } else { 40 };
 
     let session = Session::new();
-    let mut caller = match Caller::start(&place, restriction, &["unshare", "-r"], &session) {
+    let mut caller = match Caller::start(&place, restriction, &["unshare", "-r"], "", &session) {
         Ok(caller) => caller,
         Err(Lacking(reason)) => return report.skip(restriction.name, 1, &reason),
     };
-    let kernel = make_all(&mut caller, calls, &forms, 0, &|form| form.race.is_none());
+    let kernel = make_all(&mut caller, calls, &forms, 0, &|form, _| {
+        form.race.is_none()
+    });
     let status = caller.end();
     if status == 77 {
         return report.skip(restriction.name, 1, "this kernel does not have it");
@@ -570,48 +657,87 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     }
 
     let exe = zroot().to_str().expect("UTF-8");
-    let mut caller = match Caller::start(&place, restriction, &[exe, "-c", "selective"], &session) {
-        Ok(caller) => caller,
-        Err(Lacking(reason)) => return report.fail(&format!("{}: {reason}", restriction.name)),
-    };
-    let supervised = make_all(&mut caller, calls, &forms, count, &|_| true);
-    judge(report, restriction, calls, &forms, &kernel, &supervised);
-    if restriction.name == "none" {
-        supervisors_files(report, &mut caller, calls, &session);
+    let known: BTreeMap<Cell, Came> = kernel.iter().map(known).collect();
+    for pass in &PASSES {
+        let level = pass.level.name();
+        let launcher = [exe, "-c", level];
+        let started = Caller::start(&place, restriction, &launcher, pass.before, &session);
+        let mut caller = match started {
+            Ok(caller) => caller,
+            Err(Lacking(reason)) => {
+                return report.fail(&format!("{}, {level}: {reason}", restriction.name));
+            }
+        };
+        let is_made = |_: &Form, call: &Call| (pass.is_made)(call);
+        let supervised = make_all(&mut caller, calls, &forms, count, &is_made);
+        let kernel = if pass.is_remembered { &known } else { &kernel };
+        judge(
+            report,
+            restriction,
+            pass,
+            calls,
+            &forms,
+            kernel,
+            &supervised,
+        );
+        if restriction.name == "none" {
+            supervisors_files(report, &mut caller, pass, calls, &session);
+        }
+        let status = caller.end();
+        let name = restriction.name;
+        report.check(
+            status == 0,
+            &format!("the caller in '{name}', {level}, ended with status {status}"),
+        );
+        session.nothing_is_left();
     }
-    let status = caller.end();
-    let name = restriction.name;
-    report.check(
-        status == 0,
-        &format!("the caller in '{name}' ended with status {status}"),
-    );
-    session.nothing_is_left();
+}
+
+/// What the kernel would have answered, had it known the owners that are remembered.
+fn known((cell, came): (&Cell, &Came)) -> (Cell, Came) {
+    let came = Came {
+        result: as_remembered(&came.result),
+        changes: came.changes.clone(),
+    };
+    (*cell, came)
 }
 
 /// Compares what the supervised caller got with what the kernel answered, cell by cell.
 fn judge(
     report: &mut Report,
     restriction: &Restriction,
+    pass: &Pass,
     calls: &[Call],
     forms: &[Form],
     kernel: &BTreeMap<Cell, Came>,
     supervised: &BTreeMap<Cell, Came>,
 ) {
+    let level = pass.level.name();
     let number = |name: &String| forms.iter().position(|form| form.name == *name);
     let wanted = |(c, wish, f): Cell| match &forms[f].race {
         None => allowed(restriction, calls, kernel, (c, wish, f)),
         Some((_, _, [one, two])) => {
             let two = [number(one)?, number(two)?];
-            allowed_in_race(restriction, calls, kernel, (c, wish), two)
+            let mut allowed = allowed_in_race(restriction, calls, kernel, (c, wish), two)?;
+            let is_remembered = |result: &String| result.contains(REMEMBERED);
+            if pass.is_remembered && !allowed.results.iter().all(is_remembered) {
+                // The supervisor has found the one of which nothing is remembered, and left it to
+                // the kernel, which finds the other, and knows no more than that.
+                let other = |result: &String| result.replace(REMEMBERED, "0:0");
+                let others: Vec<String> = allowed.results.iter().map(other).collect();
+                allowed.results.extend(others);
+            }
+            Some(allowed)
         }
     };
     let cells = forms.iter().enumerate().flat_map(|(f, form)| {
         let calls = calls.iter().enumerate();
         calls
-            .filter(|(_, call)| call.is_for(form))
+            .filter(|(_, call)| call.is_for(form) && (pass.is_made)(call))
             .flat_map(move |(c, call)| call.wishes().iter().map(move |&wish| (c, wish, f)))
     });
     let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut owners = [0; 2];
     for cell in cells {
         let (c, wish, f) = cell;
         let expected = wanted(cell);
@@ -619,13 +745,14 @@ fn judge(
         let is_race = forms[f].race.is_some();
         if let (Some(expected), Some(got)) = (&expected, got) {
             if expected.has(got, is_race) {
+                owners[usize::from(got.result.contains(REMEMBERED))] += 1;
                 report.pass();
                 continue;
             }
             *wrong.entry(expected.wrong(got)).or_default() += 1;
         }
         report.fail(&format!(
-            "{} {wish:?} | {} | {} | expected {} | got {}",
+            "{} {wish:?} | {} | {}, {level} | expected {} | got {}",
             calls[c].sysno.name(),
             forms[f].name,
             restriction.name,
@@ -634,8 +761,16 @@ fn judge(
             got.map_or("no answer".into(), ToString::to_string),
         ));
     }
+    let name = restriction.name;
     for (what, count) in wrong {
-        report.say(&format!("in '{}', {count} {what}", restriction.name));
+        report.say(&format!("in '{name}', {level}, {count} {what}"));
+    }
+    if pass.is_remembered {
+        let [others, owners] = owners;
+        report.check(
+            owners > 0,
+            &format!("in '{name}', {level}, {owners} answers with the owner that is remembered, {others} without"),
+        );
     }
 }
 
@@ -649,10 +784,10 @@ fn agrees_with_itself(
     forms: &[Form],
     kernel: &BTreeMap<Cell, Came>,
 ) {
-    let Ok(mut caller) = Caller::start(place, restriction, &["unshare", "-r"], session) else {
+    let Ok(mut caller) = Caller::start(place, restriction, &["unshare", "-r"], "", session) else {
         return report.fail(&format!("{}: it does not start again", restriction.name));
     };
-    let again = make_all(&mut caller, calls, forms, 0, &|form| form.race.is_none());
+    let again = make_all(&mut caller, calls, forms, 0, &|form, _| form.race.is_none());
     caller.end();
     session.nothing_is_left();
     let differ = kernel
@@ -671,7 +806,13 @@ fn agrees_with_itself(
 
 /// The supervisor's own descriptors and directories: what the caller itself cannot open by O_PATH
 /// is refused with the same error.
-fn supervisors_files(report: &mut Report, caller: &mut Caller, calls: &[Call], session: &Session) {
+fn supervisors_files(
+    report: &mut Report,
+    caller: &mut Caller,
+    pass: &Pass,
+    calls: &[Call],
+    session: &Session,
+) {
     let (_, supervisor) = session.pair();
     let mut opened = 0;
     let entries = (0..12)
@@ -692,7 +833,7 @@ fn supervisors_files(report: &mut Report, caller: &mut Caller, calls: &[Call], s
         };
         for call in calls
             .iter()
-            .filter(|call| call.kinds.contains('P') && !call.makes_file)
+            .filter(|call| (pass.is_made)(call) && call.kinds.contains('P') && !call.makes_file)
         {
             if call.sysno.name().starts_with('l') {
                 continue; // the link itself, which anybody may name

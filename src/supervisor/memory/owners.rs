@@ -15,7 +15,6 @@
 //! Who is killed leaves at most one place that is neither spare nor used.
 
 use std::fs;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use nix::errno::Errno;
@@ -127,7 +126,8 @@ impl Owners {
         // 2: MAP_NORESERVE counts for nothing (mm/mmap.c).
         let is_strict =
             fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.starts_with(b"2"));
-        let limit = getrlimit(Resource::RLIMIT_AS).map_or(u64::MAX, |(soft, _)| soft);
+        #[allow(clippy::useless_conversion)] // 32 bits on some
+        let limit = getrlimit(Resource::RLIMIT_AS).map_or(u64::MAX, |(soft, _)| soft.into());
         let (mut entries, table) = (most(limit, is_strict), Owners::with(1, BUCKETS)?);
         loop {
             match Region::reserve(entries) {
@@ -143,11 +143,17 @@ impl Owners {
     /// # Errors
     /// mmap(2)'s.
     pub fn with(entries: usize, buckets: usize) -> Result<Owners, Errno> {
+        let buckets: Region<AtomicU32> = Region::reserve(buckets)?;
+        // Whoever wants long chains has to guess it. Not by std's `RandomState`: a kernel that has
+        // no random numbers to give would end zroot.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let address = buckets.as_ptr().addr() as u64;
+        let seed = mixed(address ^ u64::from(now.map_or(0, |now| now.subsec_nanos())) << 32);
         Ok(Owners {
             head: Shared::zeroed()?,
-            buckets: Region::reserve(buckets)?,
+            buckets,
             entries: Region::reserve(entries)?,
-            seed: RandomState::new().hash_one(0),
+            seed,
         })
     }
 

@@ -233,13 +233,7 @@ impl<'a> Target<'a> {
                     Ok(glance)
                 }
             }
-            // The caller gets as far as the supervisor. (Only what is below `/proc/self` is another
-            // for each, and then the path says so.)
-            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG)
-                if !has_name_of_self(path) =>
-            {
-                Ok(None)
-            }
+            Err(errno) if self.is_callers_too(errno, from, path, within) => Ok(None),
             Err(_) => careful(),
         }
     }
@@ -428,6 +422,30 @@ impl<'a> Target<'a> {
             Err(Errno::EINVAL) if is_cached => openat2(from, path, how(ResolveFlag::empty())),
             file => file,
         }
+    }
+
+    /// Whether the caller gets no further than the supervisor, which has met `errno` on the way of
+    /// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a link
+    /// leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
+    fn is_callers_too(
+        &self,
+        errno: Errno,
+        from: BorrowedFd,
+        path: &CStr,
+        within: ResolveFlag,
+    ) -> bool {
+        let is_met_on_the_way = matches!(
+            errno,
+            Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG
+        );
+        let is_met_again = |how| {
+            let found = self.by_kernel(from, path, false, within | how, false);
+            found.is_err_and(|again| again == errno)
+        };
+        is_met_on_the_way
+            && !has_name_of_self(path)
+            && (is_met_again(ResolveFlag::RESOLVE_NO_XDEV)
+                || is_met_again(ResolveFlag::RESOLVE_NO_SYMLINKS))
     }
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with

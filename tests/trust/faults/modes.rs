@@ -13,6 +13,9 @@ pub struct Mode {
 const FURNISHED: &str = "mkdir proc sys dev; echo nameserver 192.0.2.1 > etc/resolv.conf";
 const EMPTY: &str = ": > etc/resolv.conf; : > etc/hosts; touch -d 2001-02-03 etc/*";
 
+/// What is remembered at level full.
+const REMEMBERED: &[&str] = &["owner", "device", "kept", "identity"];
+
 const PLAIN: Mode = Mode {
     name: "plain",
     options: &[],
@@ -21,7 +24,7 @@ const PLAIN: Mode = Mode {
 };
 
 /// All of them.
-pub const MODES: [Mode; 17] = [
+pub const MODES: [Mode; 20] = [
     PLAIN,
     Mode {
         name: "no-apt-config",
@@ -83,6 +86,24 @@ pub const MODES: [Mode; 17] = [
         options: &["-c", "selective", "--userns=never"],
         finds: &["identity"],
         ..PLAIN
+    },
+    Mode {
+        name: "full",
+        options: &["-c", "full"],
+        finds: REMEMBERED,
+        ..PLAIN
+    },
+    Mode {
+        name: "full-never",
+        options: &["-c", "full", "--userns=never"],
+        finds: REMEMBERED,
+        ..PLAIN
+    },
+    Mode {
+        name: "full-root",
+        options: &["-c", "full", "--root", "root"],
+        tree: Some(""),
+        finds: &["in=/", "owner", "device", "kept", "identity"],
     },
     // Which may do without a supervisor.
     Mode {
