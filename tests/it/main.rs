@@ -10,6 +10,7 @@ mod debian;
 mod architecture;
 mod cli;
 mod filter;
+mod full;
 mod fuzz;
 mod host;
 mod packages;

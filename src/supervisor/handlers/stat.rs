@@ -6,6 +6,7 @@ use nix::fcntl::AtFlags;
 
 use crate::arch::signature::Kind;
 use crate::arch::stat::{Facts, Moment, encode};
+use crate::supervisor::memory::id_maps::mapped;
 use crate::supervisor::memory::owners::Record;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
@@ -45,7 +46,40 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
         }
         record
     };
-    tell(session, target, &glance.confirm(target)?, record)
+    let object = glance.confirm(target)?;
+    // Whoever names a path has been looked at, and has a helper if it is elsewhere.
+    let may_be_elsewhere = target.is_helper || !matches!(file, File::At(..));
+    let view = if may_be_elsewhere && !session.processes.is_at_home(target) {
+        Some(View::of(target)?)
+    } else {
+        None
+    };
+    tell(session, target, &object, record, view.as_ref())
+}
+
+/// How a caller's user namespace, which is not ours, numbers users and groups.
+struct View {
+    uids: String,
+    gids: String,
+}
+
+impl View {
+    fn of(target: Target) -> Result<View, Failed> {
+        let map = |name| Ok::<_, Failed>(String::from_utf8_lossy(&target.file(name)?).into_owned());
+        Ok(View {
+            uids: map("uid_map")?,
+            gids: map("gid_map")?,
+        })
+    }
+
+    /// What `uid` and `gid` are there. One that is not there stays: who gave a file to it there
+    /// finds it again.
+    fn shows(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
+        (
+            mapped(&self.uids, uid).unwrap_or(uid),
+            mapped(&self.gids, gid).unwrap_or(gid),
+        )
+    }
 }
 
 /// The file that the call is about, and whether a link at its end is to be followed; `None` for
@@ -81,9 +115,13 @@ fn tell(
     target: Target,
     object: &Object,
     record: Option<Record>,
+    view: Option<&View>,
 ) -> Result<Answer, Failed> {
     let request = target.request;
-    let owner = |uid, gid| record.map_or_else(|| session.maps.shows(uid, gid), |it| it.owner);
+    let owner = |uid, gid| {
+        let owner = record.map_or_else(|| session.maps.shows(uid, gid), |it| it.owner);
+        view.map_or(owner, |view| view.shows(owner))
+    };
     let device = record.and_then(|record| record.device);
     if let Ok(out) = request.arg(Kind::Statx) {
         let flags = request.arg(Kind::AtFlags)?.int() & libc::AT_STATX_SYNC_TYPE;

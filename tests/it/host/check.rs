@@ -225,7 +225,10 @@ fn whether_a_directory_tells_inodes_apart_is_said() {
     // Has no births, and no handles, or such as only have the number over again.
     let said = identity("/proc");
     assert_eq!(said["works"], false, "{said:#}");
-    assert_eq!(said["detail"], "neither birth times nor handles, in '/proc'");
+    assert_eq!(
+        said["detail"],
+        "neither birth times nor handles, in '/proc'"
+    );
     let hint = said["hint"].as_str().expect("a hint");
     assert!(hint.contains("another file system"), "{said:#}");
     let text = run(&mut zroot_with(["--check", "-C", "/proc"])).succeeds();

@@ -10,7 +10,7 @@ mod credentials;
 mod limits;
 mod namespaces;
 mod nesting;
-mod oracle;
+pub mod oracle;
 mod owners;
 mod packages;
 mod programs;
@@ -21,7 +21,7 @@ mod threads;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -35,8 +35,8 @@ use tempfile::TempDir;
 
 use crate::common::{self, Ran, dir, run, user, wait_for, zroot, zroot_with};
 
-const SUPERVISOR: &str = "zroot-supervise";
-const GUARD: &str = "zroot-guard";
+pub const SUPERVISOR: &str = "zroot-supervise";
+pub const GUARD: &str = "zroot-guard";
 
 /// The processes that `is_ours`, of which nothing is known once they are gone: number and name.
 fn processes(is_ours: impl Fn(i32) -> Option<bool>) -> BTreeSet<(i32, String)> {
@@ -54,7 +54,7 @@ fn processes(is_ours: impl Fn(i32) -> Option<bool>) -> BTreeSet<(i32, String)> {
 }
 
 /// Compiles a program of `tests/fixtures`.
-fn compile(source: &str, options: &[&str], to: &Path) -> Ran {
+pub fn compile(source: &str, options: &[&str], to: &Path) -> Ran {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     run(Command::new("cc")
         .args(["-O1", "-w", "-pthread", "-o"])
@@ -64,7 +64,7 @@ fn compile(source: &str, options: &[&str], to: &Path) -> Ran {
 }
 
 /// A directory to work in, the program `fixtures/supervisor.c`, and the mark of what is run.
-struct Bench {
+pub struct Bench {
     dir: TempDir,
     mark: u64,
 }
@@ -83,7 +83,7 @@ fn program() -> &'static Path {
 
 impl Bench {
     /// `None` after a SKIP.
-    fn new(test: &str) -> Option<Bench> {
+    pub fn new(test: &str) -> Option<Bench> {
         static MARKS: AtomicU64 = AtomicU64::new(0);
         for name in ["cc", "unshare", "setpriv", "perl"] {
             if common::program(name).is_none() {
@@ -98,7 +98,7 @@ impl Bench {
     }
 
     /// `words...`, marked, as the unprivileged user in this directory.
-    fn command<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Command {
+    pub fn command<A: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = A>) -> Command {
         let mut words = words.into_iter();
         let mut command = user(words.next().expect("a word"));
         command.args(words).current_dir(self.dir.path());
@@ -158,7 +158,7 @@ impl Bench {
         })
     }
 
-    fn named(&self, name: &str) -> Vec<i32> {
+    pub fn named(&self, name: &str) -> Vec<i32> {
         self.processes()
             .into_iter()
             .filter(|(_, comm)| comm == name)
@@ -168,7 +168,7 @@ impl Bench {
 
     /// The one process of that name that there is or comes to be.
     #[track_caller]
-    fn one(&self, name: &str) -> i32 {
+    pub fn one(&self, name: &str) -> i32 {
         wait_for(&format!("one {name}"), || match self.named(name)[..] {
             [pid] => Some(pid),
             _ => None,
@@ -177,7 +177,7 @@ impl Bench {
 
     /// The one of that name that is not `old`.
     #[track_caller]
-    fn successor(&self, name: &str, old: i32) -> i32 {
+    pub fn successor(&self, name: &str, old: i32) -> i32 {
         wait_for(&format!("another {name}"), || match self.named(name)[..] {
             [pid] if pid != old => Some(pid),
             _ => None,
@@ -220,19 +220,19 @@ fn stat(pid: i32) -> Option<(String, i32, i32, i32)> {
     ))
 }
 
-fn send(pid: i32, signal: Signal) {
+pub fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap_or_else(|errno| panic!("kill {pid}: {errno}"));
 }
 
 /// A program that runs until its standard input ends, with what it says.
-struct Live {
+pub struct Live {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
 impl Live {
-    fn start(command: &mut Command) -> Live {
+    pub fn start(command: &mut Command) -> Live {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -251,14 +251,25 @@ impl Live {
 
     #[track_caller]
     fn says(&mut self, what: &str) {
+        assert_eq!(self.line().trim_end(), what);
+    }
+
+    /// The next line that it says; nothing at its end.
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
-        assert_eq!(line.trim_end(), what);
+        line
+    }
+
+    /// Gives it an empty line.
+    pub fn enter(&mut self) {
+        let stdin = self.stdin.as_mut().expect("a pipe");
+        stdin.write_all(b"\n").expect("written");
     }
 
     /// Ends its standard input and it; asserts that it said `what`.
     #[track_caller]
-    fn ends(mut self, what: &str) {
+    pub fn ends(mut self, what: &str) {
         drop(self.stdin.take());
         let mut said = String::new();
         self.stdout.read_to_string(&mut said).expect("text");
