@@ -5,12 +5,12 @@ use std::ffi::CStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::slice;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
@@ -25,7 +25,7 @@ use crate::namespace::{self, Entered};
 use crate::supervisor::Unavailable;
 use crate::supervisor::handshake::{self, Enclosing};
 use crate::supervisor::report::Watchers;
-use crate::sys::file::fsetxattr;
+use crate::sys::file::{self, fsetxattr};
 use crate::sys::process;
 use crate::text::quoted;
 use crate::{VERSION, hint};
@@ -124,6 +124,7 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
             Ok(format!("kept in {}", shown(dir)))
         }));
     }
+    tried.push(in_child("inode identity", &[], || identity(dir)));
     let read = |path: &str| {
         fs::read_to_string(path)
             .unwrap_or_default()
@@ -178,14 +179,40 @@ const ATTRIBUTES: [(&str, &CStr, &[u8]); 3] = [
     ),
 ];
 
-/// Gives a file without a name an attribute: it is gone when this returns.
-fn set_attribute(dir: &Path, name: &CStr, value: &[u8]) -> Result<(), Errno> {
-    let file = open(
+/// What tells an inode in `dir` from a later one that gets its number.
+fn identity(dir: &Path) -> Result<String, Error> {
+    let place = shown(dir);
+    // Where a file without a name is not to be had, the directory itself will do.
+    let file = without_name(dir)
+        .or_else(|_| open(dir, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()))
+        .map_err(|errno| Failure::errno(&place, errno))?;
+    let born = file::look(&file, c"", AtFlags::AT_EMPTY_PATH)
+        .map_err(|errno| Failure::errno(&place, errno))?
+        .born;
+    Ok(match (born, file::handle(&file, c"")) {
+        (Some(_), Some(_)) => format!("birth times and handles, in {place}"),
+        (Some(_), None) => format!("birth times, in {place}"),
+        (None, Some(_)) => format!("handles, in {place}"),
+        (None, None) => {
+            let message = format!("neither birth times nor handles, in {place}");
+            let hint = "there level full may take a new file for one that was removed: use another file system";
+            return Err(Failure::new(message).hint(hint).into());
+        }
+    })
+}
+
+/// Makes a file without a name: it is gone when it is closed.
+fn without_name(dir: &Path) -> Result<OwnedFd, Errno> {
+    open(
         dir,
         OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC,
         Mode::from_bits_truncate(0o600),
-    )?;
-    fsetxattr(file.as_fd(), name, value)
+    )
+}
+
+/// Gives a file without a name an attribute: it is gone when this returns.
+fn set_attribute(dir: &Path, name: &CStr, value: &[u8]) -> Result<(), Errno> {
+    fsetxattr(without_name(dir)?.as_fd(), name, value)
 }
 
 /// Runs `attempt` in a child, where it may change what it likes.

@@ -120,6 +120,9 @@ pub fn handle(dir: impl AsFd, path: &CStr) -> Option<u64> {
     /// file systems have one.
     const AT_HANDLE_FID: libc::c_int = 0x200;
     static KNOWS_FID: AtomicBool = AtomicBool::new(true);
+    /// The handle that the kernel makes where the file system has none of its own (fs/exportfs/expfs.c,
+    /// `exportfs_encode_ino64_fid`): number and generation.
+    const FILEID_INO64_GEN: libc::c_int = 0x81;
     /// `struct file_handle`, include/linux/fs.h, with room for the longest (`MAX_HANDLE_SZ`).
     #[repr(C)]
     struct Handle {
@@ -155,6 +158,10 @@ pub fn handle(dir: impl AsFd, path: &CStr) -> Option<u64> {
     };
     let found = found.ok()?;
     let bytes = found.handle.get(..found.bytes as usize)?;
+    // Without a generation it is the number over again.
+    if found.kind == FILEID_INO64_GEN && bytes.get(8..12) == Some(&[0; 4]) {
+        return None;
+    }
     let mut hasher = DefaultHasher::new();
     (found.kind, bytes).hash(&mut hasher);
     Some(hasher.finish())

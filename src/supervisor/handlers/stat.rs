@@ -6,6 +6,7 @@ use nix::fcntl::AtFlags;
 
 use crate::arch::signature::Kind;
 use crate::arch::stat::{Facts, Moment, encode};
+use crate::supervisor::memory::id_maps::mapped;
 use crate::supervisor::memory::owners::Record;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
@@ -44,11 +45,41 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
         return Ok(Answer::Continue);
     }
     glance.confirm(target)?;
-    let record = record.unwrap_or(Record {
+    let mut record = record.unwrap_or(Record {
         owner: shown,
         device: None,
     });
+    // Whoever names a path has been looked at, and has a helper if it is elsewhere.
+    let may_be_elsewhere = target.is_helper || !matches!(file, File::At(..));
+    if may_be_elsewhere && !target.is_plain() && !session.processes.is_at_home(target) {
+        record.owner = View::of(target)?.shows(record.owner);
+    }
     tell(target, &glance, sync, record)
+}
+
+/// How a caller's user namespace, which is not ours, numbers users and groups.
+struct View {
+    uids: String,
+    gids: String,
+}
+
+impl View {
+    fn of(target: Target) -> Result<View, Failed> {
+        let map = |name| Ok::<_, Failed>(String::from_utf8_lossy(&target.file(name)?).into_owned());
+        Ok(View {
+            uids: map("uid_map")?,
+            gids: map("gid_map")?,
+        })
+    }
+
+    /// What `uid` and `gid` are there. One that is not there stays: who gave a file to it there
+    /// finds it again.
+    fn shows(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
+        (
+            mapped(&self.uids, uid).unwrap_or(uid),
+            mapped(&self.gids, gid).unwrap_or(gid),
+        )
+    }
 }
 
 /// The file that the call is about, whether a link at its end is to be followed, and its

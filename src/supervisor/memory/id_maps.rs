@@ -97,6 +97,12 @@ fn knows(ranges: &[(u64, u64)], id: u32) -> bool {
 /// is, read by the supervisor: the first id inside, the first of ours, and how many.
 #[must_use]
 pub fn inside(map: &str, id: u32) -> u32 {
+    mapped(map, id).unwrap_or(OVERFLOW)
+}
+
+/// The same; `None` for an id that the namespace does not have.
+#[must_use]
+pub fn mapped(map: &str, id: u32) -> Option<u32> {
     let id = u64::from(id);
     map.lines()
         .filter_map(|line| {
@@ -109,7 +115,6 @@ pub fn inside(map: &str, id: u32) -> u32 {
         })
         .find(|(_, ours, count)| (*ours..*ours + *count).contains(&id))
         .and_then(|(first, ours, _)| u32::try_from(first + id - ours).ok())
-        .unwrap_or(OVERFLOW)
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ impl Target<'_> {
     }
 
     /// Whether the caller is known to have the supervisor's root directory and rights.
-    pub(super) fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         if self.is_helper {
             return false;
         }

@@ -4,10 +4,12 @@
 mod files;
 mod found;
 mod histories;
+mod identity;
 mod killed;
 mod mounts;
 mod refusals;
 mod sample;
+mod shows;
 
 use crate::common::{Ran, dir, plain, run, zroot_with};
 use crate::supervisor::oracle::{Fixture, has_oracle};

@@ -21,13 +21,17 @@ fn tried<'a>(check: &'a Value, name: &str) -> &'a Value {
 fn everything_works_where_everything_does() {
     let ran = run(&mut zroot_with(["--check"])).succeeds();
     assert_eq!(ran.stderr, "");
-    for line in ["level zero: works", "level selective: works"] {
+    for line in [
+        "level zero: works",
+        "level selective: works",
+        "level full: works",
+    ] {
         assert!(ran.stdout.lines().any(|one| one == line), "{ran:#?}");
     }
     let check = json(&run(&mut zroot_with(["--check=json"])).succeeds().stdout);
     assert_eq!(
         check["levels"],
-        serde_json::json!({ "zero": true, "selective": true })
+        serde_json::json!({ "zero": true, "selective": true, "full": true })
     );
     for name in [
         "user namespace",
@@ -36,6 +40,7 @@ fn everything_works_where_everything_does() {
         "user attributes",
         "file capabilities",
         "ACLs",
+        "inode identity",
     ] {
         assert_eq!(tried(&check, name)["works"], true, "{check:#}");
     }
@@ -72,7 +77,7 @@ fn a_forbidden_namespace_is_named_with_its_cause() {
     let check = json(&ran.stdout);
     assert_eq!(
         check["levels"],
-        serde_json::json!({ "zero": false, "selective": false })
+        serde_json::json!({ "zero": false, "selective": false, "full": false })
     );
     let namespace = tried(&check, "user namespace");
     assert_eq!(namespace["works"], false);
@@ -133,7 +138,7 @@ fn a_chroot_without_proc_has_level_zero_only() {
     let check = json(&ran.stdout);
     assert_eq!(
         check["levels"],
-        serde_json::json!({ "zero": true, "selective": false })
+        serde_json::json!({ "zero": true, "selective": false, "full": false })
     );
     assert!(
         tried(&check, "supervisor")["hint"]
@@ -186,6 +191,48 @@ fn a_directory_that_keeps_no_attributes_is_named() {
             .starts_with("user.zroot in '/proc': "),
         "{check:#}"
     );
+}
+
+/// What the kernel says of the directory itself, by another program's calls.
+#[test]
+fn whether_a_directory_tells_inodes_apart_is_said() {
+    const TEST: &str = "whether_a_directory_tells_inodes_apart_is_said";
+    need!(TEST, "stat");
+    let identity = |dir: &str| {
+        let check = run(&mut zroot_with(["--check=json", "-C", dir])).succeeds();
+        tried(&json(&check.stdout), "inode identity").clone()
+    };
+    let place = dir();
+    let place = place.path().to_str().expect("UTF-8");
+    for dir in [place, "/dev/shm"] {
+        let born = run(user("stat").args(["-c", "%W", dir])).succeeds().stdout;
+        if born.trim() == "0" {
+            common::skip(TEST, &format!("{dir} tells no birth times"));
+            continue;
+        }
+        let said = identity(dir);
+        let detail = said["detail"].as_str().expect("text");
+        assert!(detail.starts_with("birth times"), "{said:#}");
+        assert!(detail.ends_with(&format!(", in '{dir}'")), "{said:#}");
+        assert_eq!(
+            (&said["works"], &said["hint"]),
+            (&true.into(), &Value::Null)
+        );
+    }
+    let text = run(&mut zroot_with(["--check", "-C", place])).succeeds();
+    let line = format!("  ok  inode identity      birth times and handles, in '{place}'\n");
+    assert!(text.stdout.contains(&line), "{text:#?}");
+    // Has no births, and no handles, or such as only have the number over again.
+    let said = identity("/proc");
+    assert_eq!(said["works"], false, "{said:#}");
+    assert_eq!(
+        said["detail"],
+        "neither birth times nor handles, in '/proc'"
+    );
+    let hint = said["hint"].as_str().expect("a hint");
+    assert!(hint.contains("another file system"), "{said:#}");
+    let text = run(&mut zroot_with(["--check", "-C", "/proc"])).succeeds();
+    assert!(text.stdout.contains("\n  NO  inode identity "), "{text:#?}");
 }
 
 #[test]

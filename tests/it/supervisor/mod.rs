@@ -22,7 +22,7 @@ mod threads;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -252,9 +252,20 @@ impl Live {
 
     #[track_caller]
     pub fn says(&mut self, what: &str) {
+        assert_eq!(self.line().trim_end(), what);
+    }
+
+    /// The next line that it says; nothing at its end.
+    pub fn line(&mut self) -> String {
         let mut line = String::new();
         self.stdout.read_line(&mut line).expect("a line");
-        assert_eq!(line.trim_end(), what);
+        line
+    }
+
+    /// Gives it an empty line.
+    pub fn enter(&mut self) {
+        let stdin = self.stdin.as_mut().expect("a pipe");
+        stdin.write_all(b"\n").expect("written");
     }
 
     /// Ends its standard input and it; asserts that it said `what`.
