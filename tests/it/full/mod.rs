@@ -6,6 +6,7 @@ mod found;
 mod histories;
 mod killed;
 mod mounts;
+mod programs;
 mod refusals;
 mod sample;
 
