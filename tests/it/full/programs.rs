@@ -1,7 +1,6 @@
 //! Programs that become others, and what lives longer than the command or the mount.
 
 use super::script;
-use crate::need;
 
 /// Identities stay across execve, and change by its rules.
 #[test]
