@@ -120,8 +120,8 @@ pub fn handle(dir: impl AsFd, path: &CStr) -> Option<u64> {
     /// file systems have one.
     const AT_HANDLE_FID: libc::c_int = 0x200;
     static KNOWS_FID: AtomicBool = AtomicBool::new(true);
-    /// The handle that the kernel makes where the file system has none of its own (fs/exportfs/expfs.c,
-    /// `exportfs_encode_ino64_fid`): number and generation.
+    /// The handle that the kernel makes where the file system has none of its own
+    /// (fs/exportfs/expfs.c, `exportfs_encode_ino64_fid`): number and generation.
     const FILEID_INO64_GEN: libc::c_int = 0x81;
     /// `struct file_handle`, include/linux/fs.h, with room for the longest (`MAX_HANDLE_SZ`).
     #[repr(C)]

@@ -58,16 +58,20 @@ impl Callers {
         }
     }
 
-    /// A copy of descriptor `fd` of thread `tid`.
+    /// A copy of descriptor `fd` of thread `tid`, which waits for the answer to `call`.
     ///
     /// # Errors
     /// pidfd_open(2)'s; pidfd_getfd(2)'s: `EBADF`.
-    pub fn descriptor(&self, tid: i32, fd: RawFd) -> Result<OwnedFd, Errno> {
+    pub fn descriptor(&self, tid: i32, call: u64, fd: RawFd) -> Result<OwnedFd, Errno> {
         if let Some(caller) = self.find(tid) {
             match descriptor_of(&caller.thread, fd) {
                 // An earlier one with the same number.
                 Err(Errno::ESRCH) => {}
                 found => {
+                    // It is the one that was looked at.
+                    if let (Ok(_), Some(is_plain)) = (&found, caller.is_plain) {
+                        self.answer.set((call, is_plain));
+                    }
                     self.keep(caller);
                     return found;
                 }

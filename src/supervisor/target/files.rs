@@ -255,7 +255,9 @@ impl<'a> Target<'a> {
                 at: At::NamedInProc(name),
             });
         }
-        let dir = self.callers.descriptor(self.request.tid, dir);
+        let dir = self
+            .callers
+            .descriptor(self.request.tid, self.request.id, dir);
         let dir = dir.map_err(|_| Errno::EBADF)?; // whatever it is, it is not the file's
         Ok(Glance {
             status: statx(&dir, name, flags, mask)?,
@@ -454,7 +456,10 @@ impl<'a> Target<'a> {
         if fd < 0 {
             return Err(Errno::EBADF.into());
         }
-        match self.callers.descriptor(self.request.tid, fd) {
+        match self
+            .callers
+            .descriptor(self.request.tid, self.request.id, fd)
+        {
             Err(Errno::EBADF) => return Err(Errno::EBADF.into()),
             Ok(file) if is_used && is_path_only(&file)? => return Err(Errno::EBADF.into()),
             Ok(file) => return Ok(file),

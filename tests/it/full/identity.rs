@@ -114,10 +114,10 @@ fn new_files_are_nobodys_on_ext4() {
     let Some(ran) = new_files_are_nobodys("new_files_are_nobodys_on_ext4", "ext4") else {
         return;
     };
-    // The control: it gives a number again at once, within one tick of the clock. Neither number
-    // nor birth would have told these apart.
-    let (numbers, births) = same(&ran, "unseen");
-    assert!(numbers > 500 && births > 100, "{ran:#?}");
+    // The control: it gives a number again at once. On kernels with coarse times, and where nobody
+    // asks for them, most births are the same as well (within one tick of the clock).
+    let (numbers, _) = same(&ran, "unseen");
+    assert!(numbers > 500, "{ran:#?}");
     for kind in [
         "files",
         "directories",

@@ -388,7 +388,7 @@ perl -e '$) = "8 8 7"; $( = 8; $< = $> = 5; exec "id"'
 cat >/tmp/try <<'END'
 no() { "$@" 2>/dev/null || echo refused; }
 no chown v /home/u; no chgrp mail /home/u; no chmod 700 /home/v; no runuser -u v true; no gosu v true; no setpriv --reuid 0 true
-no mknod /home/u/c c 1 3; no touch -d 2001-02-03 /home/v; no setcap cap_chown+ep /bin/true; chmod 711 /home/u
+no mknod /home/u/c c 1 3; no touch -d 2001-02-03 /home/v; no setcap cap_chown+ep /bin/true; no su -c true </dev/null; chmod 711 /home/u
 END
 su u -c 'sh /tmp/try'
 stat -c '%a %U' /home/u /home/v
@@ -420,12 +420,49 @@ fn users_of_a_tree_are_who_they_are() {
     let said = at("full", &script).succeeds().stdout;
     let first = "u:u\nv:v\nv:v\nu\nu\nown\nnot own\nv\nv mail audio\n/home/v\n/home/v\nu\nu\n5\n7\n7\nu\nv\n";
     assert!(said.starts_with(first), "{said}");
-    assert_eq!(said.matches("refused\n").count(), 9, "{said}");
+    assert_eq!(said.matches("refused\n").count(), 10, "{said}");
     assert!(said.ends_with("daemon:mail 4750\ngone\n"), "{said}");
     if let Some(real) = real_root_says(TEST, &script) {
         assert_eq!(said, real);
     }
 }
+
+/// sshd looks whose a user's keys are, becomes that user, and starts its shell.
+#[test]
+fn sshd_lets_a_user_in_by_keys_that_are_the_users() {
+    const TEST: &str = "sshd_lets_a_user_in_by_keys_that_are_the_users";
+    let says = |level: &str| {
+        let root = Root::copy(TEST)?;
+        let mut command = zroot_with(["-c", level, "--no-sync", "--root"]);
+        command.arg(root.path()).args(["--", "sh", "-ec", SSH]);
+        Some(run(command.env("HOME", "/root")).succeeds().stdout)
+    };
+    if let Some(said) = says("full") {
+        assert_eq!(said, "id\nid.pub\nu\n/home/u\nsent\nrefused\n");
+    }
+    if let Some(said) = says("selective") {
+        assert_eq!(said, "id\nid.pub\nroot\n/home/u\nsent\n");
+    }
+}
+
+const SSH: &str = r#"
+apt-get install -y --no-download --no-install-recommends -o Dpkg::Options::=--force-unsafe-io openssh-server openssh-client >/dev/null 2>&1
+useradd -m -p '*' u
+su - u -c 'mkdir .ssh; ssh-keygen -q -t ed25519 -N "" -f .ssh/id'; test ! -e /root/.ssh; ls /home/u/.ssh
+ssh-keygen -q -t ed25519 -N '' -f /root/key
+rm -r /home/u/.ssh; install -d -o u -g u -m 700 /home/u/.ssh; install -o u -g u -m 600 /root/key.pub /home/u/.ssh/authorized_keys
+mkdir -p /run/sshd; echo 'Subsystem sftp internal-sftp' >/root/sshd
+cat >/root/ssh <<'END'
+ProxyCommand /usr/sbin/sshd -i -f /root/sshd
+IdentityFile /root/key
+StrictHostKeyChecking no
+UserKnownHostsFile /dev/null
+LogLevel ERROR
+BatchMode yes
+END
+ssh -F /root/ssh u@here 'id -un; pwd'
+echo sent >/root/file; scp -q -F /root/ssh /root/file u@here:; cat /home/u/file
+chown daemon /home/u/.ssh/authorized_keys; ssh -F /root/ssh u@here true 2>/dev/null || echo refused"#;
 
 /// What real root says in a copy of the same tree.
 fn real_root_says(test: &str, script: &str) -> Option<String> {
