@@ -14,7 +14,7 @@ const OTHERS: &str = "\
     get_thread_area getcpu getcwd getdents getdents64 getitimer getpeername getpgid getpgrp getpid getpmsg getppid getpriority getrandom \
     getrusage getsid getsockname getsockopt gettid gettimeofday getxattr getxattrat gtty idle init_module inotify_add_watch \
     inotify_init inotify_init1 inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit \
-    io_uring_enter io_uring_register io_uring_setup ioperm iopl ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule \
+    io_uring_enter io_uring_register ioperm iopl ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule \
     landlock_create_ruleset lgetxattr link linkat listen listmount listxattr listxattrat llistxattr llseek lock \
     lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise map_shadow_stack mbind membarrier \
     memfd_create memfd_secret migrate_pages mincore mkdir mkdirat mlock mlock2 mlockall mmap mmap2 modify_ldt move_pages mprotect mpx \

@@ -250,6 +250,8 @@ signatures! {
     [setns: "fd" Fd, "nstype" Number]
     [unshare: "flags" Number]
 
+    [io_uring_setup: "entries" Number, "params" Pointer]
+
     [oldstat: "path" Path, "statbuf" Stat]
     [oldfstat: "fd" Fd, "statbuf" Stat]
     [oldlstat: "path" Link, "statbuf" Stat]

@@ -323,6 +323,8 @@ enum GroupAnswer {
     OnlyAsked,
     /// The supervisor's, if it remembers; else left alone: the kernel knows as much.
     OnlyRemembered,
+    /// Not there, if what is remembered would not be seen; else left alone.
+    AbsentIfRemembered,
 }
 
 impl GroupAnswer {
@@ -332,8 +334,14 @@ impl GroupAnswer {
             (GroupAnswer::Faked, _) | (GroupAnswer::Asked, false) => Some(Action::FakeSuccess),
             (GroupAnswer::Absent, _) => Some(Action::Absent),
             (GroupAnswer::Asked | GroupAnswer::OnlyAsked, true) => Some(Action::Notify),
-            (GroupAnswer::OnlyRemembered, true) if level.remembers() => Some(Action::Notify),
-            (GroupAnswer::OnlyAsked | GroupAnswer::OnlyRemembered, _) => None,
+            (GroupAnswer::OnlyRemembered, _) if level.remembers() => Some(Action::Notify),
+            (GroupAnswer::AbsentIfRemembered, _) if level.remembers() => Some(Action::Absent),
+            (
+                GroupAnswer::OnlyAsked
+                | GroupAnswer::OnlyRemembered
+                | GroupAnswer::AbsentIfRemembered,
+                _,
+            ) => None,
         }
     }
 }
@@ -544,7 +552,9 @@ impl Class {
             // Who has changed its root directory or its rights is looked at before each answer.
             Class::Stat => &[group![OnlyRemembered:
                 stat lstat fstat newfstatat statx stat64 lstat64 fstat64 fstatat64 oldstat oldlstat oldfstat
-            ], group![OnlyRemembered: chroot pivot_root setns unshare]],
+            ], group![OnlyRemembered: chroot pivot_root setns unshare],
+            // What it asks for passes no filter: statx through a ring would show the kernel's owners.
+            group![AbsentIfRemembered: io_uring_setup]],
         }
     }
 }

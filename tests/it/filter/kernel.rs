@@ -103,6 +103,7 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::mknodat => nodes(&[NONE]),
         S::landlock_restrict_self => vec![],
         S::chroot => always(&[BAD]),
+        S::io_uring_setup => always(&[0, BAD]),
         S::pivot_root => always(&[BAD, BAD]),
         S::setns => always(&[NONE, 0]),
         S::unshare => always(&[NONE]), // unknown flags
