@@ -99,6 +99,22 @@ pub fn statx(
     Ok(unsafe { status.assume_init() })
 }
 
+/// Whether a null path is as good as an empty one to the stat family, with `AT_EMPTY_PATH`: since
+/// 6.11 (fs/namei.c, `getname_maybe_null`).
+#[must_use]
+pub fn may_lack_path() -> bool {
+    static MAY: OnceLock<bool> = OnceLock::new();
+    *MAY.get_or_init(|| {
+        let (number, none, nothing) = (libc::SYS_statx, libc::c_int::MAX, 0_usize);
+        // SAFETY: the kernel complains of the path, or of a descriptor that nobody has.
+        let ret = unsafe {
+            let flags = libc::AT_EMPTY_PATH;
+            libc::syscall(number, none, nothing, flags, 0, nothing)
+        };
+        Errno::result(ret) == Err(Errno::EBADF)
+    })
+}
+
 /// The bytes of a `struct statx`, as a caller of any ABI gets them.
 #[must_use]
 pub fn statx_bytes(status: &libc::statx) -> [u8; size_of::<libc::statx>()] {

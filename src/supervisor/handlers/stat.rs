@@ -13,7 +13,7 @@ use crate::supervisor::target::files::File;
 use crate::supervisor::target::object::Object;
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
-use crate::sys::file::statx_bytes;
+use crate::sys::file::{may_lack_path, statx_bytes};
 
 /// Answers a call of class `stat`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -60,8 +60,7 @@ fn file_at(target: Target) -> Result<Option<(File, bool)>, Failed> {
         Named::At { flags, .. } if flags.bits() & !known != 0 => None,
         Named::At { dir, path, flags } => {
             let may_be_empty = flags.contains(AtFlags::AT_EMPTY_PATH);
-            // A null path is as good as an empty one (fs/namei.c, `getname_maybe_null`).
-            if path == 0 && may_be_empty {
+            if path == 0 && may_be_empty && may_lack_path() {
                 return Ok(Some((File::Empty(dir), true)));
             }
             let path = target.path(path)?;
