@@ -332,8 +332,8 @@ impl<'a> Target<'a> {
     }
 
     /// Whether the caller gets no further than the supervisor, which has met `errno` on the way of
-    /// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a link
-    /// leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
+    /// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a
+    /// link leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
     fn is_callers_too(
         &self,
         errno: Errno,
