@@ -104,6 +104,22 @@ pub fn statx(
     Ok(unsafe { status.assume_init() })
 }
 
+/// Whether a null path is as good as an empty one to the stat family, with `AT_EMPTY_PATH`: since
+/// 6.11 (fs/namei.c, `getname_maybe_null`).
+#[must_use]
+pub fn may_lack_path() -> bool {
+    static MAY: OnceLock<bool> = OnceLock::new();
+    *MAY.get_or_init(|| {
+        let (number, none, nothing) = (libc::SYS_statx, libc::c_int::MAX, 0_usize);
+        // SAFETY: the kernel complains of the path, or of a descriptor that nobody has.
+        let ret = unsafe {
+            let flags = libc::AT_EMPTY_PATH;
+            libc::syscall(number, none, nothing, flags, 0, nothing)
+        };
+        Errno::result(ret) == Err(Errno::EBADF)
+    })
+}
+
 /// The bytes of a `struct statx`, as a caller of any ABI gets them.
 #[must_use]
 pub fn statx_bytes(status: &libc::statx) -> [u8; size_of::<libc::statx>()] {
@@ -128,13 +144,13 @@ pub fn handle(dir: impl AsFd, path: &CStr) -> Option<u64> {
     struct Handle {
         bytes: libc::c_uint,
         kind: libc::c_int,
-        handle: [u8; 128],
+        contents: [u8; 128],
     }
     let ask = |flags: libc::c_int| {
         let mut found = Handle {
             bytes: 128,
             kind: 0,
-            handle: [0; 128],
+            contents: [0; 128],
         };
         let (number, fd) = (libc::SYS_name_to_handle_at, dir.as_fd().as_raw_fd());
         let (out, flags) = (&raw mut found, libc::AT_EMPTY_PATH | flags);
@@ -157,7 +173,7 @@ pub fn handle(dir: impl AsFd, path: &CStr) -> Option<u64> {
         ask(0)
     };
     let found = found.ok()?;
-    let bytes = found.handle.get(..found.bytes as usize)?;
+    let bytes = found.contents.get(..found.bytes as usize)?;
     // Without a generation it is the number over again.
     if found.kind == FILEID_INO64_GEN && bytes.get(8..12) == Some(&[0; 4]) {
         return None;

@@ -277,7 +277,12 @@ fn runs(report: &mut Report, probe: &Path, watchdogs: &[Watchdog]) {
     let mut counts = [Count::default(); MODES.len()];
     for (mode, count) in counts.iter_mut().enumerate() {
         let name = MODES[mode].name;
-        if report.chooses() && !report.is_within(name) {
+        let is_wanted = if report.chooses() {
+            report.is_within(name)
+        } else {
+            report.full || MODES[mode].is_quick
+        };
+        if !is_wanted {
             continue;
         }
         let mut place = Place::new(&MODES[mode], probe, &session);

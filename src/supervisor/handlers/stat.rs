@@ -13,7 +13,7 @@ use crate::supervisor::target::answer::{Answer, Failed, Outcome};
 use crate::supervisor::target::files::{File, Glance};
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
-use crate::sys::file::{Look, statx_bytes};
+use crate::sys::file::{Look, may_lack_path, statx_bytes};
 
 /// Answers a call of class `stat`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -95,8 +95,7 @@ fn file_at(target: Target) -> Result<Option<(File, bool, i32)>, Failed> {
         Named::At { dir, path, flags } => {
             let sync = flags.bits() & libc::AT_STATX_SYNC_TYPE;
             let may_be_empty = flags.contains(AtFlags::AT_EMPTY_PATH);
-            // A null path is as good as an empty one (fs/namei.c, `getname_maybe_null`).
-            if path == 0 && may_be_empty {
+            if path == 0 && may_be_empty && may_lack_path() {
                 return Ok(Some((File::Empty(dir), true, sync)));
             }
             let path = target.path(path)?;
@@ -118,8 +117,8 @@ fn tell(target: Target, glance: &Glance, sync: i32, record: Record) -> Result<An
         let mut status = glance.statx(target, sync, request.arg(Kind::Number)?.word())?;
         (status.stx_uid, status.stx_gid) = record.owner;
         if let Some(device) = record.device {
-            let kind = u16::try_from(device.kind).unwrap_or_default();
-            status.stx_mode = status.stx_mode & !(libc::S_IFMT as u16) | kind;
+            let mode = u32::from(status.stx_mode) & !libc::S_IFMT | device.kind;
+            status.stx_mode = u16::try_from(mode).unwrap_or_default();
             (status.stx_rdev_major, status.stx_rdev_minor) = device.number;
             (status.stx_size, status.stx_blocks) = (0, 0);
         }

@@ -124,7 +124,10 @@ fn birth_of(object: &Object, born: Option<i128>) -> u64 {
 
 /// 0 for a file system that does not tell birth times.
 fn by_time(born: Option<i128>) -> u64 {
-    born.map_or(0, |born| born as u64 & !BY_HANDLE)
+    born.map_or(0, |born| {
+        let born = born.rem_euclid(i128::from(BY_HANDLE));
+        u64::try_from(born).unwrap_or_default()
+    })
 }
 
 fn is_old(born: Option<i128>) -> bool {

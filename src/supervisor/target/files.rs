@@ -202,7 +202,7 @@ impl<'a> Target<'a> {
                 Ok(glance) => {
                     let found = Look::from(&glance.status);
                     let is_link = found.mode & libc::S_IFMT == libc::S_IFLNK;
-                    if !self.base.is_own_proc(found.place) && !(is_link && follow) {
+                    if !(self.base.is_own_proc(found.place) || is_link && follow) {
                         return Ok(Some(glance));
                     }
                 }
@@ -213,10 +213,10 @@ impl<'a> Target<'a> {
         let Some((from, within)) = self.way(&start, path) else {
             return careful();
         };
-        let found = match self.by_kernel(from, path, follow, within, true) {
+        let found = match by_kernel(from, path, follow, within, true) {
             // Nobody has hung yet: it costs too much to go step by step for each file that is
             // looked at for the first time.
-            Err(Errno::EAGAIN) => self.by_kernel(from, path, follow, within, false),
+            Err(Errno::EAGAIN) => by_kernel(from, path, follow, within, false),
             found => found,
         };
         match found {
@@ -233,7 +233,7 @@ impl<'a> Target<'a> {
                     Ok(glance)
                 }
             }
-            Err(errno) if self.is_callers_too(errno, from, path, within) => Ok(None),
+            Err(errno) if is_callers_too(errno, from, path, within) => Ok(None),
             Err(_) => careful(),
         }
     }
@@ -343,7 +343,7 @@ impl<'a> Target<'a> {
         let caller = self.take_rights()?;
         self.still_waits()?;
         if let Some((from, within)) = self.way(start, path) {
-            if let Ok(file) = self.by_kernel(from, path, follow, within, true) {
+            if let Ok(file) = by_kernel(from, path, follow, within, true) {
                 let found = look(&file, c"", AtFlags::AT_EMPTY_PATH);
                 // It may be in the supervisor's own directory.
                 let certain = found.ok().filter(|found| {
@@ -393,63 +393,6 @@ impl<'a> Target<'a> {
         Some((from, within))
     }
 
-    /// Has the kernel find what is at `path`, where it finds it without magic links, and with
-    /// `is_cached` without waiting for anybody. An error may be the supervisor's own.
-    fn by_kernel(
-        &self,
-        from: BorrowedFd,
-        path: &CStr,
-        follow: bool,
-        within: ResolveFlag,
-        is_cached: bool,
-    ) -> Result<OwnedFd, Errno> {
-        /// include/uapi/linux/openat2.h, since 5.12.
-        const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
-        let nofollow = if follow {
-            OFlag::empty()
-        } else {
-            OFlag::O_NOFOLLOW
-        };
-        let how = |cached| {
-            OpenHow::new()
-                .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | nofollow)
-                .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS | within | cached)
-        };
-        let cached = if is_cached {
-            RESOLVE_CACHED
-        } else {
-            ResolveFlag::empty()
-        };
-        match openat2(from, path, how(cached)) {
-            Err(Errno::EINVAL) if is_cached => openat2(from, path, how(ResolveFlag::empty())),
-            file => file,
-        }
-    }
-
-    /// Whether the caller gets no further than the supervisor, which has met `errno` on the way of
-    /// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a
-    /// link leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
-    fn is_callers_too(
-        &self,
-        errno: Errno,
-        from: BorrowedFd,
-        path: &CStr,
-        within: ResolveFlag,
-    ) -> bool {
-        let is_met_on_the_way = matches!(
-            errno,
-            Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG
-        );
-        let is_met_again = |how| {
-            let found = self.by_kernel(from, path, false, within | how, false);
-            found.is_err_and(|again| again == errno)
-        };
-        is_met_on_the_way
-            && !has_name_of_self(path)
-            && (is_met_again(ResolveFlag::RESOLVE_NO_XDEV)
-                || is_met_again(ResolveFlag::RESOLVE_NO_SYMLINKS))
-    }
-
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
     /// `O_PATH` will not do.
     fn descriptor(&self, fd: i32, is_used: bool) -> Result<OwnedFd, Failed> {
@@ -491,6 +434,56 @@ impl<'a> Target<'a> {
         let link = self.entry(name);
         looked(openat(self.base.proc_dir(), &*link, flags, Mode::empty()))
     }
+}
+
+/// Has the kernel find what is at `path`, where it finds it without magic links, and with
+/// `is_cached` without waiting for anybody. An error may be the supervisor's own.
+fn by_kernel(
+    from: BorrowedFd,
+    path: &CStr,
+    follow: bool,
+    within: ResolveFlag,
+    is_cached: bool,
+) -> Result<OwnedFd, Errno> {
+    /// include/uapi/linux/openat2.h, since 5.12.
+    const RESOLVE_CACHED: ResolveFlag = ResolveFlag::from_bits_retain(0x20);
+    let nofollow = if follow {
+        OFlag::empty()
+    } else {
+        OFlag::O_NOFOLLOW
+    };
+    let how = |cached| {
+        OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | nofollow)
+            .resolve(ResolveFlag::RESOLVE_NO_MAGICLINKS | within | cached)
+    };
+    let cached = if is_cached {
+        RESOLVE_CACHED
+    } else {
+        ResolveFlag::empty()
+    };
+    match openat2(from, path, how(cached)) {
+        Err(Errno::EINVAL) if is_cached => openat2(from, path, how(ResolveFlag::empty())),
+        file => file,
+    }
+}
+
+/// Whether the caller gets no further than the supervisor, which has met `errno` on the way of
+/// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a
+/// link leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
+fn is_callers_too(errno: Errno, from: BorrowedFd, path: &CStr, within: ResolveFlag) -> bool {
+    let is_met_on_the_way = matches!(
+        errno,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG
+    );
+    let is_met_again = |how| {
+        let found = by_kernel(from, path, false, within | how, false);
+        found.is_err_and(|again| again == errno)
+    };
+    is_met_on_the_way
+        && !has_name_of_self(path)
+        && (is_met_again(ResolveFlag::RESOLVE_NO_XDEV)
+            || is_met_again(ResolveFlag::RESOLVE_NO_SYMLINKS))
 }
 
 /// Whether a descriptor was opened with `O_PATH`.

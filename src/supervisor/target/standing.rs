@@ -59,6 +59,7 @@ impl Target<'_> {
     }
 
     /// Whether the caller is known to have the supervisor's root directory and rights.
+    #[must_use]
     pub fn is_plain(&self) -> bool {
         if self.is_helper {
             return false;

@@ -8,6 +8,8 @@ pub struct Mode {
     pub tree: Option<&'static str>,
     /// What the command is to find, beside a chown that succeeds.
     pub finds: &'static [&'static str],
+    /// Part of the sample.
+    pub is_quick: bool,
 }
 
 const FURNISHED: &str = "mkdir proc sys dev; echo nameserver 192.0.2.1 > etc/resolv.conf";
@@ -21,6 +23,7 @@ const PLAIN: Mode = Mode {
     options: &[],
     tree: None,
     finds: &[],
+    is_quick: true,
 };
 
 /// All of them.
@@ -52,18 +55,21 @@ pub const MODES: [Mode; 20] = [
         options: &["--root", "root"],
         tree: Some(FURNISHED),
         finds: &["in=/"],
+        ..PLAIN
     },
     Mode {
         name: "root-bare",
         options: &["--root", "root"],
         tree: Some("rmdir etc"),
         finds: &["in=/"],
+        ..PLAIN
     },
     Mode {
         name: "root-empty",
         options: &["--root", "root"],
         tree: Some(EMPTY),
         finds: &["in=/"],
+        ..PLAIN
     },
     Mode {
         name: "root-bind",
@@ -74,6 +80,7 @@ pub const MODES: [Mode; 20] = [
         ],
         tree: Some(FURNISHED),
         finds: &["in=/", "there=/job/deep/file", "readonly=/job/file"],
+        ..PLAIN
     },
     Mode {
         name: "selective",
@@ -97,6 +104,7 @@ pub const MODES: [Mode; 20] = [
         name: "full-never",
         options: &["-c", "full", "--userns=never"],
         finds: REMEMBERED,
+        is_quick: false,
         ..PLAIN
     },
     Mode {
@@ -104,6 +112,7 @@ pub const MODES: [Mode; 20] = [
         options: &["-c", "full", "--root", "root"],
         tree: Some(""),
         finds: &["in=/", "owner", "device", "kept", "identity"],
+        ..PLAIN
     },
     // Which may do without a supervisor.
     Mode {
@@ -116,6 +125,7 @@ pub const MODES: [Mode; 20] = [
         options: &["-c", "selective", "--root", "root"],
         tree: Some(""),
         finds: &["in=/", "identity"],
+        ..PLAIN
     },
     Mode {
         name: "reports",
@@ -132,6 +142,7 @@ pub const MODES: [Mode; 20] = [
         options: &["-c", "selective", "--summary=summary", "--root", "root"],
         tree: Some(EMPTY),
         finds: &["in=/", "identity"],
+        ..PLAIN
     },
     Mode {
         name: NESTED,
