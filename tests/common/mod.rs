@@ -2,6 +2,8 @@
 //! what a machine lacks.
 #![allow(dead_code)] // each test program uses its part
 
+pub mod random;
+
 use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs;

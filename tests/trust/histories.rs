@@ -14,7 +14,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::common;
-use crate::random::Random;
+use crate::common::random::Random;
 use crate::report::Report;
 use crate::session::{Session, zroot};
 use carried_out::Stage;

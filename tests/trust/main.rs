@@ -18,8 +18,6 @@ mod kills;
 mod load;
 mod place;
 mod policy;
-#[path = "../it/fuzz/random.rs"]
-mod random;
 mod report;
 mod restrictions;
 mod session;

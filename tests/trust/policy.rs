@@ -5,7 +5,7 @@ use zroot::internals::arch::Abi;
 use zroot::internals::filter::{ClassSet, Level, Policy};
 
 use crate::bodies::policy::Checked;
-use crate::random::Random;
+use crate::common::random::Random;
 use crate::report::Report;
 
 pub fn run_all(report: &mut Report) {

@@ -54,8 +54,8 @@ fn what_is_mounted_anew_belongs_to_nobody_yet() {
     need!(test, "unshare", "mount");
     script(
         test,
-        r#"mkdir m; unshare -m sh -ec 'for i in $(seq 60); do mount -t tmpfs none m; echo >m/f
-            stat -c %u:%g m m/f; chown 5:7 m m/f; stat -c %u:%g m m/f; umount m; done'"#,
+        r"mkdir m; unshare -m sh -ec 'for i in $(seq 60); do mount -t tmpfs none m; echo >m/f
+            stat -c %u:%g m m/f; chown 5:7 m m/f; stat -c %u:%g m m/f; umount m; done'",
     );
 }
 
@@ -66,8 +66,8 @@ fn who_outlives_the_command_sees_owners() {
     // What it says reaches the pipe that the test reads to its end.
     script(
         test,
-        r#"echo >f; chown 5:7 f
-        setsid sh -c 'while test -e /proc/$0/cwd/.; do :; done; stat -c %u:%g f; chown 8 f; stat -c %u:%g f' $$ &"#,
+        r"echo >f; chown 5:7 f
+        setsid sh -c 'while test -e /proc/$0/cwd/.; do :; done; stat -c %u:%g f; chown 8 f; stat -c %u:%g f' $$ &",
     );
 }
 

@@ -2,14 +2,13 @@
 //! CONTRIBUTING.md says how they are run under a fuzzer, and for longer.
 
 pub mod bodies;
-mod random;
 
 use std::time::{Duration, Instant};
 
 use zroot::internals::arch::Abi;
 use zroot::internals::filter::{Level, Policy};
 
-use random::Random;
+use crate::common::random::Random;
 
 /// Runs `body` on as many inputs, of up to `longest` bytes. Where it panics, the input is said.
 fn many(count: u64, longest: usize, body: fn(&[u8])) {

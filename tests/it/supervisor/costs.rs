@@ -110,7 +110,7 @@ fn costs(log: &str) -> Vec<String> {
         } else if let Some(cost) = &mut cost {
             match name {
                 "ioctl" if line.contains("SECCOMP_IOCTL_NOTIF_ID_VALID") => {
-                    cost.push("still-waits")
+                    cost.push("still-waits");
                 }
                 // How the next one is woken.
                 "ioctl" => {}

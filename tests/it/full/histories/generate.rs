@@ -1,6 +1,6 @@
 //! Scripts for `fixtures/history.c`.
 
-use super::random::Random;
+use crate::common::random::Random;
 
 /// What files are called, the three directories that each history begins with among them.
 const NAMES: &[&str] = &[

@@ -6,9 +6,6 @@
 #![allow(dead_code)] // each test program uses its part
 
 pub mod generate;
-#[path = "../../fuzz/random.rs"]
-#[allow(dead_code)]
-mod random;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
