@@ -162,7 +162,10 @@ const SHORT: &[Short] = &[
         ends_well: false,
     },
     made_by_another(&["man-db"], "./var/cache/man/"),
-    made_by_another(&["munge", "slurmd"], "./etc/munge/munge.key: f 600 "),
+    made_by_another(
+        &["munge", "slurmd", "slurmdbd"],
+        "./etc/munge/munge.key: f 600 ",
+    ),
     made_by_another(
         &["quassel-core"],
         "./var/lib/quassel/quasselCert.pem: f 600 ",
