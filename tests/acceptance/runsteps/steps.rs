@@ -561,6 +561,7 @@ END
         r"test -f /srv/cluster/PG_VERSION",
     )
     .both_fail("cannot be run as root", NEW_PROGRAM)
+    .full_in_part("./srv/cluster/", MAKERS)
     .slow(),
 ];
 
