@@ -162,7 +162,14 @@ const SHORT: &[Short] = &[
         ends_well: false,
     },
     made_by_another(&["man-db"], "./var/cache/man/"),
-    made_by_another(&["munge"], "./etc/munge/munge.key: f 600 "),
+    made_by_another(
+        &["munge", "slurmd", "slurmdbd"],
+        "./etc/munge/munge.key: f 600 ",
+    ),
+    made_by_another(
+        &["quassel-core"],
+        "./var/lib/quassel/quasselCert.pem: f 600 ",
+    ),
     made_by_another(&["mariadb-server"], "./var/lib/mysql/"),
     made_by_another(&["postgresql-15"], "./var/lib/postgresql/15/main/"),
     Short {

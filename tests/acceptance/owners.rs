@@ -15,6 +15,9 @@ pub type Owners = BTreeMap<String, String>;
 /// What stands before the list in what was said.
 const MARK: &str = "== owners, at the end";
 
+/// Behind the path of what may be a device.
+const AS_DEVICE: &str = " as a device";
+
 /// What is no part of a tree that is looked at from the inside.
 pub const MOUNTS: &str = "-path ./proc -o -path ./sys -o -path './dev/*'";
 
@@ -28,8 +31,8 @@ pub fn noted(script: &str, dir: &str, ignored: &str) -> String {
 )
 status=$?; [ $status = 0 ] || exit $status
 cd "{dir}"; echo; echo '{MARK}'
-find . -xdev \( {ignored} \) -prune -o \( ! -uid 0 -o ! -gid 0 \) -printf '%p\t%y %m %U:%G\n'
-find . -xdev \( {ignored} \) -prune -o ! -type d ! -type l -size 0 -exec stat --printf '%n as a device\t%F %t,%T\n' {{}} + | grep 'special file' || :"#
+find . -xdev \( {ignored} \) -prune -o \( \( ! -uid 0 -o ! -gid 0 \) -printf '%p\t%y %m %U:%G\n' , \
+    ! -type d ! -type l -size 0 -exec stat --printf '%n{AS_DEVICE}\t%F %t,%T\n' {{}} + \)"#
     )
 }
 
@@ -38,8 +41,10 @@ pub fn split(said: &str) -> (&str, Option<Owners>) {
     let Some((before, list)) = said.rsplit_once(&format!("\n{MARK}\n")) else {
         return (said, None);
     };
+    // An empty file is none.
     let line = |line: &str| {
         line.split_once('\t')
+            .filter(|(path, what)| !path.ends_with(AS_DEVICE) || what.contains("special file"))
             .map(|(path, what)| (path.to_owned(), what.to_owned()))
     };
     (before, Some(list.lines().filter_map(line).collect()))

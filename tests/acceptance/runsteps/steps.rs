@@ -561,6 +561,8 @@ END
         r"test -f /srv/cluster/PG_VERSION",
     )
     .both_fail("cannot be run as root", NEW_PROGRAM)
+    // Two clusters: the package has made one as well.
+    .full_in_part(" for real root, here root's", MAKERS)
     .slow(),
 ];
 
