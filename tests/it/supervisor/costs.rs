@@ -32,12 +32,13 @@ fn a_look_at_a_file_costs_what_it_did() {
         return;
     };
     let place = bench.dir.path();
-    let program = place.join("costs");
-    compile("costs.c", &[], &program).succeeds();
+    // Before the compiler runs, so that they are not young any more (`memory::remembered`).
     let files = ["given", "own"].map(|name| place.join(name));
     for file in &files {
         crate::common::run(user("touch").arg(file)).succeeds();
     }
+    let program = place.join("costs");
+    compile("costs.c", &[], &program).succeeds();
     // Nothing of it is changed: only who has a file of one's own can give it away.
     let mut command = bench.command([zroot()]);
     command.args(["-c", "full"]).arg(&program);
