@@ -10,11 +10,12 @@ use nix::sys::stat::Mode;
 
 use crate::sys::seccomp;
 
-/// After a wait this long the supervisor looks where a new caller runs. Looking costs as much as a
-/// call.
-const SHORT: Duration = Duration::from_micros(50);
-/// The same for the caller that called last: it may have been moved, but seldom is.
+/// For so long a caller is taken to be where it was: from the last look on if several call by turns,
+/// from the last call on if one does. Looking costs as much as a call.
 const LONG: Duration = Duration::from_millis(1);
+
+/// Of how many callers it is known where they are.
+const MOST: usize = 8;
 
 /// What is known of where the two sides of a listener run. The kernel can be told since Linux 6.6
 /// (kernel/seccomp.c, `seccomp_notify_set_flags`).
@@ -25,6 +26,16 @@ pub struct Wake {
     last: u32,
     /// Whether that caller was on another processor than the supervisor.
     is_elsewhere: bool,
+    /// Where callers were, the last one last.
+    known: Vec<Known>,
+}
+
+/// Where a caller was.
+#[derive(Clone, Copy)]
+struct Known {
+    caller: u32,
+    processor: Option<usize>,
+    since: Instant,
 }
 
 /// Where and when a wait began.
@@ -41,6 +52,7 @@ impl Wake {
             is_synchronous: true,
             last: 0,
             is_elsewhere: false,
+            known: Vec::new(),
         })
     }
 
@@ -76,17 +88,37 @@ impl Wake {
     ) {
         let here = sched_getcpu().ok();
         let is_last = caller == self.last;
-        if here != before.processor {
-            self.is_elsewhere = false;
-        } else if before.since.elapsed() >= if is_last { LONG } else { SHORT } {
-            let there = i32::try_from(caller).ok().and_then(processor_of);
-            self.is_elsewhere = there.is_some() && there != here;
-        } else if !is_last {
-            self.is_elsewhere = false;
-        }
+        let now = Instant::now();
+        let at = self.known.iter().position(|known| known.caller == caller);
+        let known = at.map(|at| self.known.remove(at));
+        // What calls again and again is seldom moved, but for what it does between two calls.
+        let is_fresh = |known: &Known| {
+            let since = if is_last { before.since } else { known.since };
+            now.saturating_duration_since(since) < LONG
+        };
+        let mut there = match known.filter(is_fresh) {
+            // It has woken us on its own processor.
+            _ if here != before.processor => here,
+            Some(known) => known.processor,
+            None => i32::try_from(caller).ok().and_then(processor_of),
+        };
+        self.is_elsewhere = there.is_some() && there != here;
         let is_crowded = (!is_last || !self.is_synchronous) && is_crowded();
-        self.set_synchronous(listener, !self.is_elsewhere && !is_crowded);
+        let is_synchronous = !self.is_elsewhere && !is_crowded;
+        self.set_synchronous(listener, is_synchronous);
         self.last = caller;
+        if is_synchronous {
+            there = here;
+        }
+        let since = known.filter(is_fresh).map_or(now, |known| known.since);
+        if self.known.len() == MOST {
+            self.known.remove(0);
+        }
+        self.known.push(Known {
+            caller,
+            processor: there,
+            since,
+        });
     }
 
     /// Has the next process that is woken, on either side, run here or wherever it was.
