@@ -10,8 +10,8 @@ use nix::sys::stat::Mode;
 
 use crate::sys::seccomp;
 
-/// For so long a caller is taken to be where it was: from the last look on if several call by turns,
-/// from the last call on if one does. Looking costs as much as a call.
+/// For so long a caller is taken to be where it was: since the last look if several call by turns,
+/// since the last call if one does. Looking costs as much as a call.
 const LONG: Duration = Duration::from_millis(1);
 
 /// Of how many callers it is known where they are.
