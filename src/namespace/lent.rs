@@ -209,7 +209,10 @@ fn look(root: BorrowedFd, wanted: &Wanted) -> Result<Option<Loan>, Errno> {
         let found = match resolve(root, Path::new(wanted.path))? {
             Resolved::Missing { .. } if !wanted.if_missing => return Ok(None),
             Resolved::Missing { parent, rest, .. } => match &rest[..] {
-                [name] => return Loan::missing(parent, name, &wanted.contents).map(Some),
+                [name] => match Loan::missing(parent, name, &wanted.contents)? {
+                    Some(loan) => return Ok(Some(loan)),
+                    None => continue, // it has come to be meanwhile
+                },
                 // Directories are not made: they would stay if something came to be in them.
                 _ => return Err(Errno::ENOENT),
             },
@@ -236,8 +239,8 @@ enum Found {
 }
 
 impl Loan {
-    /// Of what will be made as `name` in `dir`.
-    fn missing(dir: OwnedFd, name: &OsStr, body: &[u8]) -> Result<Loan, Errno> {
+    /// Of what will be made as `name` in `dir`; `None` if it is there.
+    fn missing(dir: OwnedFd, name: &OsStr, body: &[u8]) -> Result<Option<Loan>, Errno> {
         // It gets its name when it is complete, and locked.
         let flags = OFlag::O_TMPFILE | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let file = match openat(&dir, ".", flags, Mode::from_bits_truncate(0o644)) {
@@ -250,15 +253,24 @@ impl Loan {
             lock(file, Lock::Exclusive)?;
             fill(file, Fate::Removed, body)?;
         }
-        Ok(Loan {
-            times: times(&fstat(&dir)?),
+        let times = {
+            // The directory's own time, and not what another zroot has made of it for a moment.
+            let _calm = locked(&dir, Lock::Shared);
+            let times = times(&fstat(&dir)?);
+            match fstatat(&dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+                Err(Errno::ENOENT) => times,
+                there => return there.map(|_| None),
+            }
+        };
+        Ok(Some(Loan {
+            times,
             name: name.to_owned(),
             dir,
             fate: Fate::Removed,
             body: body.to_owned(),
             file,
             given: None,
-        })
+        }))
     }
 
     /// Of what is there.
@@ -357,7 +369,11 @@ impl Loan {
             (Some(file), Fate::Removed) => {
                 let from = by_descriptor(file.as_fd());
                 let flags = LinkatFlags::AT_SYMLINK_FOLLOW;
-                match linkat(AT_FDCWD, &from, &self.dir, &*self.name, flags) {
+                let linked = {
+                    let _busy = locked(&self.dir, Lock::Exclusive);
+                    linkat(AT_FDCWD, &from, &self.dir, &*self.name, flags)
+                };
+                match linked {
                     Err(Errno::EEXIST) => return self.join(),
                     done => done?,
                 }
@@ -365,7 +381,11 @@ impl Loan {
             (None, _) => {
                 let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
                 let mode = Mode::from_bits_truncate(0o644);
-                let file = match openat(&self.dir, &*self.name, flags, mode) {
+                let made = {
+                    let _busy = locked(&self.dir, Lock::Exclusive);
+                    openat(&self.dir, &*self.name, flags, mode)
+                };
+                let file = match made {
                     Err(Errno::EEXIST) => return self.join(),
                     file => File::from(file?),
                 };
@@ -398,6 +418,7 @@ impl Loan {
 
     /// Removes the file, and sets the time of the directory that it was made in.
     fn remove(&self) -> Result<(), Errno> {
+        let _busy = locked(&self.dir, Lock::Exclusive);
         again(|| unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir))?;
         // By path, since a directory without read permission cannot be opened for futimens(2).
         let path = by_descriptor(self.dir.as_fd());
@@ -491,6 +512,20 @@ impl Loan {
             Fate::Removed => unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir),
         }
     }
+}
+
+/// `dir`, locked: who lends a file there, or takes it back, changes the directory's time for a
+/// moment. `None` where it cannot be, for want of a permission or because somebody keeps it locked.
+fn locked(dir: impl AsFd, how: Lock) -> Option<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let file = File::from(openat(dir, ".", flags, Mode::empty()).ok()?);
+    for _ in 0..TRIES {
+        if lock(&file, how).ok()? {
+            return Some(file);
+        }
+        let _ = poll(&mut [], PollTimeout::from(1_u8));
+    }
+    None
 }
 
 /// Whether nothing has been made in `dir`, or removed, since the file there was `lent`, whose times
