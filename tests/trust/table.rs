@@ -54,7 +54,12 @@ impl Call {
     fn new(class: Class, sysno: Sysno, when: When) -> Option<Call> {
         let params = sysno.signature().params;
         let is_file = |kind| matches!(kind, Kind::Path | Kind::Link | Kind::Fd | Kind::Dir);
-        if !params.iter().any(|param| is_file(param.kind)) {
+        // What is only noted, and real, would change who makes the next call.
+        let is_noted = matches!(
+            sysno,
+            Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare
+        );
+        if is_noted || !params.iter().any(|param| is_file(param.kind)) {
             return None;
         }
         let letter = |kind| match kind {
