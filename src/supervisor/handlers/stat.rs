@@ -93,7 +93,12 @@ fn file_at(target: Target) -> Result<Option<(File, bool, i32)>, Failed> {
         Named::Open(fd) => (fd >= 0).then_some((File::Empty(fd), true, 0)),
         Named::At { flags, .. } if flags.bits() & !known != 0 => None,
         Named::At { dir, path, flags } => {
-            let sync = flags.bits() & libc::AT_STATX_SYNC_TYPE;
+            // Only statx(2) heeds it, and refuses both at once.
+            let sync = if target.request.arg(Kind::Statx).is_ok() {
+                flags.bits() & libc::AT_STATX_SYNC_TYPE
+            } else {
+                0
+            };
             let may_be_empty = flags.contains(AtFlags::AT_EMPTY_PATH);
             if path == 0 && may_be_empty && may_lack_path() {
                 return Ok(Some((File::Empty(dir), true, sync)));
