@@ -7,20 +7,11 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { CALLS = 16000 };
-
-static long long now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
+#include "measure.h"
 
 static int chowns(int dir, int process, int calls)
 {
@@ -62,14 +53,6 @@ static int parallel(int dir, int processes)
 	close(go[0]), close(ready[0]), close(ready[1]);
 	return bad;
 }
-
-#define MEASURE(name, call)                                                            \
-	do {                                                                               \
-		long long start = now();                                                       \
-		for (int i = 0; i < CALLS; i++)                                                \
-			bad |= (call) < 0;                                                         \
-		printf("%s %lld\n", name, (now() - start) * 1000 / CALLS);                     \
-	} while (0)
 
 int main(int argc, char **argv)
 {

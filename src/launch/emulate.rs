@@ -1,7 +1,6 @@
 //! Turns the emulation on, and proves that it answers.
 
 use std::fmt;
-use std::mem::take;
 
 use anyhow::Context;
 
@@ -72,25 +71,16 @@ fn best_supervisor(
     // Who watches has a supervisor at every level.
     let is_watched = watchers.are_there();
     loop {
-        let tried = supervisor::has_kernel_for(policy.level)
-            .map_err(Error::from)
-            .map_err(|error| (error, true))
-            .and_then(|()| {
-                let tried = by_supervisor(policy, take(&mut watchers));
-                tried.map_err(|error| {
-                    let can_go_on = !is_watched && can_go_on(&error);
-                    (error, can_go_on)
-                })
-            });
-        let error = match tried {
+        let error = match by_supervisor(policy, &mut watchers) {
             Ok(()) => {
                 say(format_args!("supervisor: level {policy}"));
                 return Ok(None);
             }
-            Err((error, true)) => error,
-            Err((error, false)) => return Err(error),
+            Err(error) => error,
         };
-        let Some(level) = next.next() else {
+        // A supervisor that has been started has taken them with it.
+        let are_lost = is_watched && !watchers.are_there();
+        let Some(level) = next.next().filter(|_| can_go_on(&error) && !are_lost) else {
             return Err(error);
         };
         say(format_args!("level {level}: {error}"));
@@ -138,9 +128,10 @@ pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
 ///
 /// # Errors
 /// [`Error::Supervisor`], or [`Error::Filter`] that says that it is refused: no filter is on,
-/// unless it is [`Unavailable::Values`]. Another [`Error`]: the filter is on, and may not be
+/// unless it is [`Unavailable::Values`]; `watchers` are taken only where one was started. Another
+/// [`Error`]: the filter is on, and may not be
 /// answered.
-pub fn by_supervisor(policy: Policy, watchers: Watchers) -> Result<(), Error> {
+pub fn by_supervisor(policy: Policy, watchers: &mut Watchers) -> Result<(), Error> {
     let program = filter::program(policy).context("cannot build the filter")?;
     let supervisor = supervisor::start(policy, watchers)?;
     let listener = install::install_with_listener(&program)?;

@@ -92,6 +92,9 @@ pub const LARGEST: u64 = 64 << 10;
 /// millisecond.
 const TRIES: usize = 1000;
 
+/// The same where it does so for some microseconds, and anybody can have a lock.
+const FEW_TRIES: usize = 20;
+
 /// It is being taken back.
 const TAKING: u32 = 1;
 /// It is back, or somebody else's now.
@@ -519,7 +522,7 @@ impl Loan {
 fn locked(dir: impl AsFd, how: Lock) -> Option<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let file = File::from(openat(dir, ".", flags, Mode::empty()).ok()?);
-    for _ in 0..TRIES {
+    for _ in 0..FEW_TRIES {
         if lock(&file, how).ok()? {
             return Some(file);
         }

@@ -2,6 +2,7 @@
 //! filter is on.
 
 use std::fmt;
+use std::mem::take;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -119,7 +120,7 @@ impl Waiting {
 ///
 /// # Errors
 /// [`Unavailable::Kernel`], [`Unavailable::KernelForFull`].
-pub fn has_kernel_for(level: Level) -> Result<(), Unavailable> {
+fn has_kernel_for(level: Level) -> Result<(), Unavailable> {
     if !host::kernel_is_at_least(5, 9) {
         Err(Unavailable::Kernel)
     } else if level.remembers() && !host::kernel_is_at_least(5, 14) {
@@ -129,12 +130,12 @@ pub fn has_kernel_for(level: Level) -> Result<(), Unavailable> {
     }
 }
 
-/// Starts a supervisor for what `policy` has notified, which reports to `watchers`. It sees files
-/// as this process does now.
+/// Starts a supervisor for what `policy` has notified, which reports to `watchers`: they are taken
+/// once nothing but the start itself can fail. It sees files as this process does now.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
-pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable> {
+pub fn start(policy: Policy, watchers: &mut Watchers) -> Result<Waiting, Unavailable> {
     has_kernel_for(policy.level)?;
     // With fewer it might come to an end only after the filter is on.
     let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(Unavailable::Resources)?;
@@ -170,6 +171,7 @@ pub fn start(policy: Policy, watchers: Watchers) -> Result<Waiting, Unavailable>
     let flags = SockFlag::SOCK_CLOEXEC;
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(Unavailable::Resources)?;
+    let watchers = take(watchers);
     let mut keep = vec![there.as_raw_fd(), kept.journal.descriptor()];
     keep.extend(base.descriptors());
     keep.extend(watchers.descriptors());

@@ -23,4 +23,4 @@ pub mod server;
 pub mod session;
 pub mod target;
 
-pub use launch::{Unavailable, Waiting, has_kernel_for, start};
+pub use launch::{Unavailable, Waiting, start};

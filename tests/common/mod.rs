@@ -82,8 +82,15 @@ pub fn give(path: &Path) {
 /// `path`, a directory of the unprivileged user's own that stays from one run to the next; made if
 /// it is not there.
 fn own_dir(path: PathBuf) -> PathBuf {
-    if fs::create_dir(&path).is_ok() {
-        give(&path);
+    if !path.exists() {
+        // It appears with its owner: another test may be looking.
+        let new = path.with_extension(format!("new-{}", nix::unistd::gettid()));
+        fs::create_dir(&new).unwrap_or_else(|error| panic!("{}: {error}", new.display()));
+        give(&new);
+        // Another one that is still empty may go.
+        if fs::rename(&new, &path).is_err() {
+            let _ = fs::remove_dir(&new);
+        }
     }
     let owner = fs::symlink_metadata(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))

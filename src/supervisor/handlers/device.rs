@@ -76,23 +76,24 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
     let created = created();
     let how = match &session.owners {
         Some(owners) if how == How::Pretended => {
-            let record = Record {
-                owner: owner_of_new(session, target, &parent)?,
-                device: Some(Device {
-                    kind: kind.bits(),
-                    number: numbers(dev),
-                }),
+            let device = Device {
+                kind: kind.bits(),
+                number: numbers(dev),
             };
-            let made = parent.child(&name)?;
-            owners.set(&made, record)?;
-            How::Remembered
+            owner_of_new(session, target, &parent)
+                .and_then(|owner| {
+                    let device = Some(device);
+                    owners.set(&parent.child(&name)?, Record { owner, device })
+                })
+                .map(|()| How::Remembered)
         }
-        _ => how,
+        _ => Ok(how),
     };
+    // Also if it cannot be remembered: it is there.
     if let Some(created) = created {
         session.in_flight.has_created(created);
     }
-    Ok(how)
+    Ok(how?)
 }
 
 /// Whose a file is that the caller makes in `parent` (fs/inode.c, `inode_init_owner`).

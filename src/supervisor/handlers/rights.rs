@@ -55,6 +55,11 @@ impl Rights {
         self.set.as_ref().is_none_or(is_set) && self.lost & 1 << capability as u8 == 0
     }
 
+    /// Whose files are its own. Who has set nothing is root.
+    fn own(&self) -> u32 {
+        self.set.as_ref().map_or(0, |(set, _)| set.uid.filesystem)
+    }
+
     /// Takes a refusal for success, if it is for want of `capability` and the caller has not given
     /// that up.
     pub fn pretend(
@@ -79,8 +84,8 @@ impl Rights {
         if self.have(Capability::CAP_CHOWN) || (uid, gid) == (SAME, SAME) {
             return true;
         }
-        // Who has set nothing is root, and without this capability no more than an owner.
-        let own = self.set.as_ref().map_or(0, |(set, _)| set.uid.filesystem);
+        // Without this capability it is no more than an owner.
+        let own = self.own();
         let is_in = |gid: u32| match &self.set {
             Some((set, _)) => set.is_in_group(gid),
             None => gid == 0,
@@ -92,19 +97,19 @@ impl Rights {
     /// Whether it may change the mode and times of `object` as its owner does. Where nobody knows
     /// whose the file is, what is older than its identity is not its own, unless it was given away.
     pub fn may_own(&self, object: &Object) -> bool {
+        if let Some((owner, _)) = self.owner {
+            return owner == self.own() || self.have(Capability::CAP_FOWNER);
+        }
         let Some((set, since)) = &self.set else {
             return true;
         };
-        if set.has(Capability::CAP_FOWNER) {
-            return true;
-        }
-        if let Some((owner, _)) = self.owner {
-            return owner == set.uid.filesystem;
-        }
         let Ok(file) = object.found() else {
             return true;
         };
-        set.uid.filesystem == file.uid || is_since(&file, *since) || self.given.may_have(file.place)
+        set.has(Capability::CAP_FOWNER)
+            || set.uid.filesystem == file.uid
+            || is_since(&file, *since)
+            || self.given.may_have(file.place)
     }
 
     /// Whether `object` loses its set-gid bit whenever its mode or owner changes, since the caller

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod base;
 pub mod callers;
 pub mod files;
+pub mod glance;
 pub mod listener;
 pub mod mark;
 pub mod object;

@@ -1,0 +1,225 @@
+//! Looking at a caller's file, for a question that the kernel can answer in most cases: what a look
+//! comes to is told to nobody before the caller's rights are known.
+//!
+//! Files are found as in [`files`](super::files), without its care where nothing depends on it: a
+//! magic link is not followed, and where one is met the careful way is taken.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::ResolveFlag;
+
+use super::answer::Failed;
+use super::files::{File, by_kernel};
+use super::object::Object;
+use super::proc::Target;
+use crate::sys::file::{Look, handle, statx};
+
+/// A file that has been looked at for a caller, which has been told nothing of it yet.
+pub struct Glance<'a> {
+    /// What the kernel says of it.
+    pub status: libc::statx,
+    at: At<'a>,
+}
+
+/// Where that file is.
+enum At<'a> {
+    /// Found with the caller's rights, and held.
+    Found(Object<'a>),
+    /// Held; whether the caller could find it is not known. Who holds a descriptor of it need not.
+    Held { file: OwnedFd, needs_rights: bool },
+    /// Behind a name of one component, which is no link. The caller is plain.
+    Named { dir: OwnedFd, name: CString },
+    /// The same from `/proc`.
+    NamedInProc(CString),
+}
+
+impl<'a> Glance<'a> {
+    /// To be asked before anything of it is told.
+    ///
+    /// # Errors
+    /// As [`Target::find`].
+    pub fn confirm(&self, target: Target<'a>) -> Result<(), Failed> {
+        match self.at {
+            At::Held {
+                needs_rights: true, ..
+            } => target.take_rights().map(drop),
+            _ => Ok(()),
+        }
+    }
+
+    /// What tells its inode from a later one with the same number ([`handle`]).
+    #[must_use]
+    pub fn handle(&self, target: Target) -> Option<u64> {
+        match &self.at {
+            At::Found(object) => object.handle(),
+            At::Held { file, .. } => handle(file, c""),
+            At::Named { dir, name } => handle(dir, name),
+            At::NamedInProc(name) => handle(target.base.proc_dir(), name),
+        }
+    }
+
+    /// What the kernel says of it with `flags` and `mask` as statx(2) takes them.
+    ///
+    /// # Errors
+    /// statx(2)'s; `ESTALE` if the name leads to another file by now.
+    pub fn statx(&self, target: Target, flags: i32, mask: u32) -> Result<libc::statx, Errno> {
+        let empty = flags | libc::AT_EMPTY_PATH;
+        let named = flags | libc::AT_SYMLINK_NOFOLLOW;
+        let status = match &self.at {
+            At::Found(object) => object.statx(flags, mask)?,
+            At::Held { file, .. } => statx(file, c"", empty, mask)?,
+            At::Named { dir, name } => statx(dir, name, named, mask | libc::STATX_INO)?,
+            At::NamedInProc(name) => {
+                statx(target.base.proc_dir(), name, named, mask | libc::STATX_INO)?
+            }
+        };
+        let inode = |it: &libc::statx| (it.stx_dev_major, it.stx_dev_minor, it.stx_ino);
+        if inode(&status) == inode(&self.status) {
+            Ok(status)
+        } else {
+            Err(Errno::ESTALE)
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    /// Looks at `file`, for a question that the kernel can answer in most cases: rights are not
+    /// asked for before it is known that it cannot. `sync` is the question's `AT_STATX_*_SYNC`.
+    /// `None` if the kernel is to answer.
+    ///
+    /// # Errors
+    /// As [`find`](Target::find).
+    pub fn glance(
+        &self,
+        file: &File,
+        follow: bool,
+        sync: i32,
+    ) -> Result<Option<Glance<'a>>, Failed> {
+        const ALL: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+        let careful = || {
+            let object = self.find(file, follow)?;
+            Ok(Some(Glance {
+                status: object.statx(sync, ALL)?,
+                at: At::Found(object),
+            }))
+        };
+        // What is asked may not answer, or rights are taken before the first look.
+        if self.is_helper || self.hazards.are_possible() {
+            return careful();
+        }
+        let held = |file: OwnedFd, needs_rights| -> Result<_, Failed> {
+            let status = statx(&file, c"", sync | libc::AT_EMPTY_PATH, ALL)?;
+            let at = At::Held { file, needs_rights };
+            Ok(Some(Glance { status, at }))
+        };
+        let (dir, path) = match file {
+            File::Open(fd) => return held(self.descriptor(*fd, true)?, false),
+            File::Empty(libc::AT_FDCWD) => return held(self.link("cwd")?, false),
+            File::Empty(fd) => return held(self.descriptor(*fd, false)?, false),
+            File::At(_, path) if path.is_empty() => return Ok(None),
+            File::At(dir, path) => (*dir, path),
+        };
+        if self.is_plain() && is_name(path) {
+            match self.glance_by_name(dir, path, sync | libc::AT_SYMLINK_NOFOLLOW, ALL) {
+                // The caller comes to no other end.
+                Err(Errno::ENOENT) => return Ok(None),
+                Ok(glance) => {
+                    let found = Look::from(&glance.status);
+                    let is_link = found.mode & libc::S_IFMT == libc::S_IFLNK;
+                    if !(self.base.is_own_proc(found.place) || is_link && follow) {
+                        return Ok(Some(glance));
+                    }
+                }
+                Err(_) => {}
+            }
+        }
+        let start = self.start(dir, path)?;
+        let Some((from, within)) = self.way(&start, path) else {
+            return careful();
+        };
+        let found = match by_kernel(from, path, follow, within, true) {
+            // Nobody has hung yet: it costs too much to go step by step for each file that is
+            // looked at for the first time.
+            Err(Errno::EAGAIN) => by_kernel(from, path, follow, within, false),
+            found => found,
+        };
+        match found {
+            Ok(file) => {
+                let glance = held(file, true)?;
+                // It may be in the supervisor's own directory.
+                let is_own = |glance: &Glance| {
+                    let found = Look::from(&glance.status);
+                    self.base.is_own_proc(found.place)
+                };
+                if glance.as_ref().is_some_and(is_own) {
+                    careful()
+                } else {
+                    Ok(glance)
+                }
+            }
+            Err(errno) if is_callers_too(errno, from, path, within) => Ok(None),
+            Err(_) => careful(),
+        }
+    }
+
+    /// The same for `name`, of one component, in `dir`, by one call.
+    fn glance_by_name(
+        &self,
+        dir: i32,
+        name: &CStr,
+        flags: i32,
+        mask: u32,
+    ) -> Result<Glance<'a>, Errno> {
+        if dir == libc::AT_FDCWD {
+            let text = [b"/cwd/", name.to_bytes()].concat();
+            let text = [self.request.tid.to_string().as_bytes(), &text].concat();
+            let name = CString::new(text).map_err(|_| Errno::EINVAL)?;
+            return Ok(Glance {
+                status: statx(self.base.proc_dir(), &name, flags, mask)?,
+                at: At::NamedInProc(name),
+            });
+        }
+        let dir = self
+            .callers
+            .descriptor(self.request.tid, self.request.id, dir);
+        let dir = dir.map_err(|_| Errno::EBADF)?; // whatever it is, it is not the file's
+        Ok(Glance {
+            status: statx(&dir, name, flags, mask)?,
+            at: At::Named {
+                dir,
+                name: name.to_owned(),
+            },
+        })
+    }
+}
+
+/// Whether the caller gets no further than the supervisor, which has met `errno` on the way of
+/// `path`. Only what is below `/proc/self` is another for each. Then the path says so, or a
+/// link leads there, as `/dev/fd` does: not where all is one mount, or there is no link.
+fn is_callers_too(errno: Errno, from: BorrowedFd, path: &CStr, within: ResolveFlag) -> bool {
+    let is_met_on_the_way = matches!(
+        errno,
+        Errno::ENOENT | Errno::ENOTDIR | Errno::EACCES | Errno::ENAMETOOLONG
+    );
+    let is_met_again = |how| {
+        let found = by_kernel(from, path, false, within | how, false);
+        found.is_err_and(|again| again == errno)
+    };
+    is_met_on_the_way
+        && !has_name_of_self(path)
+        && (is_met_again(ResolveFlag::RESOLVE_NO_XDEV)
+            || is_met_again(ResolveFlag::RESOLVE_NO_SYMLINKS))
+}
+
+/// Whether `path` is the name of something in a directory, and nothing else.
+fn is_name(path: &CStr) -> bool {
+    let bytes = path.to_bytes();
+    !bytes.contains(&b'/') && bytes != b"." && bytes != b".."
+}
+
+/// Whether `self` or `thread-self` may be on the way of `path`.
+fn has_name_of_self(path: &CStr) -> bool {
+    path.to_bytes().windows(4).any(|name| name == b"self")
+}
