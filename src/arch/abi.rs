@@ -239,6 +239,18 @@ impl Abi {
         self.iow(b'X', 32, 28)
     }
 
+    /// `O_CREAT` and `__O_TMPFILE`, either of which has open(2) make a file:
+    /// include/uapi/asm-generic/fcntl.h, but mips has another `O_CREAT`
+    /// (arch/mips/include/uapi/asm/fcntl.h).
+    #[must_use]
+    pub const fn open_flags_that_make(self) -> u32 {
+        let creat = match self {
+            Mips64el | Mipsn32el | Mipsel => 0o400,
+            _ => 0o100,
+        };
+        creat | 0o20_000_000
+    }
+
     /// `_IOW`: asm-generic/ioctl.h, but mips and powerpc encode "write" as 4 in three bits, where
     /// others have 1 in two.
     const fn iow(self, kind: u8, nr: u8, size: u32) -> u32 {

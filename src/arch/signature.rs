@@ -64,6 +64,10 @@ pub enum Kind {
     Statx,
     /// What is asked for: an ioctl's request, a prctl's option.
     Request,
+    /// How open(2) opens a file: `O_*`.
+    OpenFlags,
+    /// The address of a `struct open_how`: flags, mode and how the path is resolved.
+    OpenHow,
     /// Which limit of a process is meant (`RLIMIT_*`).
     Resource,
     /// A number.
@@ -249,6 +253,15 @@ signatures! {
     [pivot_root: "new_root" Path, "put_old" Pointer]
     [setns: "fd" Fd, "nstype" Number]
     [unshare: "flags" Number]
+
+    [open: "path" Path, "flags" OpenFlags, "mode" Mode]
+    [creat: "path" Path, "mode" Mode]
+    [openat: "dirfd" Dir, "path" Path, "flags" OpenFlags, "mode" Mode]
+    [openat2: "dirfd" Dir, "path" Path, "how" OpenHow, "size" Size]
+    [mkdir: "path" Link, "mode" Mode]
+    [mkdirat: "dirfd" Dir, "path" Link, "mode" Mode]
+    [symlink: "target" Pointer, "path" Link]
+    [symlinkat: "target" Pointer, "dirfd" Dir, "path" Link]
 
     [io_uring_setup: "entries" Number, "params" Pointer]
 

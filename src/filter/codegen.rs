@@ -171,7 +171,9 @@ pub const fn errno_of(value: u32) -> Option<u32> {
 pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
     let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
+    let makes_file = abi.open_flags_that_make();
     let others = [
+        (&makes_file, "O_CREAT or O_TMPFILE"),
         (&S_IFCHR, "S_IFCHR"),
         (&S_BLOCK, "S_IFBLK but not S_IFCHR"),
         (&RLIMIT_LOCKS, "RLIMIT_LOCKS"),
@@ -196,6 +198,11 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::NonNull { arg } => vec![(arg, vec![0, 1])],
         When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
         When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
+        When::MakesFile { flags } => {
+            let any = abi.open_flags_that_make();
+            let each = (0..u32::BITS).map(|bit| 1 << bit).filter(|bit| any & bit != 0);
+            vec![(flags, wide(&each.collect::<Vec<u32>>()))]
+        }
         When::IsLocksLimit { resource } => vec![(resource, wide(&[RLIMIT_LOCKS]))],
         When::IsLocksLimitOrNonNull { resource, arg } => {
             vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
@@ -268,6 +275,16 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             one_of(request, &requests)
         }
         When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
+        When::MakesFile { flags } => {
+            let any = family.first().map_or(0, |abi| abi.open_flags_that_make());
+            let each = (0..u32::BITS).map(|bit| 1 << bit).filter(|bit| any & bit != 0);
+            let is_set = |bit: u32| Compare::MaskedEqual {
+                arg: flags,
+                mask: bit.into(),
+                value: bit.into(),
+            };
+            each.map(|bit| vec![is_set(bit)]).collect()
+        }
         When::IsLocksLimit { resource } => one_of(resource, &[RLIMIT_LOCKS]),
         When::IsLocksLimitOrNonNull { resource, arg } => {
             let mut all = one_of(resource, &[RLIMIT_LOCKS]);
@@ -295,6 +312,10 @@ enum Test {
         values: &'static [u32],
         pointer: Pointer,
     },
+    AnyBit {
+        arg: u8,
+        bits: u32,
+    },
 }
 
 /// A pointer argument, and whether its upper half counts.
@@ -321,6 +342,10 @@ impl Test {
             When::CapabilityPrctl { option } => Test::OneOf {
                 arg: option,
                 values: &CAPABILITY_PRCTLS,
+            },
+            When::MakesFile { flags } => Test::AnyBit {
+                arg: flags,
+                bits: abi.open_flags_that_make(),
             },
             When::IsLocksLimit { resource } => Test::OneOf {
                 arg: resource,
@@ -352,6 +377,7 @@ impl Answer {
     fn len(self) -> usize {
         match self.test {
             Test::Always => 1,
+            Test::AnyBit { .. } => 3,
             Test::OneOf { values, .. } => 2 + values.len(),
             Test::NonNull(_) => 5,
             Test::OneOfOrNonNull { values, .. } => 6 + values.len(),
@@ -603,6 +629,11 @@ fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label
             asm.branch(Cond::AnyBit, S_BLOCK, hit, miss);
         }
         Test::NonNull(pointer) => emit_non_null(asm, abi, pointer, hit, miss),
+        Test::AnyBit { arg, bits } => {
+            // An int: the kernel looks at the low word only.
+            asm.load(low_word(abi, arg));
+            asm.branch(Cond::AnyBit, bits, hit, miss);
+        }
         Test::OneOf { arg, values } => emit_one_of(asm, abi, arg, values, hit, miss),
         Test::OneOfOrNonNull {
             arg,

@@ -51,6 +51,11 @@ pub enum When {
         /// Which argument is the option, counted from 0.
         option: u8,
     },
+    /// The flags of open(2) in argument `flags` have it make a file: `O_CREAT` or `O_TMPFILE`.
+    MakesFile {
+        /// Which argument are the flags, counted from 0.
+        flags: u8,
+    },
     /// The limit in argument `resource` is `RLIMIT_LOCKS`.
     IsLocksLimit {
         /// Which argument is the limit, counted from 0.
@@ -79,6 +84,7 @@ impl When {
             When::CapabilityPrctl { .. } => {
                 "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT or PR_CAPBSET_DROP"
             }
+            When::MakesFile { .. } => "the flags have O_CREAT or O_TMPFILE",
             When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
             When::IsLocksLimitOrNonNull { .. } => {
                 "the resource is RLIMIT_LOCKS or the pointer is not null"
@@ -188,7 +194,10 @@ impl Level {
                 .with(Class::Getid)
                 .with(Class::Xattr)
                 .with(Class::Foreign),
-            Level::Full => Level::Selective.default_classes().with(Class::Stat),
+            Level::Full => Level::Selective
+                .default_classes()
+                .with(Class::Stat)
+                .with(Class::Maker),
         }
     }
 }
@@ -354,6 +363,7 @@ enum Condition {
     NonNull,
     SetsInodeFlags,
     CapabilityPrctl,
+    MakesFile,
     IsLocksLimit,
     IsLocksLimitOrNonNull,
 }
@@ -375,6 +385,9 @@ impl Condition {
             },
             Condition::CapabilityPrctl => When::CapabilityPrctl {
                 option: position(call, Kind::Request),
+            },
+            Condition::MakesFile => When::MakesFile {
+                flags: position(call, Kind::OpenFlags),
             },
             Condition::IsLocksLimit => When::IsLocksLimit {
                 resource: position(call, Kind::Resource),
@@ -438,11 +451,13 @@ pub enum Class {
     Mount,
     /// What stat(2) and its kin say of a file. Only where that is remembered.
     Stat,
+    /// Making a file, which belongs to its maker. Only where that is remembered.
+    Maker,
 }
 
 impl Class {
     /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 14] = [
+    pub const ALL: [Class; 15] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -457,6 +472,7 @@ impl Class {
         Class::Limits,
         Class::Mount,
         Class::Stat,
+        Class::Maker,
     ];
 
     /// The name used in options and messages.
@@ -477,6 +493,7 @@ impl Class {
             Class::Limits => "limits",
             Class::Mount => "mount",
             Class::Stat => "stat",
+            Class::Maker => "maker",
         }
     }
 
@@ -484,8 +501,16 @@ impl Class {
     pub fn rules(self, level: Level) -> impl Iterator<Item = Rule> {
         self.groups().iter().flat_map(move |group| {
             let answer = group.answer.at(level).into_iter();
-            answer.flat_map(|action| {
-                let rule = move |&(call, when): &(Sysno, When)| Rule { call, when, action };
+            answer.flat_map(move |action| {
+                let rule = move |&(call, when): &(Sysno, When)| Rule {
+                    call,
+                    // Whose a file is matters of any type there.
+                    when: match when {
+                        When::DeviceNode { .. } if level.remembers() => When::Always,
+                        when => when,
+                    },
+                    action,
+                };
                 group.calls.iter().map(rule)
             })
         })
@@ -555,6 +580,11 @@ impl Class {
             ], group![OnlyRemembered: chroot pivot_root setns unshare],
             // What it asks for passes no filter: statx through a ring would show the kernel's owners.
             group![AbsentIfRemembered: io_uring_setup]],
+            // Of mknod see `Class::rules`.
+            Class::Maker => &[group![OnlyRemembered:
+                open if MakesFile;
+                openat if MakesFile;
+            ], group![OnlyRemembered: creat openat2 mkdir mkdirat symlink symlinkat]],
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, stat, xattr,
+    Handler, device, identity, landlock, limit, maker, mode_and_time, open, owner, plain, stat,
+    xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -89,6 +90,10 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             }
         }
         (Action::Notify, Class::Xattr) => xattr::answer,
+        (Action::Notify, Class::Maker) => match call {
+            Sysno::mkdir | Sysno::mkdirat | Sysno::symlink | Sysno::symlinkat => maker::answer,
+            _ => open::answer,
+        },
         (Action::Notify, Class::Stat) => match call {
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => plain::roam,
             _ => stat::answer,

@@ -37,6 +37,8 @@ pub struct Look {
     pub uid: u32,
     /// Its group, as the present user namespace numbers groups.
     pub gid: u32,
+    /// How many names it has.
+    pub links: u32,
     /// When it was made, in nanoseconds since 1970; `None` where the file system does not say.
     pub born: Option<i128>,
 }
@@ -55,6 +57,7 @@ pub fn look(dir: impl AsFd, path: &CStr, flags: AtFlags) -> Result<Look, Errno> 
         | libc::STATX_MODE
         | libc::STATX_UID
         | libc::STATX_GID
+        | libc::STATX_NLINK
         | libc::STATX_INO
         | libc::STATX_BTIME
         | STATX_MNT_ID;
@@ -73,6 +76,7 @@ impl From<&libc::statx> for Look {
             mode: status.stx_mode.into(),
             uid: status.stx_uid,
             gid: status.stx_gid,
+            links: status.stx_nlink,
             born: (status.stx_mask & libc::STATX_BTIME != 0)
                 .then(|| i128::from(born.tv_sec) * 1_000_000_000 + i128::from(born.tv_nsec)),
         }

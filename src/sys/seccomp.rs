@@ -159,6 +159,38 @@ pub fn send(listener: BorrowedFd, response: seccomp_notif_resp) -> Result<(), Er
     })
 }
 
+/// Gives the caller of notification `id` a descriptor for what is open at `file`; with
+/// `is_cloexec`, one that execve(2) closes. Returns its number there. The caller goes on waiting:
+/// to give and to answer in one (`SECCOMP_ADDFD_FLAG_SEND`) has it see descriptor 0, if this
+/// process is killed meanwhile (kernel/seccomp.c, `seccomp_notify_addfd`).
+///
+/// # Errors
+/// ioctl(2)'s: `EMFILE` if the caller may have no more, `ENOENT` if nobody waits any more.
+pub fn add_fd(
+    listener: BorrowedFd,
+    id: u64,
+    file: BorrowedFd,
+    is_cloexec: bool,
+) -> Result<RawFd, Errno> {
+    let flag = if is_cloexec { libc::O_CLOEXEC } else { 0 };
+    let request = libc::SECCOMP_IOCTL_NOTIF_ADDFD as _;
+    let addition = libc::seccomp_notif_addfd {
+        id,
+        flags: 0,
+        srcfd: u32::try_from(file.as_raw_fd()).map_err(|_| Errno::EBADF)?,
+        newfd: 0,
+        newfd_flags: u32::try_from(flag).map_err(|_| Errno::EINVAL)?,
+    };
+    loop {
+        // SAFETY: the kernel reads the structure.
+        let ret = unsafe { libc::ioctl(listener.as_raw_fd(), request, &raw const addition) };
+        match Errno::result(ret) {
+            Err(Errno::EINTR) => {}
+            number => return number,
+        }
+    }
+}
+
 /// Whether the caller of notification `id` still waits. A signal does not make it look gone.
 #[must_use]
 pub fn is_valid(listener: BorrowedFd, id: u64) -> bool {

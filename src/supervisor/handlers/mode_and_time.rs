@@ -42,6 +42,12 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     } else {
         mode & !libc::S_ISGID
     };
+    let kind = object.found()?.mode & libc::S_IFMT;
+    if let Some(owners) = session.owners.as_ref().filter(|_| mode & libc::S_ISGID != 0) {
+        if let Some(record) = owners.find(&object)? {
+            owners.may_have_heirs(kind | mode, record.owner.1);
+        }
+    }
     let done = object.chmod(mode).map(|()| How::Real);
     rights.pretend(Capability::CAP_FOWNER, done)
 }

@@ -83,5 +83,8 @@ fn remember(
     let found = object.found()?;
     let otherwise = session.maps.shows(found.uid, found.gid);
     owners.give(&object, (given(wanted.0), given(wanted.1)), otherwise)?;
+    if wanted.1 != SAME {
+        owners.may_have_heirs(found.mode, wanted.1);
+    }
     Ok(How::Remembered)
 }

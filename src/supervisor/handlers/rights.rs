@@ -39,7 +39,7 @@ impl Rights {
         let owner = if set.is_none() && lost == 0 {
             None
         } else {
-            owner(session, object, set.as_ref())
+            owner(session, target, object, set.as_ref())
         };
         Rights {
             set,
@@ -147,17 +147,21 @@ impl Rights {
 }
 
 /// Whose `object` is for a caller that has set what `set` says; `None` at a level that does not
-/// know. What is younger than its identity is taken for its own.
+/// know.
 fn owner(
     session: &Session,
+    target: Target,
     object: &Object,
     set: Option<&(Rc<Credentials>, i128)>,
 ) -> Option<(u32, u32)> {
     let remembered = session.owners.as_ref()?.find(object).ok()?;
     let file = object.found().ok()?;
+    // What no call made that the supervisor hears of may be its own, if it is not older than its
+    // identity: a terminal, a pipe, what has no name, all that who is under Landlock makes.
+    let is_unheard_of = || file.born.is_none() || file.links == 0 || target.is_restricted();
     Some(match (remembered, set) {
         (Some(record), _) => record.owner,
-        (None, Some((set, since))) if is_since(&file, *since) => {
+        (None, Some((set, since))) if is_since(&file, *since) && is_unheard_of() => {
             (set.uid.filesystem, set.gid.filesystem)
         }
         (None, _) => session.maps.shows(file.uid, file.gid),

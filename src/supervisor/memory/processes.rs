@@ -131,6 +131,9 @@ impl Processes {
     /// What the caller has set, as far as that still counts.
     #[must_use]
     pub fn changed(&self, target: Target) -> Option<Rc<Credentials>> {
+        if self.entries.is_empty() {
+            return None;
+        }
         self.changed_by(target, self.number(target.request.tid))
     }
 

@@ -6,11 +6,14 @@
 //! one. So an inode that was young when it was looked at is known by its file system's handle for
 //! it instead, which costs a call more.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nix::errno::Errno;
 
 use super::owners::{Inode, Owners, Record};
 use crate::supervisor::target::object::Object;
 use crate::sys::file::Look;
+use crate::sys::memory::Shared;
 
 /// A birth time is older than a tick, at the latest after as many nanoseconds.
 const YOUNG: i128 = 20_000_000;
@@ -21,6 +24,8 @@ const BY_HANDLE: u64 = 1 << 63;
 #[derive(Clone, Copy)]
 pub struct Remembered {
     owners: Owners,
+    /// Whether a directory may hand a group on that the kernel does not know of.
+    has_heirs: Shared<AtomicBool>,
 }
 
 impl Remembered {
@@ -31,7 +36,23 @@ impl Remembered {
     pub fn new() -> Result<Remembered, Errno> {
         Ok(Remembered {
             owners: Owners::new()?,
+            has_heirs: Shared::zeroed()?,
         })
+    }
+
+    /// Whether what is made in a directory may get a group from it that the kernel does not know
+    /// of: some set-gid directory has one.
+    #[must_use]
+    pub fn has_heirs(&self) -> bool {
+        self.has_heirs.load(Ordering::Acquire)
+    }
+
+    /// Says that a file with `mode` is of group `gid` now, as it is remembered.
+    pub fn may_have_heirs(&self, mode: u32, gid: u32) {
+        let is_set_gid = mode & libc::S_ISGID != 0;
+        if is_set_gid && mode & libc::S_IFMT == libc::S_IFDIR && gid != 0 {
+            self.has_heirs.store(true, Ordering::Release);
+        }
     }
 
     /// What is remembered of `object`.

@@ -183,10 +183,22 @@ impl InFlight {
         self.page.is_creating.store(true, Ordering::Release);
     }
 
+    /// Says that it has not been made: another was there first.
+    pub fn does_not_create(&self) {
+        self.page.is_creating.store(false, Ordering::Release);
+    }
+
     /// Whether a process that died over this call may have made its file.
     #[must_use]
     pub fn may_be_created(&self) -> bool {
         self.page.is_creating.load(Ordering::Acquire)
+    }
+
+    /// Whether what is at its place has been made for this call: by a process that died over it, or
+    /// when its caller asked before, and a signal interrupted that call.
+    #[must_use]
+    pub fn has_made(&self, there: Created) -> bool {
+        self.may_be_created() || self.orphan(there.tid) == Some(there)
     }
 
     /// Says which file has been made for the call.

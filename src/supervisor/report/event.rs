@@ -106,10 +106,10 @@ fn device(request: &Request) -> Option<String> {
         request.arg(Kind::Mode).ok()?.word(),
         request.arg(Kind::Dev).ok()?.word(),
     );
-    let kind = if mode & libc::S_IFMT == libc::S_IFBLK {
-        'b'
-    } else {
-        'c'
+    let kind = match mode & libc::S_IFMT {
+        libc::S_IFBLK => 'b',
+        libc::S_IFCHR => 'c',
+        _ => return None,
     };
     // include/linux/kdev_t.h, new_decode_dev.
     Some(format!(

@@ -9,7 +9,7 @@ use caps::Capability;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
 use nix::sys::stat::Mode;
-use nix::unistd::fchdir;
+use nix::unistd::{fchdir, geteuid};
 
 use crate::sys::file::{Place, look, namespace};
 use crate::sys::process::{Capabilities, capabilities};
@@ -20,6 +20,8 @@ pub struct Base {
     proc_place: Place,
     root: OwnedFd,
     root_place: Place,
+    /// The supervisor's own user, as its user namespace numbers users.
+    pub uid: u32,
     /// The supervisor's own capabilities.
     pub capabilities: Capabilities,
     /// The supervisor's own user namespace.
@@ -51,6 +53,7 @@ impl Base {
                 Err(Errno::ENOENT) => 0, // a kernel may have none
                 namespace => namespace?,
             },
+            uid: geteuid().as_raw(),
             capabilities: capabilities(0)?,
             label: std::fs::read("/proc/self/attr/current").ok(),
             proc_dir,

@@ -91,11 +91,68 @@ impl<'a> Target<'a> {
         self.walk(&start, path, follow)
     }
 
+    /// The same for a path that is to be followed as openat2(2) has it with `resolve`.
+    ///
+    /// # Errors
+    /// As [`find`](Target::find); [`Failed::Kernel`] where it leads nowhere.
+    pub fn find_within(
+        &self,
+        file: &File,
+        follow: bool,
+        resolve: ResolveFlag,
+    ) -> Result<Object<'a>, Failed> {
+        match file {
+            File::At(dir, path) if !resolve.is_empty() => self.within(*dir, path, follow, resolve),
+            _ => self.find(file, follow),
+        }
+    }
+
+    fn within(
+        &self,
+        dir: i32,
+        path: &CStr,
+        follow: bool,
+        resolve: ResolveFlag,
+    ) -> Result<Object<'a>, Failed> {
+        // With these, `/` is the directory as well.
+        let is_at_home = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_BENEATH;
+        let start = if resolve.intersects(is_at_home) {
+            self.start(dir, c".")?
+        } else {
+            self.start(dir, path)?
+        };
+        let caller = self.take_rights()?;
+        self.still_waits()?;
+        let (from, within) = match &start.dir {
+            Some(dir) if resolve.intersects(is_at_home) => (dir.as_fd(), ResolveFlag::empty()),
+            _ => self.way(&start, path).ok_or(Failed::Kernel)?,
+        };
+        let found = by_kernel(from, path, follow, within | resolve, false);
+        let object = Object::new(found.map_err(|_| Failed::Kernel)?, self.base, None, caller);
+        if self.base.is_own_proc(object.found()?.place) {
+            return Err(Failed::Kernel);
+        }
+        self.may_ask(Some(&object.found()?))?;
+        Ok(object)
+    }
+
     /// Finds the directory in which `file` is to be made, and the name that it gets there.
     ///
     /// # Errors
     /// As [`find`](Target::find); `EEXIST` for a path that ends in no name.
     pub fn find_parent(&self, file: &File) -> Result<(Object<'a>, CString), Failed> {
+        self.find_parent_within(file, ResolveFlag::empty())
+    }
+
+    /// The same for a path that is to be followed as openat2(2) has it with `resolve`.
+    ///
+    /// # Errors
+    /// As [`find_within`](Target::find_within); `EEXIST` for a path that ends in no name.
+    pub fn find_parent_within(
+        &self,
+        file: &File,
+        resolve: ResolveFlag,
+    ) -> Result<(Object<'a>, CString), Failed> {
         let File::At(dir, path) = file else {
             return Err(Errno::ENOENT.into());
         };
@@ -114,6 +171,9 @@ impl<'a> Target<'a> {
         let (parent, name) = slash.map_or((&b"."[..], bytes), |at| bytes.split_at(at + 1));
         let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
         let (parent, name) = (text(parent)?, text(name)?);
+        if !resolve.is_empty() {
+            return Ok((self.within(*dir, &parent, true, resolve)?, name));
+        }
         let start = self.start(*dir, path)?;
         Ok((self.walk(&start, &parent, true)?, name))
     }

@@ -1,7 +1,7 @@
 //! The listener: the descriptor over which the kernel hands notified calls to the supervisor and
 //! takes the answers (seccomp_unotify(2)).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll, ppoll};
@@ -87,6 +87,15 @@ impl Listener {
     /// `ENOENT`.
     pub fn send(&self, response: seccomp_notif_resp) -> Result<(), Errno> {
         seccomp::send(self.fd.as_fd(), response)
+    }
+
+    /// Gives the caller of notification `id` a descriptor for `file`
+    /// ([`add_fd`](seccomp::add_fd)).
+    ///
+    /// # Errors
+    /// `EMFILE`; `ENOENT` if nobody waits any more.
+    pub fn give(&self, id: u64, file: BorrowedFd, is_cloexec: bool) -> Result<i32, Errno> {
+        seccomp::add_fd(self.fd.as_fd(), id, file, is_cloexec)
     }
 
     /// Whether the caller of notification `id` still waits: what was read of it up to now was its

@@ -9,17 +9,21 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{Mode, SFlag, mknodat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
-use nix::unistd::{Gid, Uid, fchownat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use super::base::{Base, own_link};
 use crate::sys::file::{
-    Look, Time, chmod_at, chmod_empty, handle, has_fchmodat2, look, removexattr, setxattr, statx,
+    Look, Place, Time, chmod_at, chmod_empty, handle, has_fchmodat2, look, removexattr, setxattr, statx,
     touch_empty,
 };
 use crate::sys::process::Capabilities;
+
+/// `ST_NOSYMFOLLOW`, include/linux/statfs.h.
+pub const NO_SYMLINKS: libc::c_ulong = 0x2000;
 
 /// The id that says "leave alone".
 pub const SAME: u32 = u32::MAX;
@@ -84,6 +88,16 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn handle(&self) -> Option<u64> {
         handle(self.fd(), c"")
+    }
+
+    /// What `file` is open at, found for the same caller.
+    ///
+    /// # Errors
+    /// dup(2)'s.
+    pub fn beside(&self, file: &OwnedFd) -> Result<Object<'a>, Errno> {
+        let file = file.try_clone();
+        let file = file.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))?;
+        Ok(Object::new(file, self.base, None, self.caller))
     }
 
     /// The file `name` in this directory, if it is there: a symbolic link itself.
@@ -174,6 +188,77 @@ impl<'a> Object<'a> {
         removexattr(&own_link(self.fd()), name)
     }
 
+    /// Opens it, a regular file, as open(2) does with `flags`.
+    ///
+    /// # Errors
+    /// open(2)'s.
+    pub fn open(&self, flags: OFlag) -> Result<OwnedFd, Errno> {
+        let link = own_link(self.fd());
+        let flags = flags.difference(OFlag::O_NOFOLLOW) | OFlag::O_CLOEXEC;
+        openat(self.base.proc_dir(), link.as_c_str(), flags, Mode::empty())
+    }
+
+    /// Makes a regular file in this directory, where there is none, and opens it as open(2) does
+    /// with `flags`; for `O_TMPFILE`, one without a name, for which `name` is `.`.
+    ///
+    /// # Errors
+    /// open(2)'s: `EEXIST` for one.
+    pub fn open_new(&self, name: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
+        openat(self.fd(), name, flags | OFlag::O_CLOEXEC, mode)
+    }
+
+    /// Makes a directory in this one.
+    ///
+    /// # Errors
+    /// mkdir(2)'s.
+    pub fn mkdir(&self, name: &CStr, mode: Mode) -> Result<(), Errno> {
+        mkdirat(self.fd(), name, mode)
+    }
+
+    /// Makes a symbolic link to `text` in this directory.
+    ///
+    /// # Errors
+    /// symlink(2)'s.
+    pub fn symlink(&self, text: &CStr, name: &CStr) -> Result<(), Errno> {
+        symlinkat(text, self.fd(), name)
+    }
+
+    /// Removes `name` from this directory, if that is the file `file`.
+    pub fn remove(&self, name: &CStr, file: Place) {
+        if self.look_at(name).is_ok_and(|found| found.place == file) {
+            let _ = unlinkat(self.fd(), name, UnlinkatFlags::NoRemoveDir);
+        }
+    }
+
+    /// The text of this symbolic link, which may be followed from the directory `parent`; `None`
+    /// for a link that only the kernel follows, or refuses to: a magic one, one on a mount without
+    /// symbolic links, a stranger's in a directory for all (fs/namei.c, `may_follow_link`).
+    ///
+    /// # Errors
+    /// statfs(2)'s, readlink(2)'s.
+    pub fn link_text(&self, parent: &Object) -> Result<Option<Vec<u8>>, Errno> {
+        let (link, directory) = (self.found()?, parent.found()?);
+        let system = fstatfs(&self.file)?;
+        if system.filesystem_type() == PROC_SUPER_MAGIC
+            || system.flags().bits() & NO_SYMLINKS != 0
+            || is_for_all(directory) && link.uid != self.base.uid && link.uid != directory.uid
+        {
+            return Ok(None);
+        }
+        readlinkat(self.fd(), c"").map(|text| Some(text.into_encoded_bytes()))
+    }
+
+    /// Whether open(2) with `O_CREAT` may refuse this file in the directory `parent`, though it may
+    /// be opened: fs/namei.c, `may_create_in_sticky`.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn is_protected_in(&self, parent: &Object) -> Result<bool, Errno> {
+        let (file, directory) = (self.found()?, parent.found()?);
+        let own = self.base.uid;
+        Ok(is_for_all(directory) && file.uid != own && file.uid != directory.uid)
+    }
+
     /// Makes a file in this directory.
     ///
     /// # Errors
@@ -181,4 +266,10 @@ impl<'a> Object<'a> {
     pub fn mknod(&self, name: &CStr, kind: SFlag, mode: Mode, dev: u64) -> Result<(), Errno> {
         mknodat(self.fd(), name, kind, mode, dev)
     }
+}
+
+/// Whether anybody may make files in a directory, and only their owner remove them. One for a group
+/// counts, too, as it may for the kernel (fs.protected_regular).
+fn is_for_all(directory: Look) -> bool {
+    directory.mode & libc::S_ISVTX != 0 && directory.mode & (libc::S_IWOTH | libc::S_IWGRP) != 0
 }

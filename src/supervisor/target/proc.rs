@@ -249,6 +249,15 @@ impl Target<'_> {
             .ok_or(Errno::ESRCH)?)
     }
 
+    /// What the caller has left out of the permissions of files that it makes.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    pub fn umask(&self) -> Result<u32, Failed> {
+        let mask = u32::from_str_radix(&self.status("Umask")?, 8);
+        Ok(mask.map_err(|_| Errno::ESRCH)?)
+    }
+
     /// The number of the user namespace that the caller is in; 0 on a kernel that has none.
     ///
     /// # Errors

@@ -15,13 +15,12 @@ use nix::sys::stat::{Mode, SFlag};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::answer::Failed;
+use super::object::NO_SYMLINKS;
 use super::proc::Target;
 use crate::sys::file::{Look, Place, look};
 
 /// The kernel's own limit of symbolic links in one path (`MAXSYMLINKS`, include/linux/namei.h).
 const MAX_LINKS: usize = 40;
-/// `ST_NOSYMFOLLOW`, include/linux/statfs.h.
-const NO_SYMLINKS: libc::c_ulong = 0x2000;
 
 /// A walk for a caller.
 pub struct Walk<'a> {

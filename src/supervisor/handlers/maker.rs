@@ -1,0 +1,174 @@
+//! Files that a process makes: they belong to it, which the kernel does not know of one that has
+//! set another identity, nor of a directory that hands on a group that is remembered.
+//!
+//! Such a file is made by the supervisor, so that nobody else's is taken for it. What belongs to
+//! root anyway is left to the kernel. mkdir and symlink are here; the others use it.
+
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use caps::Capability;
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, umask};
+
+use crate::arch::signature::Kind;
+use crate::supervisor::memory::credentials::Credentials;
+use crate::supervisor::memory::owners::{Device, Record};
+use crate::supervisor::memory::remembered::Remembered;
+use crate::supervisor::recovery::in_flight::{Created, InFlight};
+use crate::supervisor::session::Session;
+use crate::supervisor::target::answer::{Answer, Failed, How, Outcome};
+use crate::supervisor::target::object::Object;
+use crate::supervisor::target::proc::Target;
+use crate::supervisor::target::request::Request;
+use crate::sys::file::{Look, Place};
+
+/// Who makes a file, as far as whose it is depends on that.
+pub struct Maker {
+    owners: Remembered,
+    /// What it has set; `None` for root.
+    set: Option<Rc<Credentials>>,
+    /// What it leaves out of permissions.
+    mask: u32,
+}
+
+impl Maker {
+    /// The caller; `None` if what it makes is root's, in whichever directory, or if the kernel
+    /// alone knows what Landlock permits it. This process has its umask(2) from now on.
+    pub fn of(session: &Session, target: Target) -> Result<Option<Maker>, Failed> {
+        let Some(owners) = session.owners else {
+            return Ok(None);
+        };
+        let set = session.processes.changed(target);
+        let is_root =
+            |set: &Rc<Credentials>| (set.uid.filesystem, set.gid.filesystem) == (0, 0);
+        if set.as_ref().is_none_or(is_root) && !owners.has_heirs() || target.is_restricted() {
+            return Ok(None);
+        }
+        let mask = target.umask()?;
+        Ok(Some(Maker { owners, set, mask }))
+    }
+
+    /// Whose a file is that it makes in `parent`: fs/inode.c, `inode_init_owner`. `None` for what
+    /// the kernel would say as well.
+    pub fn owner_in(
+        &self,
+        session: &Session,
+        parent: &Object,
+    ) -> Result<Option<(u32, u32)>, Errno> {
+        let (uid, gid) = self.ids();
+        let found = parent.found()?;
+        let shown = || session.maps.shows(found.uid, found.gid).1;
+        let (gid, kernels) = if found.mode & libc::S_ISGID == 0 {
+            (gid, 0)
+        } else {
+            let remembered = self.owners.find(parent)?;
+            (remembered.map_or_else(shown, |record| record.owner.1), shown())
+        };
+        Ok(((uid, gid) != (0, kernels)).then_some((uid, gid)))
+    }
+
+    /// Its own user and group for files.
+    fn ids(&self) -> (u32, u32) {
+        let set = self.set.as_ref();
+        set.map_or((0, 0), |set| (set.uid.filesystem, set.gid.filesystem))
+    }
+
+    /// The permissions of a file of `gid` for which it asks for `mode` in `parent`: fs/inode.c,
+    /// `mode_strip_sgid`. The umask is the kernel's to apply, which is the caller's from now on.
+    pub fn permissions(&self, mode: u32, parent: &Object, gid: u32) -> Result<Mode, Errno> {
+        const BOTH: u32 = libc::S_ISGID | libc::S_IXGRP;
+        umask(Mode::from_bits_truncate(self.mask));
+        let may = |set: &Rc<Credentials>| {
+            set.is_in_group(gid) || set.has(Capability::CAP_FSETID)
+        };
+        let falls = mode & BOTH == BOTH
+            && parent.found()?.mode & libc::S_ISGID != 0
+            && !self.set.as_ref().is_none_or(may);
+        let mode = if falls { mode & !libc::S_ISGID } else { mode };
+        Ok(Mode::from_bits_truncate(mode))
+    }
+
+    /// Remembers that `file`, which has just been made, is `owner`'s.
+    pub fn remember(
+        &self,
+        file: &Object,
+        owner: (u32, u32),
+        device: Option<Device>,
+    ) -> Result<(), Errno> {
+        self.owners.set(file, Record { owner, device })
+    }
+}
+
+/// What `found` is, as a file made for thread `tid`.
+pub fn created(tid: i32, found: &Look) -> Created {
+    let Place { dev, ino, .. } = found.place;
+    Created {
+        tid: tid.unsigned_abs(),
+        dev,
+        ino,
+    }
+}
+
+/// Makes `name` in `parent` by `attempt`, unless it has been made for this call of thread `tid`'s
+/// already.
+pub fn make(
+    in_flight: &InFlight,
+    tid: i32,
+    (parent, name): (&Object, &CStr),
+    attempt: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    match parent.look_at(name) {
+        Ok(there) if in_flight.has_made(created(tid, &there)) => return Ok(()),
+        // Somebody may be removing it.
+        Ok(_) => {}
+        Err(_) => in_flight.create(),
+    }
+    attempt()
+}
+
+/// Answers mkdir, symlink and their kin.
+pub fn answer(session: &mut Session, request: &Request) -> Outcome {
+    match mkdir_or_symlink(session, request) {
+        Ok(None) => Outcome::CONTINUE,
+        Ok(Some(how)) => Outcome {
+            answer: Answer::Value(0),
+            how,
+        },
+        Err(failed) => failed.outcome(Outcome::CONTINUE),
+    }
+}
+
+fn mkdir_or_symlink(session: &mut Session, request: &Request) -> Result<Option<How>, Failed> {
+    let target = session.sight.target(request);
+    let Some(maker) = Maker::of(session, target)? else {
+        return Ok(None);
+    };
+    let (file, _) = target.named_file()?;
+    let text = match request.arg(Kind::Pointer) {
+        Ok(text) => Some(target.path(text.pointer())?),
+        Err(_) => None,
+    };
+    let (parent, name) = target.find_parent(&file)?;
+    let Some(owner) = maker.owner_in(session, &parent)? else {
+        return Ok(None);
+    };
+    let at = (&parent, &*name);
+    match text {
+        Some(text) => make(&session.in_flight, request.tid, at, || {
+            parent.symlink(&text, &name)
+        })?,
+        None => {
+            let mode = request.arg(Kind::Mode)?.word();
+            let permissions = maker.permissions(mode, &parent, owner.1)?;
+            make(&session.in_flight, request.tid, at, || {
+                parent.mkdir(&name, permissions)
+            })?;
+        }
+    }
+    let made = parent.child(&name)?;
+    let found = made.found()?;
+    session.in_flight.has_created(created(request.tid, &found));
+    maker.remember(&made, owner, None)?;
+    Ok(Some(How::Remembered))
+}
