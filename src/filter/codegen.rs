@@ -200,7 +200,9 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
         When::MakesFile { flags } => {
             let any = abi.open_flags_that_make();
-            let each = (0..u32::BITS).map(|bit| 1 << bit).filter(|bit| any & bit != 0);
+            let each = (0..u32::BITS)
+                .map(|bit| 1 << bit)
+                .filter(|bit| any & bit != 0);
             vec![(flags, wide(&each.collect::<Vec<u32>>()))]
         }
         When::IsLocksLimit { resource } => vec![(resource, wide(&[RLIMIT_LOCKS]))],
@@ -277,7 +279,9 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
         When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
         When::MakesFile { flags } => {
             let any = family.first().map_or(0, |abi| abi.open_flags_that_make());
-            let each = (0..u32::BITS).map(|bit| 1 << bit).filter(|bit| any & bit != 0);
+            let each = (0..u32::BITS)
+                .map(|bit| 1 << bit)
+                .filter(|bit| any & bit != 0);
             let is_set = |bit: u32| Compare::MaskedEqual {
                 arg: flags,
                 mask: bit.into(),

@@ -546,7 +546,7 @@ const CONSIDERED: &[(&str, &str)] = &[
         "\
         arch_prctl clone3 close_range epoll_pwait2 futex_requeue futex_wait futex_waitv futex_wake io_setup io_uring_register \
         landlock_add_rule landlock_create_ruleset lsm_set_self_attr map_shadow_stack memfd_secret mq_getsetattr \
-        mseal openat2 pidfd_getfd pidfd_open pidfd_send_signal process_madvise process_mrelease sched_setaffinity set_mempolicy \
+        mseal pidfd_getfd pidfd_open pidfd_send_signal process_madvise process_mrelease sched_setaffinity set_mempolicy \
         set_mempolicy_home_node set_robust_list set_thread_area set_tid_address setitimer setpgid setsid setsockopt ssetmask swapcontext \
         sys_debug_setcontext timer_settime timer_settime64 timerfd_settime timerfd_settime64",
     ),

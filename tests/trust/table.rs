@@ -6,6 +6,9 @@
 //! At level full once more with owners that are remembered, 5 and 7 of every file in the place: who
 //! can stat a file without zroot sees these, and everything else as the kernel says it; who cannot
 //! gets the kernel's error.
+//!
+//! And calls that make files once more by who has another group in zroot's memory: the supervisor
+//! makes those.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -18,7 +21,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zroot::internals::arch::signature::Kind;
 use zroot::internals::arch::{Abi, Sysno};
-use zroot::internals::filter::policy::{Action, Class, Level, Policy, When};
+use zroot::internals::filter::policy::{Action, Class, Level, Policy};
 
 use crate::common;
 use crate::forms::{self, For, Form, Race};
@@ -40,7 +43,7 @@ struct Call {
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Wish {
-    /// To leave owner and group as they are.
+    /// To leave owner and group as they are. Of a call that makes a file: one that is there.
     Same,
     /// What any owner of the file may have.
     Own,
@@ -51,7 +54,7 @@ enum Wish {
 
 impl Call {
     /// `None` if it has no file, or no number here.
-    fn new(class: Class, sysno: Sysno, when: When) -> Option<Call> {
+    fn new(class: Class, sysno: Sysno) -> Option<Call> {
         let params = sysno.signature().params;
         let is_file = |kind| matches!(kind, Kind::Path | Kind::Link | Kind::Fd | Kind::Dir);
         // What is only noted, and real, would change who makes the next call.
@@ -79,11 +82,18 @@ impl Call {
             Kind::WideNanoseconds => 'w',
             Kind::Stat => 'b',
             Kind::Statx => 'B',
+            Kind::OpenFlags => 'O',
+            Kind::OpenHow => 'H',
+            Kind::Pointer if class == Class::Maker => 'T',
             _ => '0',
         };
         let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
         // statx(2)'s only number is its mask.
-        let kinds = if kinds.contains('B') {
+        let makes_file = class == Class::Maker || kinds.contains('V');
+        // To `cells` this says that there is something to be removed.
+        let kinds = if makes_file {
+            kinds + "k"
+        } else if kinds.contains('B') {
             kinds.replace('0', "m")
         } else {
             kinds
@@ -98,7 +108,7 @@ impl Call {
             } else {
                 kinds
             },
-            makes_file: matches!(when, When::DeviceNode { .. }),
+            makes_file,
         })
     }
 
@@ -114,6 +124,7 @@ impl Call {
     fn wishes(&self) -> &'static [Wish] {
         match self.class {
             Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
+            Class::Maker => &[Wish::Own, Wish::Same],
             Class::Device | Class::Xattr | Class::Stat => &[Wish::Own, Wish::Other],
             _ => &[Wish::Own],
         }
@@ -138,7 +149,7 @@ impl Call {
             _ if self.sysno.name().contains("remove") => "user.keep",
             _ => "user.new",
         };
-        let path = if self.makes_file {
+        let path = if self.makes_file && wish != Wish::Same {
             &form.new
         } else {
             &form.file
@@ -176,7 +187,7 @@ fn calls() -> Vec<Call> {
         Class::ALL.into_iter().find(has).expect("a class")
     };
     all.into_iter()
-        .filter_map(|rule| Call::new(class_of(rule.call), rule.call, rule.when))
+        .filter_map(|rule| Call::new(class_of(rule.call), rule.call))
         .collect()
 }
 
@@ -190,10 +201,10 @@ struct Pass {
     is_remembered: bool,
 }
 
-const PASSES: [Pass; 3] = [
+const PASSES: [Pass; 4] = [
     Pass {
         level: Level::Selective,
-        is_made: |call| call.class != Class::Stat,
+        is_made: |call| !matches!(call.class, Class::Stat | Class::Maker),
         before: "",
         is_remembered: false,
     },
@@ -201,6 +212,12 @@ const PASSES: [Pass; 3] = [
         level: Level::Full,
         is_made: |call| call.class != Class::Stat,
         before: "",
+        is_remembered: false,
+    },
+    Pass {
+        level: Level::Full,
+        is_made: |call| call.makes_file,
+        before: "export CELLS_GROUP=7; ",
         is_remembered: false,
     },
     Pass {
@@ -412,7 +429,7 @@ fn make_all(
 /// Whether a refusal is for want of privilege: what zroot is there to hide.
 fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
     match call.class {
-        Class::Stat => false,
+        Class::Stat | Class::Maker => false,
         Class::Owner => result == EPERM || result == EINVAL,
         // user.* is refused to everybody.
         Class::Xattr | Class::Device => wish == Wish::Other && result == EPERM,

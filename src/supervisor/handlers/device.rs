@@ -73,7 +73,10 @@ fn mknod(session: &mut Session, request: &Request) -> Result<Option<How>, Failed
         kind: kind.bits(),
         number: numbers(dev),
     });
-    let Some(owners) = session.owners.filter(|_| device.is_some() || owner.is_some()) else {
+    let Some(owners) = session
+        .owners
+        .filter(|_| device.is_some() || owner.is_some())
+    else {
         return Ok(Some(how));
     };
     let owner = owner.unwrap_or_else(|| session.maps.shows(found.uid, found.gid));

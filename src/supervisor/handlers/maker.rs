@@ -40,8 +40,7 @@ impl Maker {
             return Ok(None);
         };
         let set = session.processes.changed(target);
-        let is_root =
-            |set: &Rc<Credentials>| (set.uid.filesystem, set.gid.filesystem) == (0, 0);
+        let is_root = |set: &Rc<Credentials>| (set.uid.filesystem, set.gid.filesystem) == (0, 0);
         if set.as_ref().is_none_or(is_root) && !owners.has_heirs() || target.is_restricted() {
             return Ok(None);
         }
@@ -63,7 +62,10 @@ impl Maker {
             (gid, 0)
         } else {
             let remembered = self.owners.find(parent)?;
-            (remembered.map_or_else(shown, |record| record.owner.1), shown())
+            (
+                remembered.map_or_else(shown, |record| record.owner.1),
+                shown(),
+            )
         };
         Ok(((uid, gid) != (0, kernels)).then_some((uid, gid)))
     }
@@ -79,9 +81,7 @@ impl Maker {
     pub fn permissions(&self, mode: u32, parent: &Object, gid: u32) -> Result<Mode, Errno> {
         const BOTH: u32 = libc::S_ISGID | libc::S_IXGRP;
         umask(Mode::from_bits_truncate(self.mask));
-        let may = |set: &Rc<Credentials>| {
-            set.is_in_group(gid) || set.has(Capability::CAP_FSETID)
-        };
+        let may = |set: &Rc<Credentials>| set.is_in_group(gid) || set.has(Capability::CAP_FSETID);
         let falls = mode & BOTH == BOTH
             && parent.found()?.mode & libc::S_ISGID != 0
             && !self.set.as_ref().is_none_or(may);

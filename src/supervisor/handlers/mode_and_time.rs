@@ -43,7 +43,11 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
         mode & !libc::S_ISGID
     };
     let kind = object.found()?.mode & libc::S_IFMT;
-    if let Some(owners) = session.owners.as_ref().filter(|_| mode & libc::S_ISGID != 0) {
+    if let Some(owners) = session
+        .owners
+        .as_ref()
+        .filter(|_| mode & libc::S_ISGID != 0)
+    {
         if let Some(record) = owners.find(&object)? {
             owners.may_have_heirs(kind | mode, record.owner.1);
         }

@@ -1,8 +1,8 @@
 //! open(2) and its kin, where they make a file: it belongs to who makes it.
 //!
-//! The supervisor makes the file, or opens the one that is there, and gives the caller a descriptor
-//! for it. To look first and leave the rest to the kernel would not do: what is there may be gone by
-//! then.
+//! The supervisor makes the file, or opens the one that is there, and gives the caller a
+//! descriptor for it. To look first and leave the rest to the kernel would not do: what is there
+//! may be gone by then.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -156,8 +156,8 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
                 let found = there.found()?;
                 // By a server that died over this call, or when a signal interrupted it.
                 let is_file = found.mode & libc::S_IFMT == libc::S_IFREG;
-                let is_made = is_file
-                    && (may_be_created || orphan == Some(created(request.tid, &found)));
+                let is_made =
+                    is_file && (may_be_created || orphan == Some(created(request.tid, &found)));
                 if is_made {
                     maker.remember(&there, owner, None)?;
                 } else if how.flags.contains(OFlag::O_EXCL) {

@@ -17,8 +17,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use super::base::{Base, own_link};
 use crate::sys::file::{
-    Look, Place, Time, chmod_at, chmod_empty, handle, has_fchmodat2, look, removexattr, setxattr, statx,
-    touch_empty,
+    Look, Place, Time, chmod_at, chmod_empty, handle, has_fchmodat2, look, removexattr, setxattr,
+    statx, touch_empty,
 };
 use crate::sys::process::Capabilities;
 

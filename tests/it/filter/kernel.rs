@@ -85,6 +85,21 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         }
         cases
     };
+    let opens = |before: &[u64]| {
+        let with = |flags: u64, applies| ([before, &[BAD, flags, 0]].concat(), applies);
+        let [creat, temporary] = [libc::O_CREAT, 0o20_000_000].map(|flag| flag as u64);
+        let mut cases = vec![
+            with(0, false),
+            with(creat, true),
+            with(temporary, true),
+            with(creat | temporary | 1, true),
+            with(!(creat | temporary) & 0x7fff_ffff, false),
+        ];
+        if wide {
+            cases.extend([with(JUNK, false), with(JUNK | creat, true)]);
+        }
+        cases
+    };
     match call {
         S::sync => vec![],
         S::chown | S::lchown | S::chown32 | S::lchown32 => always(&[BAD, 0, 0]),
@@ -190,6 +205,13 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         }
         S::oldfstat | S::fstat | S::fstat64 => always(&[NONE, BAD]),
         S::newfstatat | S::fstatat64 => always(&[NONE, BAD, BAD, 0]),
+        S::open => opens(&[]),
+        S::openat => opens(&[NONE]),
+        S::creat | S::mkdir => always(&[BAD, 0]),
+        S::openat2 => always(&[NONE, BAD, BAD, 24]),
+        S::mkdirat => always(&[NONE, BAD, 0]),
+        S::symlink => always(&[BAD, BAD]),
+        S::symlinkat => always(&[BAD, NONE, BAD]),
         S::statx => always(&[NONE, BAD, 0, 0, BAD]),
     }
 }

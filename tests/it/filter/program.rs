@@ -140,6 +140,13 @@ fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
                 put(&[(request, JUNK | u64::from(nr))]);
             }
         }
+        Some((_, When::MakesFile { flags })) => {
+            for bit in 0..64 {
+                put(&[(flags, 1 << bit)]);
+                put(&[(flags, !(1 << bit))]);
+                put(&[(flags, JUNK | 1 << bit)]);
+            }
+        }
         Some((_, When::CapabilityPrctl { option })) => {
             for number in (0..100).chain([0x8000_0007, 0xffff_fff8]) {
                 put(&[(option, number)]);

@@ -26,10 +26,7 @@ fn what_was_wrong_once_is_right() {
     };
     for (what, steps) in FOUND {
         let steps = steps.replace("-1", &u32::MAX.to_string());
-        let lines = ["new h", "careful"]
-            .into_iter()
-            .chain(steps.split('/'))
-            .chain(["end"]);
+        let lines = ["new h"].into_iter().chain(steps.split('/')).chain(["end"]);
         let history: History = lines.map(str::to_owned).collect();
         if let Err(wrong) = stage.compare(&[vec![history]]) {
             panic!("{what}: {wrong}");

@@ -32,9 +32,6 @@ const SAME: u32 = u32::MAX;
 pub struct Generator {
     random: Random,
     lines: Vec<String>,
-    /// Whether every file is given to somebody as soon as it is there, so that those who have
-    /// dropped root may ask whose it is.
-    is_careful: bool,
 }
 
 /// A history: the lines of a script, from `new` to its `end`.
@@ -45,16 +42,13 @@ impl Generator {
         Generator {
             random: Random(seed),
             lines: Vec::new(),
-            is_careful: false,
         }
     }
 
     /// The next one, to be carried out in the directory `name`.
     pub fn history(&mut self, name: &str) -> History {
         self.lines = vec![format!("new {name}")];
-        self.is_careful = self.below(3) != 0;
-        if self.is_careful {
-            self.line("careful");
+        if self.below(3) == 0 {
             for name in [".", "a", "b", "a/c"] {
                 let (uid, gid) = self.somebody();
                 self.line(&format!("chown 1 {name} {uid} {gid}"));
@@ -104,9 +98,7 @@ impl Generator {
 
     /// Whom a new file is given to at once.
     fn give(&mut self) -> String {
-        let (uid, gid) = if self.is_careful {
-            self.somebody()
-        } else if self.below(3) == 0 {
+        let (uid, gid) = if self.below(4) == 0 {
             (self.id_or_same(), self.id_or_same())
         } else {
             (SAME, SAME)
@@ -159,7 +151,6 @@ impl Generator {
             42..48 => {
                 let (name, kind) = (self.name(), self.pick(&["02", "06"]));
                 let (bits, (major, minor)) = (self.bits(), self.pick(DEVICES));
-                // Here, too, what was made by root is given away; the one of another is its own.
                 format!("device {name} {kind}{:0>4} {major} {minor}", &bits[1..])
             }
             48..52 => format!("link {} {}", self.name(), self.name()),
@@ -205,10 +196,9 @@ impl Generator {
                 let kind = self.pick(&["unnamed", "unnamed", "memory", "pipe", "socket"]);
                 let at = self.pick(&[".", "a", "b"]);
                 self.line(&format!("slot {kind} {slot} {at}"));
-                if self.is_careful {
-                    let (uid, gid) = self.somebody();
-                    self.line(&format!("slot-chown {slot} {uid} {gid}"));
-                }
+                // Whose it is of these, unless somebody said so, is not known.
+                let (uid, gid) = self.somebody();
+                self.line(&format!("slot-chown {slot} {uid} {gid}"));
             }
             5..8 => self.line(&format!("slot-chown {slot} {uid} {gid}")),
             8 => {

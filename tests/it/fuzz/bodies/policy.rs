@@ -77,6 +77,7 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
         When::SetsInodeFlags { request } => {
             [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()].contains(&int(call, request))
         }
+        When::MakesFile { flags } => int(call, flags) & (o_creat(*abi) | O_TMPFILE) != 0,
         When::CapabilityPrctl { option } => CAPABILITY_PRCTLS
             .iter()
             .any(|number| i64::from(*number) == i64::from(int(call, option))),
@@ -90,6 +91,17 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
         (true, Action::Absent, _) => ERRNO + 38,
     }
 }
+
+/// include/uapi/asm-generic/fcntl.h, arch/mips/include/uapi/asm/fcntl.h.
+fn o_creat(abi: Abi) -> u32 {
+    match abi {
+        Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => 0x100,
+        _ => 0x40,
+    }
+}
+
+/// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h.
+const O_TMPFILE: u32 = 0x40_0000;
 
 /// What the arguments of `rule` are compared with, by argument.
 fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
@@ -107,6 +119,10 @@ fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
             let options = CAPABILITY_PRCTLS.iter().map(|option| i64::from(*option));
             let options = options.map(|option| u64::from_ne_bytes(option.to_ne_bytes()));
             vec![(option, options.collect())]
+        }
+        When::MakesFile { flags } => {
+            let bits = [o_creat(abi), O_TMPFILE].map(u64::from);
+            vec![(flags, bits.to_vec())]
         }
         When::IsLocksLimit { resource } => vec![(resource, locks())],
         When::IsLocksLimitOrNonNull { resource, arg } => vec![(resource, locks()), (arg, vec![0])],
