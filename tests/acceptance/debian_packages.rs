@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use crate::common::{give, is_root, keep, run, user, zroot_with};
 use crate::compared::{Outcome, Short, Tree, two_at_a_time, verdict};
 use crate::debian::{self, BARE};
-use crate::owners::MAKERS;
 use crate::suite::{Column, Suite, skip};
 
 /// `name | what it does that needs root`.
@@ -146,33 +145,6 @@ const SHORT: &[Short] = &[
         ends_well: true,
     },
     Short {
-        cases: &["gitolite3"],
-        columns: &[Column::Full],
-        says: "detected dubious ownership in repository",
-        others: &[],
-        cause: "git, which is user gitolite3, makes a repository and finds that it is root's: what a process makes that has become another user is root's",
-        ends_well: false,
-    },
-    Short {
-        cases: &["spamassassin"],
-        columns: &[Column::Full],
-        says: "secure_tmpdir failed",
-        others: &[],
-        cause: "sa-compile, which is user debian-spamd, makes a directory of mode 700, and Perl's -w finds that it is root's: what a process makes that has become another user is root's",
-        ends_well: false,
-    },
-    made_by_another(&["man-db"], "./var/cache/man/"),
-    made_by_another(
-        &["munge", "slurmd", "slurmdbd"],
-        "./etc/munge/munge.key: f 600 ",
-    ),
-    made_by_another(
-        &["quassel-core"],
-        "./var/lib/quassel/quasselCert.pem: f 600 ",
-    ),
-    made_by_another(&["mariadb-server"], "./var/lib/mysql/"),
-    made_by_another(&["postgresql-15"], "./var/lib/postgresql/15/main/"),
-    Short {
         cases: PULL_SYSTEMD,
         columns: &[Column::Zero],
         says: "on /var/log/journal failed: Invalid argument",
@@ -182,18 +154,6 @@ const SHORT: &[Short] = &[
         ends_well: true,
     },
 ];
-
-/// What scripts make below this path when they have become another user.
-const fn made_by_another(cases: &'static [&'static str], path: &'static str) -> Short {
-    Short {
-        cases,
-        columns: &[Column::Full],
-        says: path,
-        others: &[],
-        cause: MAKERS,
-        ends_well: true,
-    }
-}
 
 const CLUSTER: &[&str] = &[
     "Error: initdb failed",

@@ -13,7 +13,7 @@ use crate::common::{
     PATH, Ran, control, dir, executable, give, program, run, user, zroot, zroot_with,
 };
 use crate::debian::Root;
-use crate::owners::{self, MAKERS, MOUNTS, Owners, forget, noted, split};
+use crate::owners::{self, MOUNTS, Owners, forget, noted, split};
 use crate::suite::{Column, Expect, Suite, skip};
 
 const PART: &str = "installers";
@@ -335,7 +335,6 @@ const CASES: &[Case] = &[
         says: "640 /var/log/other/log\nline",
         refused: Some(INVALID),
         zero: Some(("current euid (0) does not match uid of log configuration (1)", "it checks the ids that it has set")),
-        full: Some(("./var/log/other/log", MAKERS)),
         ..PLAIN
     },
     Case {

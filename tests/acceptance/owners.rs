@@ -50,11 +50,6 @@ pub fn split(said: &str) -> (&str, Option<Owners>) {
     (before, Some(list.lines().filter_map(line).collect()))
 }
 
-/// What is made by who is somebody else then, or where another group is to be inherited, belongs to
-/// root.
-pub const MAKERS: &str = "what a process makes that has become another user is root's";
-pub const SET_GROUP: &str = "what is made in a set-group-id directory has not its group";
-
 /// What is another's for real root by design, and why.
 const BY_DESIGN: &[(&[&str], &str)] = &[(
     &["/partial", "/auxfiles"],

@@ -66,12 +66,6 @@ impl Step {
         self
     }
 
-    /// It goes well, and leaves something else.
-    const fn full_in_part(mut self, saying: &'static str, cause: &'static str) -> Step {
-        self.full = Expect::InPart { saying, cause };
-        self
-    }
-
     const fn both_fail(self, saying: &'static str, cause: &'static str) -> Step {
         self.zero_fails(saying, cause)
             .selective_fails(saying, cause)

@@ -24,7 +24,7 @@ const PACMAN: Case = Case {
 const IGNORED: &str = "-path './var/lib/rpm/*' -o -path './var/lib/pacman/*'";
 
 const CASES: &[Case] = &[
-    Case { name: "rpm 4.20: all", script: "i base $ALL; v $KEPT; is usr/bin/both 6711", full: rpm::QUEUE, ..RPM },
+    Case { name: "rpm 4.20: all", script: "i base $ALL; v $KEPT; is usr/bin/both 6711", ..RPM },
     Case {
         name: "rpm 4.20: device nodes",
         script: "i base device; is dev/zero 666",

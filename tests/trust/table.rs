@@ -124,6 +124,8 @@ impl Call {
     fn wishes(&self) -> &'static [Wish] {
         match self.class {
             Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
+            // It would wait for who opens the other end of a FIFO.
+            Class::Maker if self.sysno == Sysno::creat => &[Wish::Own],
             Class::Maker => &[Wish::Own, Wish::Same],
             Class::Device | Class::Xattr | Class::Stat => &[Wish::Own, Wish::Other],
             _ => &[Wish::Own],

@@ -101,6 +101,7 @@ impl Maker {
 }
 
 /// What `found` is, as a file made for thread `tid`.
+#[must_use]
 pub fn created(tid: i32, found: &Look) -> Created {
     let Place { dev, ino, .. } = found.place;
     Created {
@@ -154,17 +155,16 @@ fn mkdir_or_symlink(session: &mut Session, request: &Request) -> Result<Option<H
         return Ok(None);
     };
     let at = (&parent, &*name);
-    match text {
-        Some(text) => make(&session.in_flight, request.tid, at, || {
+    if let Some(text) = text {
+        make(&session.in_flight, request.tid, at, || {
             parent.symlink(&text, &name)
-        })?,
-        None => {
-            let mode = request.arg(Kind::Mode)?.word();
-            let permissions = maker.permissions(mode, &parent, owner.1)?;
-            make(&session.in_flight, request.tid, at, || {
-                parent.mkdir(&name, permissions)
-            })?;
-        }
+        })?;
+    } else {
+        let mode = request.arg(Kind::Mode)?.word();
+        let permissions = maker.permissions(mode, &parent, owner.1)?;
+        make(&session.in_flight, request.tid, at, || {
+            parent.mkdir(&name, permissions)
+        })?;
     }
     let made = parent.child(&name)?;
     let found = made.found()?;

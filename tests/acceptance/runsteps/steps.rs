@@ -1,7 +1,6 @@
 //! The steps. Each has names, ids and places of its own; what several need is in SETUP.
 
 use super::{Step, step};
-use crate::owners::{MAKERS, SET_GROUP};
 use crate::suite::Column::{self, Full, Selective, Zero};
 
 /// What the quick steps need.
@@ -288,8 +287,7 @@ pub const STEPS: &[Step] = &[
         "failed switching to",
         r"gosu nobody true; gosu www-data:adm sh -c 'echo done >/tmp/by-gosu'",
         r#"is "$(cat /tmp/by-gosu)" done"#,
-    )
-    .full_in_part("./tmp/by-gosu: f 644 33:4 for real root, here root's", MAKERS),
+    ),
     step("gosu-looked-at", "failed switching to", r"gosu nobody true", r#"is "$(gosu nobody id -u)" 65534"#)
         .both_fail("is 0, not 65534", NEW_PROGRAM),
     step(
@@ -298,29 +296,25 @@ pub const STEPS: &[Step] = &[
         r"su -s /bin/sh backup -c true; install -d -o backup -g backup /srv/backup
         su -s /bin/sh backup -c 'umask 077; mkdir /srv/backup/data'",
         r#"is "$(stat -c %a /srv/backup/data)" 700"#,
-    )
-    .full_in_part("./srv/backup/data: d 700 34:34 for real root, here root's", MAKERS),
+    ),
     step(
         "su-login",
         "cannot set groups",
         r"su - daemon -s /bin/sh -c 'pwd >/tmp/by-su-login'",
         r#"is "$(cat /tmp/by-su-login)" /usr/sbin"#,
-    )
-    .full_in_part("./tmp/by-su-login: f 644 1:1 for real root, here root's", MAKERS),
+    ),
     step(
         "runuser",
         "cannot set groups",
         r"runuser -u www-data -- tee /tmp/by-runuser </etc/debian_version",
         r"cmp /etc/debian_version /tmp/by-runuser",
-    )
-    .full_in_part("./tmp/by-runuser: f 644 33:33 for real root, here root's", MAKERS),
+    ),
     step(
         "setpriv",
         "setresuid failed: Invalid argument",
         r"setpriv --reuid=www-data --regid=www-data --init-groups --inh-caps=-all cp /etc/debian_version /tmp/by-setpriv",
         r"cmp /etc/debian_version /tmp/by-setpriv",
-    )
-    .full_in_part("./tmp/by-setpriv: f 644 33:33 for real root, here root's", MAKERS),
+    ),
     step(
         "setpriv-looked-at",
         "setresuid failed: Invalid argument",
@@ -352,33 +346,27 @@ END
             open my $f, ">", "/tmp/by-perl"'"#,
         r"test -f /tmp/by-perl",
     )
-    .zero_fails("still 0", "level zero remembers no ids")
-    .full_in_part("./tmp/by-perl: f 644 33:33 for real root, here root's", MAKERS),
+    .zero_fails("still 0", "level zero remembers no ids"),
     step(
         "start-stop-daemon",
         "unable to set gid to 8",
         r"start-stop-daemon --start --chuid daemon:mail --exec /usr/bin/touch -- /tmp/by-ssd",
         r"test -f /tmp/by-ssd",
-    )
-    .full_in_part("./tmp/by-ssd: f 644 1:8 for real root, here root's", MAKERS),
+    ),
     step(
         "daemontools",
         "unable to setgid",
         r"setuidgid daemon touch /tmp/by-setuidgid; envuidgid daemon sh -c 'echo $UID:$GID' >/tmp/by-envuidgid",
         r#"test -f /tmp/by-setuidgid; is "$(cat /tmp/by-envuidgid)" 1:1"#,
-    )
-    .full_in_part("./tmp/by-setuidgid: f 644 1:1 for real root, here root's", MAKERS),
-    step("sg", "setgroups: Operation not permitted", r"sg mail -c 'touch /tmp/by-sg'", r"test -f /tmp/by-sg")
-    .full_in_part("./tmp/by-sg: f 644 0:8 for real root, here root's", MAKERS),
+    ),
+    step("sg", "setgroups: Operation not permitted", r"sg mail -c 'touch /tmp/by-sg'", r"test -f /tmp/by-sg"),
     step(
         "chroot-as-another",
         "failed to set supplemental groups",
         r"chroot --userspec=nobody:nogroup --groups=mail / touch /tmp/by-chroot",
         r"test -f /tmp/by-chroot",
-    )
-    .full_in_part("./tmp/by-chroot: f 644 65534:65534 for real root, here root's", MAKERS),
-    step("capsh", "Unable to set group list", r"capsh --user=daemon -- -c 'touch /tmp/by-capsh'", r"test -f /tmp/by-capsh")
-    .full_in_part("./tmp/by-capsh: f 644 1:1 for real root, here root's", MAKERS),
+    ),
+    step("capsh", "Unable to set group list", r"capsh --user=daemon -- -c 'touch /tmp/by-capsh'", r"test -f /tmp/by-capsh"),
     step(
         "sudo-without-a-password",
         "su: cannot set groups",
@@ -392,8 +380,7 @@ END
         "setresuid(-1, 1, -1): Invalid argument",
         r"sudo -n -u games -g mail touch /tmp/by-sudo-u",
         r"test -f /tmp/by-sudo-u",
-    )
-    .full_in_part("./tmp/by-sudo-u: f 644 5:8 for real root, here root's", MAKERS),
+    ),
     step(
         "ssh-keys",
         INSTALL,
@@ -424,8 +411,7 @@ END
         r"install -d -o root -g staff -m 2775 /usr/local/lib/eg; cp -L /usr/lib/*/liblzma.so.5 /usr/local/lib/eg/libeg.so.1
         echo /usr/local/lib/eg >/etc/ld.so.conf.d/eg.conf; ldconfig",
         r"ldconfig -p | grep /usr/local/lib/eg/",
-    )
-    .full_in_part("./usr/local/lib/eg/lib", SET_GROUP),
+    ),
     step(
         "alternatives",
         INSTALL,
@@ -561,8 +547,6 @@ END
         r"test -f /srv/cluster/PG_VERSION",
     )
     .both_fail("cannot be run as root", NEW_PROGRAM)
-    // Two clusters: the package has made one as well.
-    .full_in_part(" for real root, here root's", MAKERS)
     .slow(),
 ];
 
