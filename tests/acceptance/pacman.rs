@@ -1,6 +1,6 @@
 //! pacman and makepkg.
 
-use crate::scripts::{CASE, Case, Inputs, fails, in_part, prepare, refused, run_all};
+use crate::scripts::{CASE, Case, Inputs, fails, prepare, refused, run_all};
 use crate::suite::{Expect, Suite};
 
 pub const FILES: &[(&str, &str)] = &[

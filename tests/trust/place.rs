@@ -269,7 +269,8 @@ pub fn restore(watched: &[(&'static str, PathBuf)], before: &Snapshot, after: &S
     };
     for (path, new) in after {
         let Some(old) = before.get(path) else {
-            let _ = fs::remove_file(place(path));
+            let path = place(path);
+            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
             continue;
         };
         if old == new {

@@ -62,7 +62,8 @@ impl Call {
             sysno,
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare
         );
-        if is_noted || !params.iter().any(|param| is_file(param.kind)) {
+        // creat(2) would wait for who opens a FIFO's other end. It is open(2).
+        if is_noted || sysno == Sysno::creat || !params.iter().any(|param| is_file(param.kind)) {
             return None;
         }
         let letter = |kind| match kind {
@@ -124,8 +125,6 @@ impl Call {
     fn wishes(&self) -> &'static [Wish] {
         match self.class {
             Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
-            // It would wait for who opens the other end of a FIFO.
-            Class::Maker if self.sysno == Sysno::creat => &[Wish::Own],
             Class::Maker => &[Wish::Own, Wish::Same],
             Class::Device | Class::Xattr | Class::Stat => &[Wish::Own, Wish::Other],
             _ => &[Wish::Own],
