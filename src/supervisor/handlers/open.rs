@@ -26,6 +26,10 @@ const TRIES: usize = 40;
 /// `__O_TMPFILE`: `O_TMPFILE` without `O_DIRECTORY`.
 const TMPFILE: OFlag = OFlag::O_TMPFILE.difference(OFlag::O_DIRECTORY);
 
+/// The size of `struct open_how`, include/uapi/linux/openat2.h, and the most that the kernel takes.
+const HOW: usize = 24;
+const PAGE: usize = 4096;
+
 /// Answers a call of the open family that may make a file.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     match open(session, request) {
@@ -51,12 +55,22 @@ impl Wish {
         let request = target.request;
         let mode = request.arg(Kind::Mode).map(Argument::word);
         let (flags, mode, resolve) = if let Ok(how) = request.arg(Kind::OpenHow) {
-            let mut bytes = [[0; 8]; 3];
-            if request.arg(Kind::Size)?.long() != size_of_val(&bytes) as u64 {
+            // A later kernel's is longer; what this one does not know is 0.
+            let size = usize::try_from(request.arg(Kind::Size)?.long()).unwrap_or(usize::MAX);
+            if !(HOW..=PAGE).contains(&size) {
                 return Ok(None);
             }
-            target.read(how.pointer(), bytes.as_flattened_mut())?;
-            let [flags, mode, resolve] = bytes.map(u64::from_ne_bytes);
+            let mut bytes = vec![0; size];
+            target.read(how.pointer(), &mut bytes)?;
+            let (known, unknown) = bytes.split_at(HOW);
+            if unknown.iter().any(|byte| *byte != 0) {
+                return Ok(None);
+            }
+            let field = |at: usize| {
+                let bytes = known[8 * at..8 * at + 8].try_into();
+                bytes.map_or(0, u64::from_ne_bytes)
+            };
+            let (flags, mode, resolve) = (field(0), field(1), field(2));
             let known = u64::from(OFlag::all().bits().unsigned_abs());
             let both = (i32::try_from(flags & known), u32::try_from(mode));
             let (Ok(few), Ok(mode)) = both else {
@@ -102,6 +116,9 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
         return Ok(None);
     };
     let path = target.path(path)?;
+    if !target.is_helper && !target.hazards.may_give() {
+        return Err(Failed::Helper);
+    }
     if how.flags.contains(TMPFILE) {
         let follow = !how.flags.contains(OFlag::O_NOFOLLOW);
         let parent = target.find_within(&File::At(dir, path), follow, how.resolve)?;
@@ -145,8 +162,8 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
                     .remember(&made, owner, None)
                     .map_err(Failed::from)
                     .and_then(|()| give(target, &file, &how));
-                if fd.is_err() {
-                    // The kernel, too, has the descriptor first.
+                // The kernel looks for room first.
+                if let Err(Failed::Error(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) = fd {
                     parent.remove(&name, found.place);
                 }
                 return Ok(Some((fd?, How::Remembered)));
@@ -165,10 +182,7 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
                 }
                 match found.mode & libc::S_IFMT {
                     libc::S_IFREG if is_made || !there.is_protected_in(&parent)? => {
-                        let flags = how.flags.difference(OFlag::O_CREAT | OFlag::O_EXCL);
-                        let file = there.open(flags)?;
-                        let fd = give(target, &file, &how)?;
-                        return Ok(Some((fd, How::Real)));
+                        return Ok(Some((open_that(target, &there, &how)?, How::Real)));
                     }
                     // A helper cannot look at the caller once more.
                     libc::S_IFLNK
@@ -189,6 +203,20 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
     Ok(None)
 }
 
+/// Opens `file`, which is there. It loses its contents only once the caller has a descriptor: it
+/// may have room for none.
+fn open_that(target: Target, file: &Object, how: &Wish) -> Result<i32, Failed> {
+    let flags = how.flags.difference(OFlag::O_CREAT | OFlag::O_EXCL);
+    let is_written = flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR);
+    if !flags.contains(OFlag::O_TRUNC) || !is_written {
+        return give(target, &file.open(flags)?, how);
+    }
+    let fd = give(target, &file.open(flags.difference(OFlag::O_TRUNC))?, how)?;
+    let _ = target.hazards.may_ask(file.found()?.place.dev);
+    file.open(flags)?;
+    Ok(fd)
+}
+
 /// The path to which `link` leads, which is at the end of `path` and in `parent`.
 fn next(path: &CString, link: &Object, parent: &Object) -> Result<Option<CString>, Errno> {
     let Some(text) = link.link_text(parent)? else {
@@ -205,5 +233,6 @@ fn next(path: &CString, link: &Object, parent: &Object) -> Result<Option<CString
 fn give(target: Target, file: &OwnedFd, how: &Wish) -> Result<i32, Failed> {
     let is_cloexec = how.flags.contains(OFlag::O_CLOEXEC);
     let id = target.request.id;
+    let _ = target.hazards.may_give();
     Ok(target.listener.give(id, file.as_fd(), is_cloexec)?)
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use caps::Capability;
 use nix::errno::Errno;
 
+use crate::filter::policy::Class;
 use crate::supervisor::memory::credentials::Credentials;
 use crate::supervisor::memory::given::Given;
 use crate::supervisor::session::Session;
@@ -158,7 +159,9 @@ fn owner(
     let file = object.found().ok()?;
     // What no call made that the supervisor hears of may be its own, if it is not older than its
     // identity: a terminal, a pipe, what has no name, all that who is under Landlock makes.
-    let is_unheard_of = || file.born.is_none() || file.links == 0 || target.is_restricted();
+    let hears = session.policy.classes.contains(Class::Maker);
+    let is_unheard_of =
+        || !hears || file.born.is_none() || file.links == 0 || target.is_restricted();
     Some(match (remembered, set) {
         (Some(record), _) => record.owner,
         (None, Some((set, since))) if is_since(&file, *since) && is_unheard_of() => {

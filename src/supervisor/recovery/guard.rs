@@ -28,7 +28,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 /// At how many looks in a row a server that waits for somebody must have the same call in hand
 /// before it is given up.
 const WAITING: u32 = 2;
-/// The same for one that waits for a disk, or for a server on the network: it seldom waits long.
+/// The same for one that waits for a disk, for a server on the network, or for its caller to be
+/// given a processor: it seldom waits long.
 const BLOCKED: u32 = 25;
 /// After how many looks without a new call the guard sleeps.
 const QUIET: u32 = 50;
@@ -126,7 +127,7 @@ impl Guard {
             let _ = set_name(c"zroot-guard");
             drop(life);
             self.inherits = true;
-            match fate_of(child, &wait, in_flight, &mut hung) {
+            match fate_of(child, &wait, in_flight, hazards, &mut hung) {
                 Fate::Done => {
                     for process in hung {
                         let _ = kill(process, Signal::SIGKILL);
@@ -166,7 +167,13 @@ impl Guard {
 
 /// Waits for the end of `child`, which holds the other end of `wait`, or for it to hang. Meanwhile,
 /// sees those off that hung and have come back, and lets nobody stop the child.
-fn fate_of(child: Pid, wait: &OwnedFd, in_flight: &InFlight, hung: &mut Vec<Pid>) -> Fate {
+fn fate_of(
+    child: Pid,
+    wait: &OwnedFd,
+    in_flight: &InFlight,
+    hazards: Hazards,
+    hung: &mut Vec<Pid>,
+) -> Fate {
     let mut signals = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::all());
     signals.remove(Signal::SIGCHLD);
     // The same call in hand, and no new one: at how many looks in a row.
@@ -194,7 +201,7 @@ fn fate_of(child: Pid, wait: &OwnedFd, in_flight: &InFlight, hung: &mut Vec<Pid>
                 in_hand = now;
                 let is_late = same >= WAITING
                     && match state(child) {
-                        'S' => true,
+                        'S' => !hazards.is_giving() || same >= BLOCKED,
                         'D' => same >= BLOCKED,
                         // It would go on if there were a processor for it, or if it were not
                         // stopped.

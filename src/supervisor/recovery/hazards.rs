@@ -1,5 +1,6 @@
 //! Which file systems do not always answer: those that a target serves itself (FUSE), those of a
-//! server that is gone. A call on one of them is not for the process that serves all others.
+//! server that is gone. A call on one of them is not for the process that serves all others. Nor is
+//! one that gives its caller a descriptor, where callers take long to come for it.
 //!
 //! In memory that the guard shares: it is the guard that sees a server hang.
 
@@ -14,6 +15,10 @@ const MOST: usize = 64;
 /// After as many calls that did not hang, a file system is as good as any other again: the kernel
 /// gives the number of an unmounted one to the next.
 const CALM: u32 = 1000;
+
+/// A caller that is given a descriptor, in the place of a device: it takes part in that, once it
+/// has a processor.
+const CALLER: u64 = u64::MAX;
 
 shareable! {
     /// A file system that has made a server hang.
@@ -81,6 +86,19 @@ impl Hazards {
         self.find(device).is_none()
     }
 
+    /// Says that a caller is about to be given a descriptor; false if that may take long.
+    #[must_use]
+    pub fn may_give(&self) -> bool {
+        self.asked.store(CALLER, Ordering::Release);
+        self.find(CALLER).is_none()
+    }
+
+    /// Whether a caller is given a descriptor.
+    #[must_use]
+    pub fn is_giving(&self) -> bool {
+        self.asked.load(Ordering::Acquire) == CALLER
+    }
+
     /// Says that nobody is asked.
     pub fn asks_nobody(&self) {
         self.asked.store(0, Ordering::Release);
@@ -89,8 +107,10 @@ impl Hazards {
     /// Takes note that the one which is asked does not answer. The first time it may not be known
     /// which one that is.
     pub fn learn(&self) {
-        self.page.is_wary.store(true, Ordering::Release);
         let device = self.asked.load(Ordering::Acquire);
+        if device != CALLER {
+            self.page.is_wary.store(true, Ordering::Release);
+        }
         if device == 0 || self.find(device).is_some() {
             return;
         }

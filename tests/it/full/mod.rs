@@ -6,6 +6,7 @@ mod found;
 mod histories;
 mod identity;
 mod killed;
+mod makers;
 mod mounts;
 mod programs;
 mod refusals;
