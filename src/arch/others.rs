@@ -17,7 +17,7 @@ const OTHERS: &str = "\
     io_uring_enter io_uring_register ioperm iopl ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule \
     landlock_create_ruleset lgetxattr link linkat listen listmount listxattr listxattrat llistxattr llseek lock \
     lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise map_shadow_stack mbind membarrier \
-    memfd_create memfd_secret migrate_pages mincore mkdir mkdirat mlock mlock2 mlockall mmap mmap2 modify_ldt move_pages mprotect mpx \
+    memfd_create memfd_secret migrate_pages mincore mkdir mkdirat mmap mmap2 modify_ldt move_pages mprotect mpx \
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap mseal msgctl \
     msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at nanosleep nfsservctl \
     oldolduname olduname open open_by_handle_at openat openat2 pause pciconfig_iobase pciconfig_read pciconfig_write \

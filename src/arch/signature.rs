@@ -233,6 +233,10 @@ signatures! {
     [ugetrlimit: "resource" Resource, "rlim" Pointer]
     [prlimit64: "pid" Number, "resource" Resource, "pointer" Pointer, "old_limit" Pointer]
 
+    [mlock: "addr" Pointer, "length" Number]
+    [mlock2: "addr" Pointer, "length" Number, "flags" Number]
+    [mlockall: "flags" Number]
+
     [mount: "source" Pointer, "target" Path, "type" Pointer, "flags" Number, "data" Pointer]
     [umount: "target" Path]
     [umount2: "target" Path, "flags" Number]

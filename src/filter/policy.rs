@@ -187,7 +187,8 @@ impl Level {
             Level::Selective => ClassSet::DEFAULT
                 .with(Class::Getid)
                 .with(Class::Xattr)
-                .with(Class::Foreign),
+                .with(Class::Foreign)
+                .with(Class::Limits),
             Level::Full => Level::Selective.default_classes().with(Class::Stat),
         }
     }
@@ -271,27 +272,17 @@ impl Policy {
         let marks = self.classes.contains(Class::Identity)
             || self.classes.contains(Class::Capability)
             || self.classes.contains(Class::Device);
-        match (
-            self.level.has_supervisor() && marks,
-            self.classes.contains(Class::Limits),
-        ) {
-            (false, _) => &[],
-            (true, false) => LOCKS_LIMIT,
-            (true, true) => LOCKS_LIMIT_AND_OTHERS,
+        if self.level.has_supervisor() && marks {
+            LOCKS_LIMIT
+        } else {
+            &[]
         }
     }
 }
 
-/// Where class `limits` is off, the other limits are real.
+/// Whoever sets a limit is answered by the supervisor, because class `limits` wants that, and a
+/// call has one rule. Where that class is off, the other limits are real.
 const LOCKS_LIMIT: &[(Sysno, When)] = calls![
-    getrlimit if IsLocksLimit;
-    ugetrlimit if IsLocksLimit;
-    setrlimit if IsLocksLimit;
-    prlimit64 if IsLocksLimit;
-];
-
-/// Where it is on, setting any is pretended, by the supervisor as well: a call has one rule.
-const LOCKS_LIMIT_AND_OTHERS: &[(Sysno, When)] = calls![
     getrlimit if IsLocksLimit;
     ugetrlimit if IsLocksLimit;
     setrlimit if Always;
@@ -432,7 +423,7 @@ pub enum Class {
     InodeFlags,
     /// Host name and clock.
     Host,
-    /// Priorities and resource limits.
+    /// Priorities, resource limits and memory that is to stay in memory.
     Limits,
     /// Mounting.
     Mount,
@@ -537,11 +528,13 @@ impl Class {
                 sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
             ]],
             // A filter cannot read the struct that says whether a limit is raised or lowered, so
-            // setting one is faked either way; prlimit64 without a new limit is a question and
-            // stays real.
+            // without a supervisor setting one is faked either way; prlimit64 without a new limit
+            // is a question and stays real.
             Class::Limits => &[
-                group![Faked: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
-                group![Faked: prlimit64 if NonNull;],
+                group![Asked: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
+                group![Asked: prlimit64 if NonNull;],
+                // What may be locked is to be locked.
+                group![OnlyAsked: mlock mlock2 mlockall],
             ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are
             // absent instead: libmount then falls back to mount(2), which is faked.

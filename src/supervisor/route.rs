@@ -1,7 +1,8 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, stat, xattr,
+    Handler, device, identity, landlock, limit, memory_lock, mode_and_time, owner, plain, priority,
+    stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -28,7 +29,7 @@ impl Routes {
     #[must_use]
     pub fn new(policy: Policy) -> Routes {
         let mut routes = vec![None; Sysno::ALL.len()];
-        // Who asks for ids is only looked at, where that class is not on.
+        // Who asks for ids is only looked at, where that class is not on. So is who sets limits.
         for rule in policy.rules().filter(|rule| rule.action == Action::Notify) {
             routes[rule.call as usize] = Some(Route {
                 class: Class::Getid,
@@ -57,7 +58,7 @@ impl Routes {
         } else if limit::is_about_locks(request) {
             route = Route {
                 class: Class::Identity,
-                handler: limit::answer,
+                handler: limit::answer_locks,
             };
         }
         let outcome = (route.handler)(session, request);
@@ -93,12 +94,16 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => plain::roam,
             _ => stat::answer,
         },
+        (Action::Notify, Class::Limits) => match call {
+            Sysno::setrlimit | Sysno::prlimit64 => limit::answer,
+            Sysno::mlock | Sysno::mlock2 | Sysno::mlockall => memory_lock::answer,
+            _ => priority::answer,
+        },
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)
-        | (
-            Action::Notify,
-            Class::Sync | Class::InodeFlags | Class::Host | Class::Limits | Class::Mount,
-        ) => plain::pretend,
+        | (Action::Notify, Class::Sync | Class::InodeFlags | Class::Host | Class::Mount) => {
+            plain::pretend
+        }
     }
 }

@@ -5,5 +5,6 @@ pub mod file;
 pub mod memory;
 pub mod mount;
 pub mod process;
+pub mod scheduling;
 pub mod seccomp;
 pub mod socket;

@@ -27,7 +27,7 @@ impl Target<'_> {
     /// # Errors
     /// [`Failed::Helper`] if a helper must do it; [`Failed::Kernel`] if not even a helper can have
     /// these rights.
-    pub(super) fn take_rights(&self) -> Result<Capabilities, Failed> {
+    pub fn take_rights(&self) -> Result<Capabilities, Failed> {
         if self.is_plain() {
             return Ok(self.base.capabilities);
         }
