@@ -6,6 +6,7 @@
 
 use caps::Capability;
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
 
 use super::rights;
 
@@ -22,7 +23,7 @@ const LOCKS: u32 = 10;
 
 /// `RLIMIT_NOFILE`, which mips has at another number
 /// (arch/mips/include/uapi/asm/resource.h).
-const FILES: u32 = libc::RLIMIT_NOFILE as u32;
+const FILES: u32 = Resource::RLIMIT_NOFILE as u32;
 
 /// Answers a call that sets another limit than that.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -46,10 +47,11 @@ fn raise(session: &Session, target: Target) -> Result<Outcome, Failed> {
         let most = target.base.most_files();
         resource == FILES && most.is_some_and(|most| new.hard > most)
     };
-    if new.hard <= before.hard || new.soft > new.hard || is_too_much() {
-        return Ok(Outcome::CONTINUE);
-    }
-    if !rights::has(session, target, Capability::CAP_SYS_RESOURCE)? {
+    if new.hard <= before.hard
+        || new.soft > new.hard
+        || is_too_much()
+        || !rights::has(session, target, Capability::CAP_SYS_RESOURCE)?
+    {
         return Ok(Outcome::CONTINUE);
     }
     target.take_rights()?;
@@ -86,8 +88,8 @@ pub fn is_about_locks(request: &Request) -> bool {
         .is_ok_and(|resource| resource.word() == LOCKS)
 }
 
-/// Answers that. Of what prlimit64(2) says of other processes nothing is looked at: whoever they are,
-/// they have no such limit.
+/// Answers that. Of what prlimit64(2) says of other processes nothing is looked at: whoever they
+/// are, they have no such limit.
 pub fn answer_locks(session: &mut Session, request: &Request) -> Outcome {
     Outcome::of(answered(session.target(request)), Outcome::PRETENDED)
 }

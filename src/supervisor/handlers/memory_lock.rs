@@ -4,6 +4,7 @@
 
 use caps::Capability;
 use nix::errno::Errno;
+use nix::sys::resource::Resource;
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::rights;
@@ -17,11 +18,11 @@ use crate::sys::process::limit;
 
 /// `RLIMIT_MEMLOCK`, which mips has at another number
 /// (arch/mips/include/uapi/asm/resource.h).
-const MEMORY_LOCK: u32 = libc::RLIMIT_MEMLOCK as u32;
+const MEMORY_LOCK: u32 = Resource::RLIMIT_MEMLOCK as u32;
 
 /// `MLOCK_ONFAULT`, and `MCL_CURRENT`, `MCL_FUTURE` and `MCL_ONFAULT`,
 /// include/uapi/asm-generic/mman.h; powerpc has others.
-const LOCK_ON_FAULT: i32 = libc::MLOCK_ONFAULT as i32;
+const LOCK_ON_FAULT: u32 = libc::MLOCK_ONFAULT;
 const ALL: i32 = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
 
 /// Answers a call of these.
@@ -62,25 +63,25 @@ fn lock_range(target: Target, most: u64) -> Result<Outcome, Failed> {
     let start = request.arg(Kind::Pointer)?.pointer();
     let mut numbers = request.all(Kind::Number);
     let len = numbers.next().map(Argument::long).unwrap_or_default();
-    let flags = numbers.next().map(Argument::int).unwrap_or_default();
+    let flags = numbers.next().map(Argument::word).unwrap_or_default();
     let page = sysconf(SysconfVar::PAGE_SIZE)?
         .unwrap_or(4096)
         .unsigned_abs();
+    // mm/mlock.c, `do_mlock`.
     let first = start - start % page;
-    let Some(end) = start
-        .checked_add(len)
-        .and_then(|end| end.checked_next_multiple_of(page))
-    else {
-        return Ok(Outcome::CONTINUE);
-    };
-    let is_beyond = most == 0 || bytes(target, "VmLck")?.saturating_add(end - first) > most;
+    let len = len.wrapping_add(start % page + page - 1) / page * page;
+    let is_beyond = most == 0 || bytes(target, "VmLck")?.saturating_add(len) > most;
     if flags & !LOCK_ON_FAULT != 0 || !is_beyond {
-        Ok(Outcome::CONTINUE)
-    } else if target.has_mapped(first, end)? {
-        Ok(Outcome::PRETENDED)
-    } else {
-        Ok(Outcome::real(Answer::Error(Errno::ENOMEM)))
+        return Ok(Outcome::CONTINUE);
     }
+    let Some(end) = first.checked_add(len) else {
+        return Ok(Outcome::real(Answer::Error(Errno::EINVAL)));
+    };
+    Ok(if target.has_mapped(first, end)? {
+        Outcome::PRETENDED
+    } else {
+        Outcome::real(Answer::Error(Errno::ENOMEM))
+    })
 }
 
 /// A field of the caller's status that is an amount of memory.

@@ -177,6 +177,9 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
             }
             cases
         }
+        S::mlock => always(&[BAD, 4096]),
+        S::mlock2 => always(&[BAD, 4096, NONE]),
+        S::mlockall => always(&[NONE]),
         S::mount => always(&[BAD, BAD, BAD, 0, BAD]),
         S::umount | S::umount2 => always(&[BAD, 0]),
         S::fsopen => always(&[BAD, 0]),
