@@ -236,8 +236,8 @@ impl Policy {
         }
     }
 
-    /// The rules of all classes, and those of the limit that the supervisor needs for itself. No
-    /// call has two.
+    /// The rules of all classes, those of the limit that the supervisor needs for itself, and those
+    /// of mounts' owners. No call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
         let own = self.locks_limit();
         let is_own = move |call: Sysno| own.iter().any(|(limit, _)| *limit == call);
@@ -251,10 +251,16 @@ impl Policy {
                 when,
                 action: Action::Notify,
             }));
+        let ids = self.ids_of_mounts().iter().map(|&(call, when)| Rule {
+            call,
+            when,
+            action: Action::Notify,
+        });
         // Who asks for ids after having set them is worth knowing of, whoever answers.
         let seen = (self.is_watched && !self.classes.contains(Class::Getid))
             .then(|| Class::Getid.rules(Level::Selective));
         rules
+            .chain(ids)
             .chain(seen.into_iter().flatten())
             .map(move |rule| Rule {
                 action: if self.is_watched {
@@ -274,6 +280,17 @@ impl Policy {
             || self.classes.contains(Class::Device);
         if self.level.has_supervisor() && marks {
             LOCKS_LIMIT
+        } else {
+            &[]
+        }
+    }
+
+    /// The calls that say whose the files of a mount are to be, wherever a supervisor answers for
+    /// owners: all else of mounting is real, unless its own class is on.
+    const fn ids_of_mounts(self) -> &'static [(Sysno, When)] {
+        let is_on = self.level.has_supervisor() && self.classes.contains(Class::Owner);
+        if is_on && !self.classes.contains(Class::Mount) {
+            calls![mount if Always; fsconfig if Always;]
         } else {
             &[]
         }

@@ -1,8 +1,8 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, memory_lock, mode_and_time, owner, plain, priority,
-    stat, xattr,
+    Handler, device, identity, landlock, limit, memory_lock, mode_and_time, mount, owner, plain,
+    priority, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -31,9 +31,15 @@ impl Routes {
         let mut routes = vec![None; Sysno::ALL.len()];
         // Who asks for ids is only looked at, where that class is not on. So is who sets limits.
         for rule in policy.rules().filter(|rule| rule.action == Action::Notify) {
-            routes[rule.call as usize] = Some(Route {
-                class: Class::Getid,
-                handler: plain::allow,
+            routes[rule.call as usize] = Some(match rule.call {
+                Sysno::mount | Sysno::fsconfig => Route {
+                    class: Class::Owner,
+                    handler: mount::answer,
+                },
+                _ => Route {
+                    class: Class::Getid,
+                    handler: plain::allow,
+                },
             });
         }
         for class in policy.classes.iter() {

@@ -7,6 +7,7 @@ pub mod landlock;
 pub mod limit;
 pub mod memory_lock;
 pub mod mode_and_time;
+pub mod mount;
 pub mod owner;
 pub mod plain;
 pub mod priority;

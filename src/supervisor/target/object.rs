@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 use nix::unistd::{Gid, Uid, fchownat};
@@ -172,6 +173,21 @@ impl<'a> Object<'a> {
     /// removexattr(2)'s.
     pub fn remove_xattr(&self, name: &CStr) -> Result<(), Errno> {
         removexattr(&own_link(self.fd()), name)
+    }
+
+    /// Mounts a file system of `kind` on it, which needs no source.
+    ///
+    /// # Errors
+    /// mount(2)'s.
+    pub fn mount(
+        &self,
+        source: Option<&CStr>,
+        kind: &CStr,
+        flags: MsFlags,
+        options: &CStr,
+    ) -> Result<(), Errno> {
+        let place = own_link(self.fd());
+        mount(source, &*place, Some(kind), flags, Some(options))
     }
 
     /// Makes a file in this directory.

@@ -3,6 +3,7 @@
 //! rights first.
 
 use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -56,6 +57,25 @@ impl Target<'_> {
             .and(ids)
             .map_err(|_| Failed::Kernel)?;
         Ok(theirs)
+    }
+
+    /// The caller's mount namespace.
+    ///
+    /// # Errors
+    /// [`Failed::Unreadable`]; `ESRCH`.
+    pub fn mounts(&self) -> Result<OwnedFd, Failed> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let entry = self.entry("ns/mnt");
+        looked(openat(self.base.proc_dir(), &*entry, flags, Mode::empty()))
+    }
+
+    /// Has a helper stand in `/proc` again, but in the mount namespace `mounts`.
+    ///
+    /// # Errors
+    /// setns(2)'s: `EPERM` where it is that of another user namespace.
+    pub fn stand_among(&self, mounts: OwnedFd) -> Result<(), Errno> {
+        setns(mounts, CloneFlags::CLONE_NEWNS)?;
+        self.base.stand()
     }
 
     /// Whether the caller is known to have the supervisor's root directory and rights.
