@@ -18,7 +18,7 @@ const OTHERS: &str = "\
     landlock_create_ruleset lgetxattr link linkat listen listmount listxattr listxattrat llistxattr llseek lock \
     lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise map_shadow_stack mbind membarrier \
     memfd_create memfd_secret migrate_pages mincore mkdir mkdirat mmap mmap2 modify_ldt move_pages mprotect mpx \
-    mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap mseal msgctl \
+    mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap mseal \
     msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at nanosleep nfsservctl \
     oldolduname olduname open open_by_handle_at openat openat2 pause pciconfig_iobase pciconfig_read pciconfig_write \
     perf_event_open personality pidfd_getfd pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll \
@@ -28,9 +28,9 @@ const OTHERS: &str = "\
     riscv_flush_icache riscv_hwprobe rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend \
     rt_sigtimedwait rt_sigtimedwait_time64 rt_tgsigqueueinfo rtas s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write \
     s390_runtime_instr s390_sthyi sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam \
-    sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_yield seccomp security select semctl \
+    sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_yield seccomp security select \
     semget semop semtimedop semtimedop_time64 send sendfile sendfile64 sendmmsg sendmsg sendto set_mempolicy set_mempolicy_home_node \
-    set_robust_list set_thread_area set_tid_address setitimer setpgid setsid setsockopt sgetmask shmat shmctl shmdt shmget shutdown \
+    set_robust_list set_thread_area set_tid_address setitimer setpgid setsid setsockopt sgetmask shmat shmdt shmget shutdown \
     sigaction sigaltstack signal signalfd signalfd4 sigpending sigprocmask sigreturn sigsuspend socket socketcall socketpair splice \
     spu_create spu_run ssetmask statfs statfs64 statmount stty subpage_prot swapcontext swapoff swapon switch_endian \
     symlink symlinkat sys_debug_setcontext syscall sysfs sysinfo syslog sysmips tee tgkill time timer_create timer_delete timer_getoverrun \

@@ -138,6 +138,10 @@ signatures! {
     [fchown32: "fd" Fd, "uid" Uid, "gid" Gid]
     [lchown32: "path" Link, "uid" Uid, "gid" Gid]
 
+    [semctl: "semid" Number, "semnum" Number, "cmd" Number, "arg" Pointer]
+    [msgctl: "msqid" Number, "cmd" Number, "buf" Pointer]
+    [shmctl: "shmid" Number, "cmd" Number, "buf" Pointer]
+
     [setuid old: "uid" Uid]
     [setgid old: "gid" Gid]
     [setreuid old: "ruid" Uid, "euid" Uid]

@@ -502,7 +502,10 @@ impl Class {
     #[rustfmt::skip]
     const fn groups(self) -> &'static [Group] {
         match self {
-            Class::Owner => &[group![Asked: chown fchown lchown fchownat chown32 fchown32 lchown32]],
+            Class::Owner => &[
+                group![Asked: chown fchown lchown fchownat chown32 fchown32 lchown32],
+                group![OnlyAsked: semctl msgctl shmctl],
+            ],
             // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as
             // the others' success.
             // Of the limits see `Policy::locks_limit`.

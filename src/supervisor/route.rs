@@ -1,8 +1,8 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, memory_lock, mode_and_time, mount, owner, plain,
-    priority, stat, xattr,
+    Handler, device, identity, ipc, landlock, limit, memory_lock, mode_and_time, mount, owner,
+    plain, priority, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -83,7 +83,10 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
         (_, Class::Probe) => plain::probe,
         (Action::Allow, _) => plain::allow,
         (Action::Absent, _) => plain::absent,
-        (Action::Notify, Class::Owner) => owner::answer,
+        (Action::Notify, Class::Owner) => match call {
+            Sysno::semctl | Sysno::msgctl | Sysno::shmctl => ipc::answer,
+            _ => owner::answer,
+        },
         (Action::Notify, Class::Device) => match call {
             Sysno::landlock_restrict_self => landlock::answer,
             _ => device::answer,

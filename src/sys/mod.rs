@@ -2,6 +2,7 @@
 //! `main.rs` and the allocator in `arena.rs` the only `unsafe`.
 
 pub mod file;
+pub mod ipc;
 pub mod memory;
 pub mod mount;
 pub mod process;

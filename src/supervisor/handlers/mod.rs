@@ -3,6 +3,7 @@
 
 pub mod device;
 pub mod identity;
+pub mod ipc;
 pub mod landlock;
 pub mod limit;
 pub mod memory_lock;

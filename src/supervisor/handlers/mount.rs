@@ -44,9 +44,10 @@ fn mount(session: &Session, target: Target) -> Result<Outcome, Failed> {
     let mut pointers = request.all(Kind::Pointer).map(Argument::pointer);
     let mut pointer = || pointers.next().unwrap_or_default();
     let (source, kind, options) = (pointer(), pointer(), pointer());
-    if kind == 0 || options == 0 {
+    let flags = new_mount(request.arg(Kind::Number)?.long());
+    let (Some(flags), true) = (flags, kind != 0 && options != 0) else {
         return Ok(Outcome::CONTINUE);
-    }
+    };
     let kind = target.string(kind, OPTIONS)?.unwrap_or_default();
     if !KINDS.contains(&&*kind) {
         return Ok(Outcome::CONTINUE);
@@ -65,17 +66,37 @@ fn mount(session: &Session, target: Target) -> Result<Outcome, Failed> {
         0 => None,
         source => target.string(source, OPTIONS)?,
     };
-    let flags = request.arg(Kind::Number)?.long();
-    let flags = MsFlags::from_bits_retain(flags as libc::c_ulong);
-    let mounts = target.mounts()?;
+    let mounts = target.namespace("mnt")?;
     let (file, follow) = target.named_file()?;
     let place = target.find(&file, follow)?;
-    target.stand_among(mounts)?;
+    target.enter(mounts, c"self/ns/mnt")?;
     let done = place.mount(source.as_deref(), &kind, flags, &options);
     if done.is_ok() && &*kind == TMPFS {
         remember(session, target, &file, ids);
     }
     Ok(outcome(done))
+}
+
+/// `flags` without what old programs add, if they make a new mount: others have a source, or change
+/// what is there.
+fn new_mount(flags: u64) -> Option<MsFlags> {
+    // fs/namespace.c, `path_mount`.
+    const MARK: u64 = 0xc0ed_0000;
+    const UPPER: u64 = 0xffff_0000;
+    let flags = if flags & UPPER == MARK {
+        flags & !UPPER
+    } else {
+        flags
+    };
+    let other = MsFlags::MS_BIND
+        | MsFlags::MS_MOVE
+        | MsFlags::MS_REMOUNT
+        | MsFlags::MS_SHARED
+        | MsFlags::MS_PRIVATE
+        | MsFlags::MS_SLAVE
+        | MsFlags::MS_UNBINDABLE;
+    let flags = MsFlags::from_bits_retain(libc::c_ulong::try_from(flags).ok()?);
+    (!flags.intersects(other)).then_some(flags)
 }
 
 /// Remembers whose the root directory is of what has been mounted at `file`.
@@ -113,6 +134,10 @@ fn configure(session: &Session, target: Target) -> Result<Outcome, Failed> {
     };
     if !may_mount(session, target)? {
         return Ok(Outcome::CONTINUE);
+    }
+    // It may have to wait for another call of the caller's.
+    if !target.is_helper {
+        return Err(Failed::Helper);
     }
     let context = target.descriptor(request.arg(Kind::Fd)?.int(), true)?;
     target.take_rights()?;

@@ -3,6 +3,7 @@
 //! rights first.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -59,22 +60,27 @@ impl Target<'_> {
         Ok(theirs)
     }
 
-    /// The caller's mount namespace.
+    /// The caller's namespace that `/proc` calls `ns/NAME`.
     ///
     /// # Errors
     /// [`Failed::Unreadable`]; `ESRCH`.
-    pub fn mounts(&self) -> Result<OwnedFd, Failed> {
+    pub fn namespace(&self, name: &str) -> Result<OwnedFd, Failed> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let entry = self.entry("ns/mnt");
+        let entry = self.entry(format_args!("ns/{name}"));
         looked(openat(self.base.proc_dir(), &*entry, flags, Mode::empty()))
     }
 
-    /// Has a helper stand in `/proc` again, but in the mount namespace `mounts`.
+    /// Has a helper go into that namespace, if it is in another one, and stand in `/proc` there.
     ///
     /// # Errors
     /// setns(2)'s: `EPERM` where it is that of another user namespace.
-    pub fn stand_among(&self, mounts: OwnedFd) -> Result<(), Errno> {
-        setns(mounts, CloneFlags::CLONE_NEWNS)?;
+    pub fn enter(&self, theirs: OwnedFd, own: &CStr) -> Result<(), Errno> {
+        let inode = |file: &OwnedFd| Ok::<_, Errno>(look(file, c"", AtFlags::AT_EMPTY_PATH)?.place);
+        let own = look(self.base.proc_dir(), own, AtFlags::empty())?.place;
+        if inode(&theirs)? == own {
+            return Ok(());
+        }
+        setns(theirs, CloneFlags::empty())?;
         self.base.stand()
     }
 

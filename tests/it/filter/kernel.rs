@@ -90,6 +90,8 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::chown | S::lchown | S::chown32 | S::lchown32 => always(&[BAD, 0, 0]),
         S::fchown | S::fchown32 => always(&[NONE, 0, 0]),
         S::fchownat => always(&[NONE, BAD, 0, 0, 0]),
+        S::semctl => always(&[NONE, 0, 1, BAD]),
+        S::msgctl | S::shmctl => always(&[NONE, 1, BAD]),
         S::setuid | S::setgid | S::setuid32 | S::setgid32 => always(&[STRANGER]),
         S::setfsuid | S::setfsgid | S::setfsuid32 | S::setfsgid32 => always(&[STRANGER]), // the kernel answers with the present id
         S::setreuid | S::setregid | S::setreuid32 | S::setregid32 => always(&[STRANGER, STRANGER]),

@@ -205,6 +205,7 @@ fn what_is_mounted_for_others() {
         mount -i -t tmpfs -o uid=33 t ./d; mount -i -t devpts -o newinstance,gid=5 d d
         if mount -i -t tmpfs -o uid=33,nosuchoption=1 t d 2>/dev/null; then echo mounted; fi
         exec 3<d; mount -i -t tmpfs -o uid=33 t /proc/self/fd/3
+        if mount -i -o remount,uid=33 d 2>/dev/null; then echo remounted; fi
         grep -c /mnt /proc/self/mounts"#;
     let by_descriptor = r#"python3 -c '
 import ctypes, sys
@@ -247,6 +248,40 @@ print(call(431, fd, 6, None, None, 0), call(432, fd, 0, 0) >= 0, call(431, -1, 1
             my @words = ("t", "/mnt", "tmpfs", 0, "uid=34"); exit(syscall(165, @words) == 0)'"#;
         if cfg!(target_arch = "x86_64") {
             run(zroot_with(["-c", level, "--", "sh", "-c"]).arg(dropped)).succeeds();
+        }
+    }
+}
+
+/// IPC_SET, which the kernel refuses with EINVAL for such ids.
+#[test]
+fn system_v_objects_that_are_given_to_others() {
+    let test = "system_v_objects_that_are_given_to_others";
+    need!(test, "unshare", "python3");
+    let script = r#"
+import ctypes, struct
+c = ctypes.CDLL(None, use_errno=True)
+made = (c.semget(0, 1, 0o1600), lambda i, how, at: c.semctl(i, 0, how, at)), \
+    (c.msgget(0, 0o1600), c.msgctl), (c.shmget(0, 4096, 0o1600), c.shmctl)
+for i, control in made:
+    at = ctypes.create_string_buffer(256)
+    control(i, 2, at)
+    for ids in (33, 44), (0, 44), (33, 0), (0, 0), (-1, 0):
+        struct.pack_into("ii", at, 4, *ids)
+        print(control(i, 1, at), end=" ")
+    control(i, 2, at)
+    print(struct.unpack_from("ii", at, 4), control(-5, 1, at), control(i, 1, 16), control(i, 0, 0))"#;
+    let words = ["python3", "-c", script];
+    let at = |options: &[&str], inside: &[&str]| {
+        let ran = run(zroot_with(options).arg("--").args(inside).args(words));
+        ran.succeeds().stdout
+    };
+    let says = |result: i32| format!("{result} {result} {result} 0 -1 (0, 0) -1 -1 0\n").repeat(3);
+    for options in [&["-c", "zero"][..], &["-c", "full", "--no-fake=owner"]] {
+        assert_eq!(at(options, &[]), says(-1), "{options:?}");
+    }
+    for level in ["selective", "full"] {
+        for inside in [&[][..], &["unshare", "-i"], &["unshare", "-im"]] {
+            assert_eq!(at(&["-c", level], inside), says(0), "{level} {inside:?}");
         }
     }
 }
