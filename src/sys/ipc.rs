@@ -26,8 +26,8 @@ pub fn size(call: Sysno) -> usize {
 pub fn set(call: Sysno, id: i32, command: i32, structure: &Structure) -> Result<(), Errno> {
     let number = call.nr(Abi::NATIVE).ok_or(Errno::ENOSYS)?;
     let at = structure.as_ptr();
-    #[allow(clippy::cast_possible_wrap)] // no number is so large
-    let number = number as libc::c_long;
+    #[allow(clippy::unnecessary_fallible_conversions)] // elsewhere a long has 32 bits
+    let number = libc::c_long::try_from(number).map_err(|_| Errno::ENOSYS)?;
     // SAFETY: the kernel reads a structure, which is not larger than the room.
     #[allow(unsafe_code)]
     let ret = unsafe {

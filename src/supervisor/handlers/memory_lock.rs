@@ -77,6 +77,10 @@ fn lock_range(target: Target, most: u64) -> Result<Outcome, Failed> {
     let Some(end) = first.checked_add(len) else {
         return Ok(Outcome::real(Answer::Error(Errno::EINVAL)));
     };
+    // There may be many mappings, and others wait.
+    if !target.is_helper {
+        return Err(Failed::Helper);
+    }
     Ok(if target.has_mapped(first, end)? {
         Outcome::PRETENDED
     } else {

@@ -71,7 +71,7 @@ fn mount(session: &Session, target: Target) -> Result<Outcome, Failed> {
     let place = target.find(&file, follow)?;
     target.enter(mounts, c"self/ns/mnt")?;
     let done = place.mount(source.as_deref(), &kind, flags, &options);
-    if done.is_ok() && &*kind == TMPFS {
+    if done.is_ok() && *kind == *TMPFS {
         remember(session, target, &file, ids);
     }
     Ok(outcome(done))

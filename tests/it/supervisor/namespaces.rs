@@ -200,13 +200,13 @@ fn without_a_namespace() {
 fn what_is_mounted_for_others() {
     let test = "what_is_mounted_for_others";
     need!(test, "unshare", "mount", "python3");
-    let by_mount = r#"mount -t tmpfs -o size=1m,uid=33,gid=44,mode=700 t /mnt
+    let by_mount = r"mount -t tmpfs -o size=1m,uid=33,gid=44,mode=700 t /mnt
         cd /mnt; touch x; mkdir d; stat -c %u:%g:%a .
         mount -i -t tmpfs -o uid=33 t ./d; mount -i -t devpts -o newinstance,gid=5 d d
         if mount -i -t tmpfs -o uid=33,nosuchoption=1 t d 2>/dev/null; then echo mounted; fi
         exec 3<d; mount -i -t tmpfs -o uid=33 t /proc/self/fd/3
         if mount -i -o remount,uid=33 d 2>/dev/null; then echo remounted; fi
-        grep -c /mnt /proc/self/mounts"#;
+        grep -c /mnt /proc/self/mounts";
     let by_descriptor = r#"python3 -c '
 import ctypes, sys
 call = ctypes.CDLL(None, use_errno=True).syscall
