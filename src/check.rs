@@ -102,7 +102,7 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
                     Some(Enclosing::Supervisor(outer)) if outer.level >= *level => {
                         return Ok("that of the zroot around this one answers".into());
                     }
-                    Some(_) => return Err(Unavailable::Enclosed.into()),
+                    Some(enclosing) => return Err(Unavailable::from(enclosing).into()),
                     None => {}
                 }
                 prepare()?;

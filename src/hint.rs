@@ -134,6 +134,7 @@ pub fn for_supervisor(unavailable: Unavailable) -> String {
         Unavailable::Enclosed => {
             "run the outer zroot with --consistency=selective, full or auto, and this one shares its supervisor"
         }
+        Unavailable::Traced => "run PRoot inside of zroot, or --root in its place",
         Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
         Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
         Unavailable::Limit => "set it back to unlimited",

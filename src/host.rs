@@ -100,6 +100,31 @@ pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
+/// Whether a tracer has started this program, in the place of the kernel, which has started the
+/// tracer's own loader: so does PRoot, which rewrites the paths of calls.
+#[must_use]
+pub fn is_started_by_tracer() -> bool {
+    let Ok(stat) = fs::read_to_string("/proc/self/stat") else {
+        return false;
+    };
+    let fields: Vec<&str> = match stat.rsplit_once(") ") {
+        Some((_, fields)) => fields.split(' ').collect(),
+        None => return false,
+    };
+    // `startcode` and `endcode`, proc_pid_stat(5), of what the kernel has started.
+    let address = |field: usize| fields.get(field)?.parse::<usize>().ok();
+    let own = is_started_by_tracer as fn() -> bool as usize;
+    let is_own = Option::zip(address(23), address(24))
+        .is_none_or(|(start, end)| start <= 1 || (start..end).contains(&own));
+    !is_own
+        && fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+            let tracer = status
+                .lines()
+                .find_map(|line| line.strip_prefix("TracerPid:"));
+            tracer.is_some_and(|tracer| tracer.trim() != "0")
+        })
+}
+
 /// The first inner id and the length of each line of a `uid_map` or `gid_map`.
 pub fn id_ranges(map: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
     map.lines().filter_map(|line| {

@@ -16,23 +16,23 @@ const OTHERS: &str = "\
     inotify_rm_watch io_cancel io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit io_uring_enter \
     io_uring_register ioperm iopl ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule landlock_create_ruleset lgetxattr \
     link linkat listen listmount listxattr listxattrat llistxattr llseek lock lookup_dcookie lseek lsm_get_self_attr lsm_list_modules \
-    lsm_set_self_attr madvise map_shadow_stack mbind membarrier memfd_create memfd_secret migrate_pages mincore mlock mlock2 mlockall \
-    mmap mmap2 modify_ldt move_pages mprotect mpx mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend \
-    mq_timedsend_time64 mq_unlink mremap mseal msgctl msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at \
-    nanosleep nfsservctl oldolduname olduname open_by_handle_at pause pciconfig_iobase pciconfig_read pciconfig_write perf_event_open \
-    personality pidfd_getfd pidfd_open pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 pread64 \
-    preadv preadv2 process_madvise process_mrelease process_vm_readv process_vm_writev prof profil pselect6 pselect6_time64 ptrace \
-    putpmsg pwrite64 pwritev pwritev2 query_module quotactl quotactl_fd read readahead readdir readlink readlinkat readv reboot recv \
-    recvfrom recvmmsg recvmmsg_time64 recvmsg remap_file_pages rename renameat renameat2 request_key restart_syscall riscv_flush_icache \
-    riscv_hwprobe rmdir rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait \
-    rt_sigtimedwait_time64 rt_tgsigqueueinfo rtas s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr \
-    s390_sthyi sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler \
-    sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_yield seccomp security select semctl semget semop \
-    semtimedop semtimedop_time64 send sendfile sendfile64 sendmmsg sendmsg sendto set_mempolicy set_mempolicy_home_node set_robust_list \
-    set_thread_area set_tid_address setitimer setpgid setsid setsockopt sgetmask shmat shmctl shmdt shmget shutdown sigaction \
-    sigaltstack signal signalfd signalfd4 sigpending sigprocmask sigreturn sigsuspend socket socketcall socketpair splice spu_create \
-    spu_run ssetmask statfs statfs64 statmount stty subpage_prot swapcontext swapoff swapon switch_endian sys_debug_setcontext syscall \
-    sysfs sysinfo syslog sysmips tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime \
+    lsm_set_self_attr madvise map_shadow_stack mbind membarrier memfd_create memfd_secret migrate_pages mincore mmap mmap2 modify_ldt \
+    move_pages mprotect mpx mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 \
+    mq_unlink mremap mseal msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at nanosleep nfsservctl oldolduname \
+    olduname open_by_handle_at pause pciconfig_iobase pciconfig_read pciconfig_write perf_event_open personality pidfd_getfd pidfd_open \
+    pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 pread64 preadv preadv2 process_madvise \
+    process_mrelease process_vm_readv process_vm_writev prof profil pselect6 pselect6_time64 ptrace putpmsg pwrite64 pwritev pwritev2 \
+    query_module quotactl quotactl_fd read readahead readdir readlink readlinkat readv reboot recv recvfrom recvmmsg recvmmsg_time64 \
+    recvmsg remap_file_pages rename renameat renameat2 request_key restart_syscall riscv_flush_icache riscv_hwprobe rmdir rseq \
+    rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 \
+    rt_tgsigqueueinfo rtas s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr s390_sthyi \
+    sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler \
+    sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_yield seccomp security select semget semop semtimedop \
+    semtimedop_time64 send sendfile sendfile64 sendmmsg sendmsg sendto set_mempolicy set_mempolicy_home_node set_robust_list \
+    set_thread_area set_tid_address setitimer setpgid setsid setsockopt sgetmask shmat shmdt shmget shutdown sigaction sigaltstack \
+    signal signalfd signalfd4 sigpending sigprocmask sigreturn sigsuspend socket socketcall socketpair splice spu_create spu_run \
+    ssetmask statfs statfs64 statmount stty subpage_prot swapcontext swapoff swapon switch_endian sys_debug_setcontext syscall sysfs \
+    sysinfo syslog sysmips tee tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime \
     timer_settime64 timerfd timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate \
     truncate64 tuxcall ulimit umask uname unlink unlinkat uprobe uretprobe uselib userfaultfd ustat vfork vhangup vm86 vm86old vmsplice \
     vserver wait4 waitid waitpid write writev";

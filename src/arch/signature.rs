@@ -142,6 +142,10 @@ signatures! {
     [fchown32: "fd" Fd, "uid" Uid, "gid" Gid]
     [lchown32: "path" Link, "uid" Uid, "gid" Gid]
 
+    [semctl: "semid" Number, "semnum" Number, "cmd" Number, "arg" Pointer]
+    [msgctl: "msqid" Number, "cmd" Number, "buf" Pointer]
+    [shmctl: "shmid" Number, "cmd" Number, "buf" Pointer]
+
     [setuid old: "uid" Uid]
     [setgid old: "gid" Gid]
     [setreuid old: "ruid" Uid, "euid" Uid]
@@ -236,6 +240,10 @@ signatures! {
     [getrlimit: "resource" Resource, "rlim" Pointer]
     [ugetrlimit: "resource" Resource, "rlim" Pointer]
     [prlimit64: "pid" Number, "resource" Resource, "pointer" Pointer, "old_limit" Pointer]
+
+    [mlock: "addr" Pointer, "length" Number]
+    [mlock2: "addr" Pointer, "length" Number, "flags" Number]
+    [mlockall: "flags" Number]
 
     [mount: "source" Pointer, "target" Path, "type" Pointer, "flags" Number, "data" Pointer]
     [umount: "target" Path]

@@ -193,7 +193,8 @@ impl Level {
             Level::Selective => ClassSet::DEFAULT
                 .with(Class::Getid)
                 .with(Class::Xattr)
-                .with(Class::Foreign),
+                .with(Class::Foreign)
+                .with(Class::Limits),
             Level::Full => Level::Selective
                 .default_classes()
                 .with(Class::Stat)
@@ -244,8 +245,8 @@ impl Policy {
         }
     }
 
-    /// The rules of all classes, and those of the limit that the supervisor needs for itself. No
-    /// call has two.
+    /// The rules of all classes, those of the limit that the supervisor needs for itself, and those
+    /// of mounts' owners. No call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
         let own = self.locks_limit();
         let is_own = move |call: Sysno| own.iter().any(|(limit, _)| *limit == call);
@@ -259,10 +260,16 @@ impl Policy {
                 when,
                 action: Action::Notify,
             }));
+        let ids = self.ids_of_mounts().iter().map(|&(call, when)| Rule {
+            call,
+            when,
+            action: Action::Notify,
+        });
         // Who asks for ids after having set them is worth knowing of, whoever answers.
         let seen = (self.is_watched && !self.classes.contains(Class::Getid))
             .then(|| Class::Getid.rules(Level::Selective));
         rules
+            .chain(ids)
             .chain(seen.into_iter().flatten())
             .map(move |rule| Rule {
                 action: if self.is_watched {
@@ -280,27 +287,28 @@ impl Policy {
         let marks = self.classes.contains(Class::Identity)
             || self.classes.contains(Class::Capability)
             || self.classes.contains(Class::Device);
-        match (
-            self.level.has_supervisor() && marks,
-            self.classes.contains(Class::Limits),
-        ) {
-            (false, _) => &[],
-            (true, false) => LOCKS_LIMIT,
-            (true, true) => LOCKS_LIMIT_AND_OTHERS,
+        if self.level.has_supervisor() && marks {
+            LOCKS_LIMIT
+        } else {
+            &[]
+        }
+    }
+
+    /// The calls that say whose the files of a mount are to be, wherever a supervisor answers for
+    /// owners: all else of mounting is real, unless its own class is on.
+    const fn ids_of_mounts(self) -> &'static [(Sysno, When)] {
+        let is_on = self.level.has_supervisor() && self.classes.contains(Class::Owner);
+        if is_on && !self.classes.contains(Class::Mount) {
+            calls![mount if Always; fsconfig if Always;]
+        } else {
+            &[]
         }
     }
 }
 
-/// Where class `limits` is off, the other limits are real.
+/// Whoever sets a limit is answered by the supervisor, because class `limits` wants that, and a
+/// call has one rule. Where that class is off, the other limits are real.
 const LOCKS_LIMIT: &[(Sysno, When)] = calls![
-    getrlimit if IsLocksLimit;
-    ugetrlimit if IsLocksLimit;
-    setrlimit if IsLocksLimit;
-    prlimit64 if IsLocksLimit;
-];
-
-/// Where it is on, setting any is pretended, by the supervisor as well: a call has one rule.
-const LOCKS_LIMIT_AND_OTHERS: &[(Sysno, When)] = calls![
     getrlimit if IsLocksLimit;
     ugetrlimit if IsLocksLimit;
     setrlimit if Always;
@@ -445,7 +453,7 @@ pub enum Class {
     InodeFlags,
     /// Host name and clock.
     Host,
-    /// Priorities and resource limits.
+    /// Priorities, resource limits and memory that is to stay in memory.
     Limits,
     /// Mounting.
     Mount,
@@ -519,7 +527,10 @@ impl Class {
     #[rustfmt::skip]
     const fn groups(self) -> &'static [Group] {
         match self {
-            Class::Owner => &[group![Asked: chown fchown lchown fchownat chown32 fchown32 lchown32]],
+            Class::Owner => &[
+                group![Asked: chown fchown lchown fchownat chown32 fchown32 lchown32],
+                group![OnlyAsked: semctl msgctl shmctl],
+            ],
             // setfsuid and setfsgid return the previous id, which at level zero is 0: the same 0 as
             // the others' success.
             // Of the limits see `Policy::locks_limit`.
@@ -562,11 +573,13 @@ impl Class {
                 sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime
             ]],
             // A filter cannot read the struct that says whether a limit is raised or lowered, so
-            // setting one is faked either way; prlimit64 without a new limit is a question and
-            // stays real.
+            // without a supervisor setting one is faked either way; prlimit64 without a new limit
+            // is a question and stays real.
             Class::Limits => &[
-                group![Faked: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
-                group![Faked: prlimit64 if NonNull;],
+                group![Asked: nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit],
+                group![Asked: prlimit64 if NonNull;],
+                // What may be locked is to be locked.
+                group![OnlyAsked: mlock mlock2 mlockall],
             ],
             // A faked 0 from a call that returns a descriptor would be standard input. These are
             // absent instead: libmount then falls back to mount(2), which is faked.

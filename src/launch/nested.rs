@@ -1,5 +1,5 @@
-//! How the command is emulated, given what encloses this zroot: a filter that pretends, or another
-//! zroot's supervisor. Pure.
+//! How the command is emulated, given what encloses this zroot: a filter that pretends, a tracer,
+//! or another zroot's supervisor. Pure.
 //!
 //! The command never runs with less than was asked for. Of two filters the inner one is not asked
 //! about what the outer one pretends, and a process can have one supervisor only. So an enclosing
@@ -68,8 +68,8 @@ pub fn decide(plan: &Plan, enclosing: Option<Enclosing>) -> Result<Emulation, Er
         Some(Enclosing::Supervisor(policy)) => under_supervisor(plan, policy),
         _ if !wants_supervisor => Ok(filter(None)),
         // What that filter pretends, ours is never asked about.
-        Some(Enclosing::Filter) if may_do_without => Ok(filter(Some(Unavailable::Enclosed))),
-        Some(Enclosing::Filter) => Err(Unavailable::Enclosed.into()),
+        Some(enclosing) if may_do_without => Ok(filter(Some(enclosing.into()))),
+        Some(enclosing) => Err(Unavailable::from(enclosing).into()),
         None => Ok(Emulation::Supervisor {
             policy: plan.policy(plan.level()),
             otherwise: match (is_auto, may_do_without) {
@@ -224,11 +224,15 @@ mod tests {
     #[test]
     fn under_a_filter_that_pretends_there_is_no_supervisor() {
         let enclosing = Some(Enclosing::Filter);
-        for consistency in [None, Some(Zero)] {
-            let plan = plan(consistency);
-            let filter = Ok(filter(&plan, None));
-            assert_eq!(decided(&plan, enclosing), filter, "{consistency:?}");
+        for enclosing in [enclosing, Some(Enclosing::Tracer)] {
+            for consistency in [None, Some(Zero)] {
+                let plan = plan(consistency);
+                let filter = Ok(filter(&plan, None));
+                assert_eq!(decided(&plan, enclosing), filter, "{consistency:?}");
+            }
         }
+        let traced = decided(&plan(Some(Selective)), Some(Enclosing::Tracer));
+        assert_eq!(traced, refused(Unavailable::Traced));
         let auto = plan(Some(Auto));
         let instead = filter(&auto, Some(Unavailable::Enclosed));
         assert_eq!(decided(&auto, enclosing), Ok(instead));

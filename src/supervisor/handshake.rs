@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
 use crate::filter::policy::{ClassSet, Level, Policy};
+use crate::host;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Outcome};
 use crate::supervisor::target::request::Request;
@@ -45,13 +46,19 @@ pub enum Enclosing {
     Filter,
     /// A zroot's supervisor, which answers as this says.
     Supervisor(Policy),
+    /// A tracer that rewrites the paths of calls, as PRoot does: a supervisor would be told of
+    /// paths as the kernel is to see them, or as it is not, and its own would be rewritten.
+    Tracer,
 }
 
 /// Asks what is above this process, if anything.
 #[must_use]
 pub fn ask() -> Option<Enclosing> {
+    let tracer = || host::is_started_by_tracer().then_some(Enclosing::Tracer);
     // The kernel answers with an error.
-    let level = put(Question::Level).ok()?;
+    let Ok(level) = put(Question::Level) else {
+        return tracer();
+    };
     let classes = || {
         Some((
             put(Question::LowClasses).ok()?,
@@ -62,7 +69,11 @@ pub fn ask() -> Option<Enclosing> {
         let (low, high) = classes()?;
         decode(level, contents(low)?, contents(high)?)
     });
-    Some(policy.map_or(Enclosing::Filter, Enclosing::Supervisor))
+    // PRoot pretends that setgroups succeeds.
+    match policy {
+        Some(policy) => Some(Enclosing::Supervisor(policy)),
+        None => tracer().or(Some(Enclosing::Filter)),
+    }
 }
 
 /// Asks whether the supervisor of this process's own filter answers, which is to do as `policy`

@@ -10,6 +10,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
+use super::handshake::Enclosing;
 use super::memory::id_maps::IdMaps;
 use super::recovery::hazards::Hazards;
 use super::report::Watchers;
@@ -52,6 +53,8 @@ pub enum Unavailable {
     KernelForFull,
     /// The filter of a zroot around this one, or another that pretends, answers first.
     Enclosed,
+    /// A tracer that rewrites paths is around this process.
+    Traced,
     /// `/proc` is missing, or another PID namespace's.
     Proc(Errno),
     /// The children of this process start in another PID namespace, where the numbers of its own
@@ -77,6 +80,9 @@ impl fmt::Display for Unavailable {
             Unavailable::Enclosed => {
                 f.write_str("a filter around this process pretends already, and comes first")
             }
+            Unavailable::Traced => {
+                f.write_str("a tracer around this process rewrites paths, as PRoot does")
+            }
             Unavailable::Children => {
                 f.write_str("children of this process belong to another PID namespace")
             }
@@ -97,6 +103,16 @@ impl fmt::Display for Unavailable {
 }
 
 impl std::error::Error for Unavailable {}
+
+/// Why there can be none in it.
+impl From<Enclosing> for Unavailable {
+    fn from(enclosing: Enclosing) -> Unavailable {
+        match enclosing {
+            Enclosing::Filter | Enclosing::Supervisor(_) => Unavailable::Enclosed,
+            Enclosing::Tracer => Unavailable::Traced,
+        }
+    }
+}
 
 /// A supervisor that has no listener yet. If this is dropped, it ends.
 pub struct Waiting {

@@ -1,8 +1,8 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, maker, mode_and_time, open, owner, plain, stat,
-    xattr,
+    Handler, device, identity, ipc, landlock, limit, maker, memory_lock, mode_and_time, mount,
+    open, owner, plain, priority, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -29,11 +29,17 @@ impl Routes {
     #[must_use]
     pub fn new(policy: Policy) -> Routes {
         let mut routes = vec![None; Sysno::ALL.len()];
-        // Who asks for ids is only looked at, where that class is not on.
+        // Who asks for ids is only looked at, where that class is not on. So is who sets limits.
         for rule in policy.rules().filter(|rule| rule.action == Action::Notify) {
-            routes[rule.call as usize] = Some(Route {
-                class: Class::Getid,
-                handler: plain::allow,
+            routes[rule.call as usize] = Some(match rule.call {
+                Sysno::mount | Sysno::fsconfig => Route {
+                    class: Class::Owner,
+                    handler: mount::answer,
+                },
+                _ => Route {
+                    class: Class::Getid,
+                    handler: plain::allow,
+                },
             });
         }
         for class in policy.classes.iter() {
@@ -58,7 +64,7 @@ impl Routes {
         } else if limit::is_about_locks(request) {
             route = Route {
                 class: Class::Identity,
-                handler: limit::answer,
+                handler: limit::answer_locks,
             };
         }
         let outcome = (route.handler)(session, request);
@@ -77,7 +83,10 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
         (_, Class::Probe) => plain::probe,
         (Action::Allow, _) => plain::allow,
         (Action::Absent, _) => plain::absent,
-        (Action::Notify, Class::Owner) => owner::answer,
+        (Action::Notify, Class::Owner) => match call {
+            Sysno::semctl | Sysno::msgctl | Sysno::shmctl => ipc::answer,
+            _ => owner::answer,
+        },
         (Action::Notify, Class::Device) => match call {
             Sysno::landlock_restrict_self => landlock::answer,
             _ => device::answer,
@@ -98,12 +107,16 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => plain::roam,
             _ => stat::answer,
         },
+        (Action::Notify, Class::Limits) => match call {
+            Sysno::setrlimit | Sysno::prlimit64 => limit::answer,
+            Sysno::mlock | Sysno::mlock2 | Sysno::mlockall => memory_lock::answer,
+            _ => priority::answer,
+        },
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)
-        | (
-            Action::Notify,
-            Class::Sync | Class::InodeFlags | Class::Host | Class::Limits | Class::Mount,
-        ) => plain::pretend,
+        | (Action::Notify, Class::Sync | Class::InodeFlags | Class::Host | Class::Mount) => {
+            plain::pretend
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! System calls about mounts.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 
@@ -30,3 +31,27 @@ pub fn make_read_only(root: BorrowedFd) -> Result<(), Errno> {
     };
     Errno::result(result).map(drop)
 }
+
+/// Says what option `key` of a mount that is being made is to be: fsconfig(2)'s
+/// `FSCONFIG_SET_STRING`.
+///
+/// # Errors
+/// fsconfig(2)'s.
+pub fn set_option(context: impl AsFd, key: &CStr, value: &CStr) -> Result<(), Errno> {
+    // SAFETY: the kernel reads two C strings.
+    #[allow(unsafe_code)]
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_fd().as_raw_fd(),
+            SET_STRING,
+            key.as_ptr(),
+            value.as_ptr(),
+            0,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// `FSCONFIG_SET_STRING`, include/uapi/linux/mount.h.
+pub const SET_STRING: u32 = 1;

@@ -325,16 +325,41 @@ unsafe fn owned(returned: libc::c_long) -> Result<OwnedFd, Errno> {
 /// # Errors
 /// prlimit(2)'s.
 pub fn locks_limit(tid: i32, new: Option<u64>) -> Result<u64, Errno> {
-    // struct rlimit64: the soft limit, the hard limit.
-    let mut old = [0_u64; 2];
-    let limits = new.map(|soft| [soft, libc::RLIM64_INFINITY]);
-    let new = limits.as_ref().map_or(ptr::null(), ptr::from_ref);
-    let resource = libc::RLIMIT_LOCKS;
+    let new = new.map(|soft| Limit {
+        soft,
+        hard: libc::RLIM64_INFINITY,
+    });
+    Ok(limit(
+        tid,
+        u32::from_ne_bytes(libc::RLIMIT_LOCKS.to_ne_bytes()),
+        new,
+    )?
+    .soft)
+}
+
+/// A limit of a process: `struct rlimit64`.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Limit {
+    /// The one that counts.
+    pub soft: u64,
+    /// How far it may be raised.
+    pub hard: u64,
+}
+
+/// The limit `resource` of the process that thread `tid` is in, set to `new` if that is given; what
+/// it was before.
+///
+/// # Errors
+/// prlimit(2)'s.
+pub fn limit(tid: i32, resource: u32, new: Option<Limit>) -> Result<Limit, Errno> {
+    let mut old = Limit::default();
+    let new = new.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: the kernel reads one struct rlimit64, or nothing, and writes one.
     #[allow(unsafe_code)]
     let ret = unsafe { libc::syscall(libc::SYS_prlimit64, tid, resource, new, &raw mut old) };
     Errno::result(ret)?;
-    Ok(old[0])
+    Ok(old)
 }
 
 /// What a thread may do, and what it could raise again.

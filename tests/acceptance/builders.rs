@@ -329,12 +329,12 @@ const CASES: &[Case] = &[
         needs: &["proot"],
         script: r#"proot -r "$TREE" -b /proc -b /dev -w / $IN sh -ec "$STEPS""#, // PRoot's root is known to PRoot only.
         selective: Some((
-            "/srv/queue/job': No such file",
-            "the supervisor is told of a call before PRoot has translated its path",
+            "a tracer around this process rewrites paths",
+            "PRoot rewrites the paths of calls, so that zroot starts no supervisor there, and says so",
         )),
         full: Some((
-            "/srv/queue/job': No such file",
-            "the supervisor is told of a call before PRoot has translated its path",
+            "a tracer around this process rewrites paths",
+            "PRoot rewrites the paths of calls, so that zroot starts no supervisor there, and says so",
         )),
         ..PLAIN
     },

@@ -204,11 +204,7 @@ fn header(target: Target) -> Result<(usize, i32), Failed> {
 
 /// Whether `pid`, as the caller counts, is the caller.
 fn is_caller(target: Target, pid: i32) -> bool {
-    let own = |numbers: &str| numbers.split_whitespace().last()?.parse().ok();
-    pid == 0
-        || target
-            .status("NSpid")
-            .is_ok_and(|numbers| own(&numbers) == Some(pid))
+    pid == 0 || target.own_number() == Some(pid)
 }
 
 fn capget(target: Target, processes: &Processes) -> Result<Answer, Failed> {

@@ -3,13 +3,17 @@
 
 pub mod device;
 pub mod identity;
+pub mod ipc;
 pub mod landlock;
 pub mod limit;
 pub mod maker;
+pub mod memory_lock;
 pub mod mode_and_time;
+pub mod mount;
 pub mod open;
 pub mod owner;
 pub mod plain;
+pub mod priority;
 mod rights;
 pub mod stat;
 pub mod xattr;

@@ -15,6 +15,18 @@ use crate::supervisor::target::answer::{Failed, How};
 use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::proc::Target;
 use crate::sys::file::Look;
+use crate::sys::process::capabilities;
+
+/// Whether the caller has `capability`, as root has it, by what it has set and given up.
+///
+/// # Errors
+/// capget(2)'s: `ESRCH`.
+pub fn has(session: &Session, target: Target, capability: Capability) -> Result<bool, Errno> {
+    let own = session.sight.base.capabilities.effective;
+    let lost = own & !capabilities(target.request.tid)?.effective;
+    let set = session.processes.changed(target);
+    Ok(lost & 1 << capability as u8 == 0 && set.is_none_or(|set| set.has(capability)))
+}
 
 /// Birth times are as coarse as the kernel's tick, at most this many nanoseconds.
 const TICK: i128 = 10_000_000;

@@ -2,12 +2,14 @@
 //! file system busy. And who it is, which callers are compared with.
 
 use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use caps::Capability;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 use nix::unistd::{fchdir, geteuid};
 
@@ -105,14 +107,29 @@ impl Base {
         readlinkat(&self.proc_dir, own_link(file).as_c_str()).map(OsString::into_encoded_bytes)
     }
 
-    /// Whether the kernel would let this process make devices: root may, where there is no other
-    /// user namespace than the first.
+    /// Whether the kernel would let this process make devices.
     #[must_use]
     pub fn may_make_devices(&self) -> bool {
+        self.has_for_all(Capability::CAP_MKNOD)
+    }
+
+    /// Whether this process has `capability` where it counts for the whole machine: real root has
+    /// it, in the first user namespace.
+    #[must_use]
+    pub fn has_for_all(&self, capability: Capability) -> bool {
         /// `PROC_USER_INIT_INO`, include/uapi/linux/nsfs.h.
         const FIRST: u64 = 0xEFFF_FFFD;
-        let mknod = 1 << Capability::CAP_MKNOD as u8;
-        self.user_namespace == FIRST && self.capabilities.effective & mknod != 0
+        self.user_namespace == FIRST && self.capabilities.effective & 1 << capability as u8 != 0
+    }
+
+    /// How many open files nobody may ask for more than, not even root.
+    #[must_use]
+    pub fn most_files(&self) -> Option<u64> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let file = openat(&self.proc_dir, "sys/fs/nr_open", flags, Mode::empty()).ok()?;
+        let mut text = String::new();
+        File::from(file).read_to_string(&mut text).ok()?;
+        text.trim().parse().ok()
     }
 
     /// Goes to `/proc`.

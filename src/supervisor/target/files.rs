@@ -282,7 +282,10 @@ impl<'a> Target<'a> {
 
     /// What descriptor `fd` of the caller's refers to. With `is_used`, one that was opened with
     /// `O_PATH` will not do.
-    pub(super) fn descriptor(&self, fd: i32, is_used: bool) -> Result<OwnedFd, Failed> {
+    ///
+    /// # Errors
+    /// `EBADF`; [`Failed::Unreadable`].
+    pub fn descriptor(&self, fd: i32, is_used: bool) -> Result<OwnedFd, Failed> {
         if fd < 0 {
             return Err(Errno::EBADF.into());
         }

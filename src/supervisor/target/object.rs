@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
@@ -257,6 +258,21 @@ impl<'a> Object<'a> {
         let (file, directory) = (self.found()?, parent.found()?);
         let own = self.base.uid;
         Ok(is_for_all(directory) && file.uid != own && file.uid != directory.uid)
+    }
+
+    /// Mounts a file system of `kind` on it, which needs no source.
+    ///
+    /// # Errors
+    /// mount(2)'s.
+    pub fn mount(
+        &self,
+        source: Option<&CStr>,
+        kind: &CStr,
+        flags: MsFlags,
+        options: &CStr,
+    ) -> Result<(), Errno> {
+        let place = own_link(self.fd());
+        mount(source, &*place, Some(kind), flags, Some(options))
     }
 
     /// Makes a file in this directory.

@@ -258,6 +258,38 @@ impl Target<'_> {
         Ok(mask.map_err(|_| Errno::ESRCH)?)
     }
 
+    /// The thread, or the process, that the caller calls `number`, which is itself for 0.
+    ///
+    /// # Errors
+    /// [`Failed::Kernel`] if nobody but the kernel knows.
+    pub fn thread(&self, number: i32) -> Result<i32, Failed> {
+        if number == 0 || self.own_number() == Some(number) {
+            Ok(self.request.tid)
+        } else if self.has_our_numbers() {
+            Ok(number)
+        } else {
+            Err(Failed::Kernel)
+        }
+    }
+
+    /// What the caller calls itself, in its own PID namespace.
+    #[must_use]
+    pub fn own_number(&self) -> Option<i32> {
+        let numbers = self.status("NSpid").ok()?;
+        numbers.split_whitespace().last()?.parse().ok()
+    }
+
+    /// Whether the caller is in the supervisor's PID namespace.
+    #[must_use]
+    pub fn has_our_numbers(&self) -> bool {
+        // It has a number in each namespace from that of this /proc on.
+        match self.status("NSpid") {
+            Ok(numbers) => numbers.split_whitespace().count() == 1,
+            // A kernel may have no such namespaces.
+            Err(_) => true,
+        }
+    }
+
     /// The number of the user namespace that the caller is in; 0 on a kernel that has none.
     ///
     /// # Errors
@@ -277,6 +309,28 @@ impl Target<'_> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let file = open(&*self.entry(name), flags, Mode::empty())?;
         nix::unistd::read(&file, buffer)
+    }
+
+    /// Whether the caller has memory from `start` to `end` without a gap.
+    ///
+    /// # Errors
+    /// open(2)'s; `ESRCH`.
+    pub fn has_mapped(&self, start: u64, end: u64) -> Result<bool, Failed> {
+        let maps = self.file("maps")?;
+        let address = |text: &str| u64::from_str_radix(text, 16).ok();
+        let mut reached = start;
+        for line in String::from_utf8_lossy(&maps).lines() {
+            let range = line
+                .split(' ')
+                .next()
+                .and_then(|range| range.split_once('-'));
+            let range = range.and_then(|(from, to)| Some((address(from)?, address(to)?)));
+            let (from, to) = range.ok_or(Errno::ESRCH)?;
+            if from <= reached && reached < to {
+                reached = to;
+            }
+        }
+        Ok(reached >= end)
     }
 
     /// The contents of `/proc/TID/NAME`.

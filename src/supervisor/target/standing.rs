@@ -3,6 +3,8 @@
 //! rights first.
 
 use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -27,7 +29,7 @@ impl Target<'_> {
     /// # Errors
     /// [`Failed::Helper`] if a helper must do it; [`Failed::Kernel`] if not even a helper can have
     /// these rights.
-    pub(super) fn take_rights(&self) -> Result<Capabilities, Failed> {
+    pub fn take_rights(&self) -> Result<Capabilities, Failed> {
         if self.is_plain() {
             return Ok(self.base.capabilities);
         }
@@ -56,6 +58,30 @@ impl Target<'_> {
             .and(ids)
             .map_err(|_| Failed::Kernel)?;
         Ok(theirs)
+    }
+
+    /// The caller's namespace that `/proc` calls `ns/NAME`.
+    ///
+    /// # Errors
+    /// [`Failed::Unreadable`]; `ESRCH`.
+    pub fn namespace(&self, name: &str) -> Result<OwnedFd, Failed> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let entry = self.entry(format_args!("ns/{name}"));
+        looked(openat(self.base.proc_dir(), &*entry, flags, Mode::empty()))
+    }
+
+    /// Has a helper go into that namespace, if it is in another one, and stand in `/proc` there.
+    ///
+    /// # Errors
+    /// setns(2)'s: `EPERM` where it is that of another user namespace.
+    pub fn enter(&self, theirs: OwnedFd, own: &CStr) -> Result<(), Errno> {
+        let inode = |file: &OwnedFd| Ok::<_, Errno>(look(file, c"", AtFlags::AT_EMPTY_PATH)?.place);
+        let own = look(self.base.proc_dir(), own, AtFlags::empty())?.place;
+        if inode(&theirs)? == own {
+            return Ok(());
+        }
+        setns(theirs, CloneFlags::empty())?;
+        self.base.stand()
     }
 
     /// Whether the caller is known to have the supervisor's root directory and rights.

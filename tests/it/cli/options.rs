@@ -246,7 +246,7 @@ fn classes_add_up() {
 #[test]
 fn a_plan_has_a_policy_for_every_level() {
     const ZERO: &str = "owner,identity,capability,device,probe";
-    const SELECTIVE: &str = "owner,identity,capability,device,probe,getid,xattr,foreign";
+    const SELECTIVE: &str = "owner,identity,capability,device,probe,getid,xattr,foreign,limits";
     for (options, consistency, zero, selective) in [
         (&[][..], None, ZERO, SELECTIVE),
         (&[c"-c", c"zero"], Some(Consistency::Zero), ZERO, SELECTIVE),
@@ -266,13 +266,13 @@ fn a_plan_has_a_policy_for_every_level() {
             &[c"--no-sync", c"--userns=never"],
             None,
             "owner,identity,capability,device,probe,getid,sync",
-            "owner,identity,capability,device,probe,getid,sync,xattr,foreign",
+            "owner,identity,capability,device,probe,getid,sync,xattr,foreign,limits",
         ),
         (
             &[c"-cauto", c"--fake=foreign,host", c"--no-fake=xattr,owner"],
             Some(Consistency::Auto),
             "identity,capability,device,probe,host",
-            "identity,capability,device,probe,getid,foreign,host",
+            "identity,capability,device,probe,getid,foreign,host,limits",
         ),
         (
             &[c"--fake=all", c"--no-fake=mount"],

@@ -105,6 +105,8 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::chown | S::lchown | S::chown32 | S::lchown32 => always(&[BAD, 0, 0]),
         S::fchown | S::fchown32 => always(&[NONE, 0, 0]),
         S::fchownat => always(&[NONE, BAD, 0, 0, 0]),
+        S::semctl => always(&[NONE, 0, 1, BAD]),
+        S::msgctl | S::shmctl => always(&[NONE, 1, BAD]),
         S::setuid | S::setgid | S::setuid32 | S::setgid32 => always(&[STRANGER]),
         S::setfsuid | S::setfsgid | S::setfsuid32 | S::setfsgid32 => always(&[STRANGER]), // the kernel answers with the present id
         S::setreuid | S::setregid | S::setreuid32 | S::setregid32 => always(&[STRANGER, STRANGER]),
@@ -192,6 +194,9 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
             }
             cases
         }
+        S::mlock => always(&[BAD, 4096]),
+        S::mlock2 => always(&[BAD, 4096, NONE]),
+        S::mlockall => always(&[NONE]),
         S::mount => always(&[BAD, BAD, BAD, 0, BAD]),
         S::umount | S::umount2 => always(&[BAD, 0]),
         S::fsopen => always(&[BAD, 0]),

@@ -304,6 +304,92 @@ fn zroot_in_fakeroot_and_fakeroot_in_zroot() {
     }
 }
 
+/// At each level what it needs: the owner that fakeroot remembers.
+#[test]
+fn fakeroot_at_every_level() {
+    need!("fakeroot_at_every_level", "fakeroot");
+    let inside = zroot().to_str().expect("UTF-8");
+    let script = "f=$(mktemp) && chown 1:2 $f && stat -c %u:%g $f; rm $f";
+    for level in ["zero", "selective", "full", "auto"] {
+        for words in [
+            &["fakeroot", "--", inside, "-c", level][..],
+            &[inside, "-c", level, "fakeroot", "--"],
+            &[inside, "-c", level, inside, "fakeroot", "--", inside],
+        ] {
+            let ran = run(user(words[0]).args(&words[1..]).args(["sh", "-c", script]));
+            assert_eq!(ran.succeeds().stdout, "1:2\n", "{words:?}");
+        }
+    }
+}
+
+// PRoot.
+
+/// A tracer, which rewrites paths before the kernel sees them: what a supervisor is told of are
+/// other files than the command's.
+#[test]
+fn zroot_in_proot() {
+    need!("zroot_in_proot", "proot");
+    for outer in [
+        &["proot"][..],
+        &["proot", "-0"],
+        &["proot", "-b", "/usr:/mnt"],
+    ] {
+        for level in ["selective", "full"] {
+            let (what, hint) = nest(outer, &["-c", level], &[]).refused(125);
+            assert_eq!(
+                what,
+                "cannot start the supervisor: a tracer around this process rewrites paths, as PRoot does"
+            );
+            assert!(hint.contains("PRoot inside of zroot"), "{hint}");
+        }
+        nest(outer, &["--summary"], &[]).refused(125);
+        emulated(nest(outer, &[], &[]));
+        let ran = emulated(nest(outer, &["-v", "-c", "auto"], &[]));
+        assert!(ran.stderr.contains("level zero: cannot start"), "{ran:#?}");
+    }
+}
+
+#[test]
+fn proot_in_zroot() {
+    need!("proot_in_zroot", "proot", "busybox");
+    let root = dir();
+    let script = r#"cp "$(command -v busybox)" "$1/busybox"; mkdir "$1/tmp"; : >"$1/f""#;
+    run(Command::new("sh")
+        .args(["-ec", script, "sh"])
+        .arg(root.path()))
+    .succeeds();
+    run(Command::new("chmod").args(["-R", "a+rwX"]).arg(root.path())).succeeds();
+    common::give(root.path());
+    common::give(&root.path().join("f"));
+    let root = root.path().to_str().expect("UTF-8");
+    let inside = zroot().to_str().expect("UTF-8");
+    let script = "cd /tmp && chown 3:4 ../f && chmod 640 /f && chmod 604 ../f && /busybox stat -c '%a %u:%g' /f";
+    for (level, says) in [
+        ("zero", "604 0:0\n"),
+        ("selective", "604 0:0\n"),
+        ("full", "604 3:4\n"),
+    ] {
+        for outer in [&[inside, "-c", level][..], &[inside, "-c", level, inside]] {
+            let mut command = user(outer[0]);
+            command
+                .args(&outer[1..])
+                .args(["env", "PROOT_NO_SECCOMP=1"]);
+            command.args([
+                "proot", "-w", "/", "-r", root, "/busybox", "sh", "-ec", script,
+            ]);
+            assert_eq!(run(&mut command).succeeds().stdout, says, "{outer:?}");
+        }
+        // The supervisor around is none that PRoot knows of.
+        let proots = ["proot", inside];
+        emulated(nest(&[], &["-c", level], &proots));
+        emulated(nest(
+            &[],
+            &["-c", level],
+            &[&proots[..], &["-c", level]].concat(),
+        ));
+    }
+}
+
 // Real root.
 
 #[test]

@@ -15,6 +15,7 @@ pub mod oracle;
 mod owners;
 mod packages;
 mod programs;
+mod raise;
 mod remembered;
 mod replaced;
 mod threads;

@@ -1,7 +1,7 @@
 //! Targets in namespaces and root directories of their own.
 
 use super::{Bench, NO, PRETENDED, REAL, program, refused};
-use crate::common::{self, control, dir, run, user, zroot};
+use crate::common::{self, control, dir, run, user, zroot, zroot_with};
 
 /// Works in the directory `$1`, by relative and absolute paths.
 const WORK: &str = r#"cd "$1"; touch own ./d/own; chown 1:1 own "$1/d/own"; mknod -m 640 node c 1 3; mknod -m 600 "$1/d/node" c 1 3
@@ -193,4 +193,95 @@ fn without_a_namespace() {
         REAL
     );
     bench.nothing_is_left();
+}
+
+/// Ids that are not mapped, which mount(2) and fsconfig(2) refuse with EINVAL.
+#[test]
+fn what_is_mounted_for_others() {
+    let test = "what_is_mounted_for_others";
+    need!(test, "unshare", "mount", "python3");
+    let by_mount = r"mount -t tmpfs -o size=1m,uid=33,gid=44,mode=700 t /mnt
+        cd /mnt; touch x; mkdir d; stat -c %u:%g:%a .
+        mount -i -t tmpfs -o uid=33 t ./d; mount -i -t devpts -o newinstance,gid=5 d d
+        if mount -i -t tmpfs -o uid=33,nosuchoption=1 t d 2>/dev/null; then echo mounted; fi
+        exec 3<d; mount -i -t tmpfs -o uid=33 t /proc/self/fd/3
+        if mount -i -o remount,uid=33 d 2>/dev/null; then echo remounted; fi
+        grep -c /mnt /proc/self/mounts";
+    let by_descriptor = r#"python3 -c '
+import ctypes, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+fd = call(430, b"tmpfs", 0)
+for what in (b"uid", b"33"), (b"gid", b"5"), (b"mode", b"700"), (b"uid", b"x"), (b"nosuchoption", b"33"):
+    print(call(431, fd, 1, *what, 0), end=" ")
+print(call(431, fd, 6, None, None, 0), call(432, fd, 0, 0) >= 0, call(431, -1, 1, b"uid", b"33", 0))'"#;
+    for (script, fails, selective, full) in [
+        (by_mount, "wrong fs type", "0:0:700\n5\n", "33:44:700\n5\n"),
+        (
+            by_descriptor,
+            "-1 -1 0",
+            "0 0 0 -1 -1 0 True -1\n",
+            "0 0 0 -1 -1 0 True -1\n",
+        ),
+    ] {
+        let words = ["unshare", "-m", "sh", "-ec", script];
+        let at = |options: &[&str]| run(zroot_with(options).arg("--").args(words));
+        for options in [&["-c", "zero"][..], &["-c", "full", "--no-fake=owner"]] {
+            let ran = at(options);
+            let said = format!("{}{}", ran.stdout, ran.stderr);
+            assert!(said.contains(fails), "{ran:#?}");
+        }
+        for (level, says) in [("selective", selective), ("full", full)] {
+            let ran = at(&["-c", level]);
+            assert_eq!(
+                (&*ran.stdout, &*ran.stderr),
+                (says, ""),
+                "{level}: {ran:#?}"
+            );
+        }
+    }
+    // Where one may not mount, it stays so.
+    for level in ["selective", "full"] {
+        let script = "mount -i -t tmpfs -o uid=33 t /mnt";
+        let ran = run(zroot_with(["-c", level, "--", "sh", "-c"]).arg(script));
+        ran.fails_with("permission denied");
+        let dropped = r#"unshare -m perl -e '$> = 33;
+            my @words = ("t", "/mnt", "tmpfs", 0, "uid=34"); exit(syscall(165, @words) == 0)'"#;
+        if cfg!(target_arch = "x86_64") {
+            run(zroot_with(["-c", level, "--", "sh", "-c"]).arg(dropped)).succeeds();
+        }
+    }
+}
+
+/// IPC_SET, which the kernel refuses with EINVAL for such ids.
+#[test]
+fn system_v_objects_that_are_given_to_others() {
+    let test = "system_v_objects_that_are_given_to_others";
+    need!(test, "unshare", "python3");
+    let script = r#"
+import ctypes, struct
+c = ctypes.CDLL(None, use_errno=True)
+made = (c.semget(0, 1, 0o1600), lambda i, how, at: c.semctl(i, 0, how, at)), \
+    (c.msgget(0, 0o1600), c.msgctl), (c.shmget(0, 4096, 0o1600), c.shmctl)
+for i, control in made:
+    at = ctypes.create_string_buffer(256)
+    control(i, 2, at)
+    for ids in (33, 44), (0, 44), (33, 0), (0, 0), (-1, 0):
+        struct.pack_into("ii", at, 4, *ids)
+        print(control(i, 1, at), end=" ")
+    control(i, 2, at)
+    print(struct.unpack_from("ii", at, 4), control(-5, 1, at), control(i, 1, 16), control(i, 0, 0))"#;
+    let words = ["python3", "-c", script];
+    let at = |options: &[&str], inside: &[&str]| {
+        let ran = run(zroot_with(options).arg("--").args(inside).args(words));
+        ran.succeeds().stdout
+    };
+    let says = |result: i32| format!("{result} {result} {result} 0 -1 (0, 0) -1 -1 0\n").repeat(3);
+    for options in [&["-c", "zero"][..], &["-c", "full", "--no-fake=owner"]] {
+        assert_eq!(at(options, &[]), says(-1), "{options:?}");
+    }
+    for level in ["selective", "full"] {
+        for inside in [&[][..], &["unshare", "-i"], &["unshare", "-im"]] {
+            assert_eq!(at(&["-c", level], inside), says(0), "{level} {inside:?}");
+        }
+    }
 }
