@@ -66,6 +66,9 @@ const CAPABILITY_PRCTL_NAMES: [&str; 6] = [
 ];
 /// `RLIMIT_LOCKS`, include/uapi/asm-generic/resource.h; no ABI of the matrix has another.
 const RLIMIT_LOCKS: u32 = 10;
+/// `SYS_BIND`, `SYS_CONNECT`, `SYS_LISTEN`, `SYS_SOCKETPAIR` and `SYS_GETSOCKOPT`,
+/// include/uapi/linux/net.h.
+const SOCKET_CALLS: [u32; 5] = [2, 3, 4, 8, 15];
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 
 /// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says.
@@ -200,6 +203,11 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::IsLocksLimitOrNonNull { resource, arg } => {
             vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
         }
+        When::AsksForPeer { level, option } => vec![
+            (level, wide(&[abi.sol_socket()])),
+            (option, wide(abi.peer_options())),
+        ],
+        When::IsSocketCall { call } => vec![(call, wide(&SOCKET_CALLS))],
     }
 }
 
@@ -274,6 +282,13 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             all.push(vec![Compare::NotEqual { arg, value: 0 }]);
             all
         }
+        // The ABIs of a family have the same numbers.
+        When::AsksForPeer { level, option } => family.first().map_or_else(Vec::new, |abi| {
+            let levels = one_of(level, &[abi.sol_socket()]).concat();
+            let options = one_of(option, abi.peer_options()).into_iter();
+            options.map(|one| [&levels[..], &one].concat()).collect()
+        }),
+        When::IsSocketCall { call } => one_of(call, &SOCKET_CALLS),
     }
 }
 
@@ -294,6 +309,13 @@ enum Test {
         arg: u8,
         values: &'static [u32],
         pointer: Pointer,
+    },
+    /// Argument `first` is `value`, and argument `arg` one of `values`.
+    OneOfAfter {
+        first: u8,
+        value: u32,
+        arg: u8,
+        values: &'static [u32],
     },
 }
 
@@ -331,6 +353,16 @@ impl Test {
                 values: &[RLIMIT_LOCKS],
                 pointer: pointer(arg),
             },
+            When::AsksForPeer { level, option } => Test::OneOfAfter {
+                first: level,
+                value: abi.sol_socket(),
+                arg: option,
+                values: abi.peer_options(),
+            },
+            When::IsSocketCall { call } => Test::OneOf {
+                arg: call,
+                values: &SOCKET_CALLS,
+            },
         }
     }
 }
@@ -355,6 +387,7 @@ impl Answer {
             Test::OneOf { values, .. } => 2 + values.len(),
             Test::NonNull(_) => 5,
             Test::OneOfOrNonNull { values, .. } => 6 + values.len(),
+            Test::OneOfAfter { values, .. } => 4 + values.len(),
             Test::DeviceNode { .. } => 8,
         }
     }
@@ -614,6 +647,17 @@ fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label
             asm.bind(other);
             emit_non_null(asm, abi, pointer, hit, miss);
         }
+        Test::OneOfAfter {
+            first,
+            value,
+            arg,
+            values,
+        } => {
+            let other = asm.label();
+            emit_one_of(asm, abi, first, &[value], other, miss);
+            asm.bind(other);
+            emit_one_of(asm, abi, arg, values, hit, miss);
+        }
     }
 }
 
@@ -630,7 +674,7 @@ fn emit_non_null(asm: &mut Assembler, abi: Abi, pointer: Pointer, hit: Label, mi
 
 fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Label, miss: Label) {
     // Of an int, as ioctl's request, prctl's option and a limit's number are, the kernel looks at
-    // the low word only (fs/ioctl.c, kernel/sys.c).
+    // the low word only (fs/ioctl.c, kernel/sys.c, net/socket.c).
     asm.load(low_word(abi, arg));
     for (i, value) in values.iter().enumerate() {
         let other = if i + 1 == values.len() {

@@ -63,6 +63,21 @@ pub enum When {
         /// Which argument is the pointer, counted from 0.
         arg: u8,
     },
+    /// The option in arguments `level` and `option` tells who is at a socket's other end:
+    /// `SO_PEERCRED` or `SO_PEERGROUPS` of `SOL_SOCKET`.
+    AsksForPeer {
+        /// Which argument is the level, counted from 0.
+        level: u8,
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
+    /// The call that is made through another, by its number in argument `call`, is one of those
+    /// that have rules by themselves: getsockopt (with any option, which is in memory), connect,
+    /// listen, socketpair, bind.
+    IsSocketCall {
+        /// Which argument is the number, counted from 0.
+        call: u8,
+    },
 }
 
 impl When {
@@ -82,6 +97,10 @@ impl When {
             When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
             When::IsLocksLimitOrNonNull { .. } => {
                 "the resource is RLIMIT_LOCKS or the pointer is not null"
+            }
+            When::AsksForPeer { .. } => "the option is SO_PEERCRED or SO_PEERGROUPS of SOL_SOCKET",
+            When::IsSocketCall { .. } => {
+                "the call is getsockopt, connect, listen, socketpair or bind"
             }
         })
     }
@@ -188,7 +207,10 @@ impl Level {
                 .with(Class::Getid)
                 .with(Class::Xattr)
                 .with(Class::Foreign),
-            Level::Full => Level::Selective.default_classes().with(Class::Stat),
+            Level::Full => Level::Selective
+                .default_classes()
+                .with(Class::Stat)
+                .with(Class::Peer),
         }
     }
 }
@@ -356,6 +378,8 @@ enum Condition {
     CapabilityPrctl,
     IsLocksLimit,
     IsLocksLimitOrNonNull,
+    AsksForPeer,
+    IsSocketCall,
 }
 
 impl Condition {
@@ -382,6 +406,13 @@ impl Condition {
             Condition::IsLocksLimitOrNonNull => When::IsLocksLimitOrNonNull {
                 resource: position(call, Kind::Resource),
                 arg: position(call, Kind::Pointer),
+            },
+            Condition::AsksForPeer => When::AsksForPeer {
+                level: position(call, Kind::SocketLevel),
+                option: position(call, Kind::SocketOption),
+            },
+            Condition::IsSocketCall => When::IsSocketCall {
+                call: position(call, Kind::Request),
             },
         }
     }
@@ -438,11 +469,14 @@ pub enum Class {
     Mount,
     /// What stat(2) and its kin say of a file. Only where that is remembered.
     Stat,
+    /// Who is at the other end of a socket, and whose a socket's file is. Only where that is
+    /// remembered.
+    Peer,
 }
 
 impl Class {
     /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 14] = [
+    pub const ALL: [Class; 15] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -457,6 +491,7 @@ impl Class {
         Class::Limits,
         Class::Mount,
         Class::Stat,
+        Class::Peer,
     ];
 
     /// The name used in options and messages.
@@ -477,6 +512,7 @@ impl Class {
             Class::Limits => "limits",
             Class::Mount => "mount",
             Class::Stat => "stat",
+            Class::Peer => "peer",
         }
     }
 
@@ -555,6 +591,13 @@ impl Class {
             ], group![OnlyRemembered: chroot pivot_root setns unshare],
             // What it asks for passes no filter: statx through a ring would show the kernel's owners.
             group![AbsentIfRemembered: io_uring_setup]],
+            // The kernel keeps who has connected, listened or made a pair: so does the supervisor.
+            // Neither call is frequent.
+            Class::Peer => &[
+                group![OnlyRemembered: getsockopt if AsksForPeer;],
+                group![OnlyRemembered: connect listen socketpair bind],
+                group![OnlyRemembered: socketcall if IsSocketCall;],
+            ],
         }
     }
 }

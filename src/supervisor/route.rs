@@ -1,7 +1,7 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, stat, xattr,
+    Handler, device, identity, landlock, limit, mode_and_time, owner, peer, plain, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -93,6 +93,7 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => plain::roam,
             _ => stat::answer,
         },
+        (Action::Notify, Class::Peer) => peer::answer,
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)

@@ -97,7 +97,11 @@ fn mknod(session: &mut Session, request: &Request) -> Result<How, Failed> {
 }
 
 /// Whose a file is that the caller makes in `parent` (fs/inode.c, `inode_init_owner`).
-fn owner_of_new(session: &Session, target: Target, parent: &Object) -> Result<(u32, u32), Errno> {
+pub(super) fn owner_of_new(
+    session: &Session,
+    target: Target,
+    parent: &Object,
+) -> Result<(u32, u32), Errno> {
     let set = session.processes.changed(target);
     let (uid, gid) = set.map_or((0, 0), |set| (set.uid.filesystem, set.gid.filesystem));
     let found = parent.found()?;

@@ -1,15 +1,18 @@
 //! The answers: one file per kind of call. A [`Handler`] gets the session and the request, and says
 //! what the caller is answered and what that is worth.
 
+pub mod bind;
 pub mod device;
 pub mod identity;
 pub mod landlock;
 pub mod limit;
 pub mod mode_and_time;
 pub mod owner;
+pub mod peer;
 pub mod plain;
 mod rights;
 pub mod stat;
+mod view;
 pub mod xattr;
 
 use super::session::Session;
