@@ -8,7 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, getsockname, recvmsg, sendmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, getpeername, getsockname, recvmsg,
+    sendmsg,
 };
 
 /// Sends a copy of `fd` over `socket`.
@@ -45,7 +46,20 @@ pub fn receive_descriptor(socket: impl AsFd) -> Option<OwnedFd> {
 /// kind of socket or address.
 #[must_use]
 pub fn path_of(socket: impl AsFd) -> Option<Vec<u8>> {
-    let address: UnixAddr = getsockname(socket.as_fd().as_raw_fd()).ok()?;
+    path_in(getsockname(socket.as_fd().as_raw_fd()))
+}
+
+/// The same of the other end of `socket`; empty also if there is none.
+#[must_use]
+pub fn path_of_peer(socket: impl AsFd) -> Option<Vec<u8>> {
+    match getpeername(socket.as_fd().as_raw_fd()) {
+        Err(Errno::ENOTCONN) => Some(Vec::new()),
+        address => path_in(address),
+    }
+}
+
+fn path_in(address: Result<UnixAddr, Errno>) -> Option<Vec<u8>> {
+    let address = address.ok()?;
     if address.is_unnamed() {
         return Some(Vec::new());
     }

@@ -1,20 +1,23 @@
 //! Who is at the other end of a socket: `SO_PEERCRED` and `SO_PEERGROUPS`. The kernel keeps the
 //! process, and who that was when it connected, listened or made the pair; so do we.
 
+use std::os::fd::OwnedFd;
+
 use nix::errno::Errno;
-use nix::sys::socket::getsockopt;
-use nix::sys::socket::sockopt::PeerCredentials;
+use nix::sys::socket::sockopt::{AcceptConn, PeerCredentials};
+use nix::sys::socket::{UnixCredentials, getsockopt};
 
 use super::{bind, view};
 use crate::arch::signature::Kind;
 use crate::arch::{Abi, Sysno};
 use crate::supervisor::memory::credentials::Credentials;
-use crate::supervisor::memory::peers::Standing;
+use crate::supervisor::memory::peers::{Standing, Way};
 use crate::supervisor::memory::processes::Identity;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Argument, Request};
+use crate::sys::socket::{path_of, path_of_peer};
 
 /// Answers a call of class `peer`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -27,14 +30,17 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
         Sysno::bind => bind::answer(session, &call),
         Sysno::getsockopt => match peer(session, session.target(&call)) {
             Ok(answer) => Outcome::real(answer),
-            Err(Failed::Error(Errno::ERANGE)) => Outcome::real(Answer::Error(Errno::ERANGE)),
             // Other errors are the kernel's to find.
             Err(Failed::Error(_) | Failed::Unreadable) => Outcome::CONTINUE,
             Err(failed) => failed.outcome(Outcome::CONTINUE),
         },
         _ => {
+            let way = match call.sysno {
+                Sysno::listen => Way::Listens,
+                _ => Way::Connects,
+            };
             // Who is gone meets nobody.
-            let _ = session.processes.meets_peer(session.target(&call));
+            let _ = session.processes.meets_peer(session.target(&call), way);
             Outcome::CONTINUE
         }
     }
@@ -92,14 +98,14 @@ fn peer(session: &Session, target: Target) -> Result<Answer, Failed> {
     target.has_our_label()?;
     let socket = target.copy_of(request.arg(Kind::Socket)?.int())?;
     let found = getsockopt(&socket, PeerCredentials)?;
-    let Some(peer) = identity(session, target, found.pid(), found.uid()) else {
-        return Ok(Answer::Continue);
-    };
-    let Identity {
+    let Some(Identity {
         credentials,
         namespace,
         ..
-    } = peer;
+    }) = identity(session, target, &socket, found)
+    else {
+        return Ok(Answer::Continue);
+    };
     let mut bytes = Vec::new();
     if option == Abi::SO_PEERGROUPS {
         let groups = view::of_groups(session, target, namespace, &credentials.groups)?;
@@ -107,11 +113,6 @@ fn peer(session: &Session, target: Target) -> Result<Answer, Failed> {
             return Ok(Answer::Continue);
         };
         bytes.extend(groups.into_iter().flat_map(u32::to_ne_bytes));
-        if room < bytes.len() {
-            let needed = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-            target.write(length, &needed.to_ne_bytes())?;
-            return Err(Errno::ERANGE.into());
-        }
     } else {
         let ids = (credentials.uid.effective, credentials.gid.effective);
         let Some((uid, gid)) = view::of_ids(session, target, namespace, ids)? else {
@@ -121,17 +122,45 @@ fn peer(session: &Session, target: Target) -> Result<Answer, Failed> {
         bytes.extend([uid, gid].into_iter().flat_map(u32::to_ne_bytes));
         bytes.truncate(room);
     }
-    target.write(value, &bytes)?;
-    let told = u32::try_from(bytes.len()).unwrap_or_default();
-    target.write(length, &told.to_ne_bytes())?;
-    Ok(Answer::Value(0))
+    // From here on the kernel would say something else, and an error is the caller's own.
+    let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_ne_bytes();
+    let told = if room < bytes.len() {
+        target.write(length, &len).and(Err(Errno::ERANGE.into()))
+    } else {
+        target
+            .write(value, &bytes)
+            .and_then(|()| target.write(length, &len))
+    };
+    match told {
+        Ok(()) => Ok(Answer::Value(0)),
+        Err(Failed::Error(errno)) => Ok(Answer::Error(errno)),
+        Err(failed) => Err(failed),
+    }
 }
 
-/// Who the peer was that the kernel says is, or was, process `pid` of user `uid`; `None` if the
-/// kernel is to say that.
-fn identity(session: &Session, target: Target, pid: i32, uid: u32) -> Option<Identity> {
+/// How the peer of `socket` has met it.
+fn way_of(socket: &OwnedFd) -> Way {
+    // What was accepted has the name of what listens, and so has the peer of what connected.
+    // (Where both have a name, it is taken for the former.)
+    let is_listener = getsockopt(socket, AcceptConn).unwrap_or(false);
+    let has_name = |name: Option<Vec<u8>>| name.is_none_or(|name| !name.is_empty());
+    if is_listener || !has_name(path_of(socket)) && has_name(path_of_peer(socket)) {
+        Way::Listens
+    } else {
+        Way::Connects
+    }
+}
+
+/// Who the peer of `socket` was, of whom the kernel says what was `found`; `None` if that is right.
+fn identity(
+    session: &Session,
+    target: Target,
+    socket: &OwnedFd,
+    found: UnixCredentials,
+) -> Option<Identity> {
+    let pid = found.pid();
     // Nobody, one of a PID namespace above ours, or another user's.
-    if pid <= 0 || uid != session.maps.own.0 {
+    if pid <= 0 || found.uid() != session.maps.own.0 {
         return None;
     }
     let root = || Identity {
@@ -144,7 +173,7 @@ fn identity(session: &Session, target: Target, pid: i32, uid: u32) -> Option<Ide
         let request = target.request.by(pid);
         processes.identity(processes.standing(session.target(&request)))
     };
-    match processes.as_peer(pid) {
+    match processes.as_peer(pid, way_of(socket)) {
         Some(Standing::Kernels) => None,
         Some(Standing::Root) => Some(root()),
         Some(standing) => processes.identity(standing).or_else(now),

@@ -1,8 +1,9 @@
 //! Who each process was when it last connected a socket, listened at one, or made a pair: the
 //! kernel keeps that, and tells who is at the other end (`SO_PEERCRED`).
 //!
-//! The kernel keeps it with each socket, and this by process: a process is known to its peers as it
-//! was the last time. It may be gone by then.
+//! The kernel keeps it with each socket, and this by process: to whoever has connected to it a
+//! process is who it was when it listened last, to others who it was when it connected last. It may
+//! be gone by then.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,10 +34,20 @@ pub enum Standing {
     },
 }
 
+/// How a process meets a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Way {
+    /// It listens, and the peer connects.
+    Listens,
+    /// It connects, or makes a pair.
+    Connects,
+}
+
 /// What is known of each, in memory that a successor shares.
 #[derive(Clone, Copy)]
 pub struct Peers {
-    slots: Shared<[AtomicU64; SLOTS]>,
+    listening: Shared<[AtomicU64; SLOTS]>,
+    connecting: Shared<[AtomicU64; SLOTS]>,
 }
 
 impl Peers {
@@ -46,13 +57,14 @@ impl Peers {
     /// mmap(2)'s.
     pub fn new() -> Result<Peers, Errno> {
         Ok(Peers {
-            slots: Shared::zeroed()?,
+            listening: Shared::zeroed()?,
+            connecting: Shared::zeroed()?,
         })
     }
 
-    /// Takes note that `process` has that `standing`.
-    pub fn set(&self, process: i32, standing: Standing) {
-        if let Some(slot) = self.slot(process) {
+    /// Takes note that `process` has that `standing` when it meets a peer that way.
+    pub fn set(&self, process: i32, way: Way, standing: Standing) {
+        if let Some(slot) = self.slot(process, way) {
             let process = u64::from(process.unsigned_abs()) << PROCESS;
             slot.store(process | code(standing), Ordering::Release);
         }
@@ -60,24 +72,29 @@ impl Peers {
 
     /// What `process` had.
     #[must_use]
-    pub fn get(&self, process: i32) -> Option<Standing> {
-        let word = self.slot(process)?.load(Ordering::Acquire);
+    pub fn get(&self, process: i32, way: Way) -> Option<Standing> {
+        let word = self.slot(process, way)?.load(Ordering::Acquire);
         let is_its = word >> PROCESS == u64::from(process.unsigned_abs());
         is_its.then(|| standing(word & ((1 << PROCESS) - 1)))
     }
 
     /// The entries that are needed.
     pub fn numbers(&self) -> impl Iterator<Item = u64> {
-        let words = self.slots.iter().map(|slot| slot.load(Ordering::Acquire));
+        let slots = self.listening.iter().chain(self.connecting.iter());
+        let words = slots.map(|slot| slot.load(Ordering::Acquire));
         words.filter_map(|word| match standing(word & ((1 << PROCESS) - 1)) {
             Standing::Set { number, .. } => Some(number),
             _ => None,
         })
     }
 
-    fn slot(&self, process: i32) -> Option<&AtomicU64> {
+    fn slot(&self, process: i32, way: Way) -> Option<&AtomicU64> {
         let process = usize::try_from(process).ok().filter(|number| *number > 0)?;
-        self.slots.get(process % SLOTS)
+        let slots = match way {
+            Way::Listens => &self.listening,
+            Way::Connects => &self.connecting,
+        };
+        slots.get(process % SLOTS)
     }
 }
 
@@ -106,12 +123,13 @@ fn standing(code: u64) -> Standing {
 
 #[cfg(test)]
 mod tests {
-    use super::{FIRST, Peers, SLOTS, Standing};
+    use super::{FIRST, Peers, SLOTS, Standing, Way};
 
     #[test]
     fn the_last_of_each_is_known() {
+        const BY: Way = Way::Connects;
         let peers = Peers::new().expect("memory");
-        assert_eq!(peers.get(5), None);
+        assert_eq!(peers.get(5, BY), None);
         let set = |number, has_executed| Standing::Set {
             number,
             has_executed,
@@ -121,16 +139,16 @@ mod tests {
             Standing::Root,
             set(FIRST + 2, false),
             set(FIRST + 2, true),
-            set(FIRST + (1 << 41), true),
+            set(FIRST + (1 << 20), true),
         ] {
-            peers.set(5, standing);
-            assert_eq!(peers.get(5), Some(standing));
+            peers.set(5, BY, standing);
+            assert_eq!(peers.get(5, BY), Some(standing));
+            assert_eq!(peers.get(5, Way::Listens), None);
         }
-        assert_eq!(peers.numbers().collect::<Vec<_>>(), [FIRST + (1 << 41)]);
-        peers.set(5 + i32::try_from(SLOTS).expect("an int"), Standing::Root);
-        assert_eq!(
-            (peers.get(5), peers.get(0), peers.get(-1)),
-            (None, None, None)
-        );
+        let numbers: Vec<u64> = peers.numbers().collect();
+        assert_eq!(numbers, [FIRST + (1 << 20)]);
+        let other = 5 + i32::try_from(SLOTS).expect("an int");
+        peers.set(other, BY, Standing::Root);
+        assert_eq!([5, 0, -1].map(|none| peers.get(none, BY)), [None; 3]);
     }
 }

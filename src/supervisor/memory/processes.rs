@@ -18,7 +18,7 @@ use nix::errno::Errno;
 
 use super::credentials::{Credentials, Ids};
 use super::id_maps::{IdMaps, inside};
-use super::peers::{Peers, Standing};
+use super::peers::{Peers, Standing, Way};
 use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::mark::{FIRST, RESTRICTED, UNSET, is_restricted, restricted};
@@ -204,21 +204,21 @@ impl Processes {
         })
     }
 
-    /// Takes note that the caller is about to meet a peer.
+    /// Takes note that the caller is about to meet a peer, or several.
     ///
     /// # Errors
     /// `ESRCH` if it is gone.
-    pub fn meets_peer(&self, target: Target) -> Result<(), Failed> {
+    pub fn meets_peer(&self, target: Target, way: Way) -> Result<(), Failed> {
         if let Some(peers) = self.peers {
-            peers.set(target.process()?, self.standing(target));
+            peers.set(target.process()?, way, self.standing(target));
         }
         Ok(())
     }
 
-    /// Who `process` was when it last met a peer.
+    /// Who `process` was when it last met a peer that way.
     #[must_use]
-    pub fn as_peer(&self, process: i32) -> Option<Standing> {
-        self.peers?.get(process)
+    pub fn as_peer(&self, process: i32, way: Way) -> Option<Standing> {
+        self.peers?.get(process, way)
     }
 
     fn changed_by(&self, target: Target, number: u64) -> Option<Rc<Credentials>> {

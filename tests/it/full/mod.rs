@@ -7,6 +7,7 @@ mod histories;
 mod identity;
 mod killed;
 mod mounts;
+mod peers;
 mod programs;
 mod refusals;
 mod sample;
