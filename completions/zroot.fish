@@ -24,6 +24,7 @@ host\t''
 limits\t''
 mount\t''
 stat\t''
+peer\t''
 all\t''"
 complete -c zroot -l no-fake -d 'Do not pretend the calls of these classes, or \'all\' but the probe; beats --fake' -r -f -a "owner\t''
 identity\t''
@@ -39,6 +40,7 @@ host\t''
 limits\t''
 mount\t''
 stat\t''
+peer\t''
 all\t''"
 complete -c zroot -l dump-filter -d 'Print the filter, as asm, raw, c or oci, and run nothing' -r -f -a "asm\t''
 raw\t''
@@ -177,7 +179,13 @@ stat64\t''
 fstat64\t''
 lstat64\t''
 fstatat64\t''
-statx\t''"
+statx\t''
+getsockopt\t''
+connect\t''
+listen\t''
+socketpair\t''
+bind\t''
+socketcall\t''"
 complete -c zroot -s C -l chdir -d 'Change to DIR first' -r -f -a "(__fish_complete_directories)"
 complete -c zroot -l root -d 'Make DIR the root directory, with the host\'s /proc, /sys and /dev' -r -f -a "(__fish_complete_directories)"
 complete -c zroot -l bind -d 'Mount the host\'s SRC at DST inside the root directory' -r -F

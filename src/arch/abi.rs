@@ -261,7 +261,7 @@ impl Abi {
     /// `SO_PEERGROUPS` on every ABI of the matrix (asm-generic/socket.h).
     pub const SO_PEERGROUPS: u32 = 59;
 
-    /// The options of a socket that tell who is at its other end: [`so_peercred`](Abi::so_peercred)
+    /// The options that tell who is at a socket's other end: [`so_peercred`](Abi::so_peercred)
     /// and [`SO_PEERGROUPS`](Abi::SO_PEERGROUPS).
     #[must_use]
     pub fn peer_options(self) -> &'static [u32] {
@@ -277,8 +277,8 @@ impl Abi {
         &ALL[self as usize]
     }
 
-    /// `_IO`: the same, but mips and powerpc encode "none" as 1 in three bits, where others have 0 in
-    /// two.
+    /// `_IO`: as `_IOW`, with "none", which mips and powerpc encode as 1 in three bits, where others
+    /// have 0 in two.
     #[must_use]
     pub const fn io(self, kind: u8, nr: u8) -> u32 {
         let none = match self {

@@ -22,7 +22,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::arch::{Abi, Endian};
+use crate::arch::{Abi, Endian, Sysno};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
 use crate::filter::policy::{Action, Policy, Rule, When};
 
@@ -69,6 +69,14 @@ const RLIMIT_LOCKS: u32 = 10;
 /// `SYS_BIND`, `SYS_CONNECT`, `SYS_LISTEN`, `SYS_SOCKETPAIR` and `SYS_GETSOCKOPT`,
 /// include/uapi/linux/net.h.
 const SOCKET_CALLS: [u32; 5] = [2, 3, 4, 8, 15];
+const SOCKET_CALL_NAMES: [&str; 5] = [
+    "SYS_BIND",
+    "SYS_CONNECT",
+    "SYS_LISTEN",
+    "SYS_SOCKETPAIR",
+    "SYS_GETSOCKOPT",
+];
+const PEER_OPTION_NAMES: [&str; 2] = ["SO_PEERCRED", "SO_PEERGROUPS"];
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 
 /// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says.
@@ -169,9 +177,14 @@ pub const fn errno_of(value: u32) -> Option<u32> {
     }
 }
 
-/// The name of what a program for `abi` compares an argument's word with.
+/// The name of what a program for `abi` compares an argument's word with: of `call`, if that is
+/// known.
 #[must_use]
-pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
+pub fn constant_name(abi: Abi, call: Option<Sysno>, k: u32) -> Option<&'static str> {
+    if call == Some(Sysno::socketcall) {
+        let at = SOCKET_CALLS.iter().position(|value| *value == k)?;
+        return SOCKET_CALL_NAMES.get(at).copied();
+    }
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
     let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
     let others = [
@@ -179,8 +192,10 @@ pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
         (&S_BLOCK, "S_IFBLK but not S_IFCHR"),
         (&RLIMIT_LOCKS, "RLIMIT_LOCKS"),
     ];
+    let options = abi.peer_options().iter().zip(PEER_OPTION_NAMES);
     ioctls
         .chain(prctls)
+        .chain(options)
         .chain(others)
         .find(|(value, _)| **value == k)
         .map(|(_, name)| name)
@@ -203,10 +218,7 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::IsLocksLimitOrNonNull { resource, arg } => {
             vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
         }
-        When::AsksForPeer { level, option } => vec![
-            (level, wide(&[abi.sol_socket()])),
-            (option, wide(abi.peer_options())),
-        ],
+        When::AsksForPeer { option } => vec![(option, wide(abi.peer_options()))],
         When::IsSocketCall { call } => vec![(call, wide(&SOCKET_CALLS))],
     }
 }
@@ -283,11 +295,10 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             all
         }
         // The ABIs of a family have the same numbers.
-        When::AsksForPeer { level, option } => family.first().map_or_else(Vec::new, |abi| {
-            let levels = one_of(level, &[abi.sol_socket()]).concat();
-            let options = one_of(option, abi.peer_options()).into_iter();
-            options.map(|one| [&levels[..], &one].concat()).collect()
-        }),
+        When::AsksForPeer { option } => {
+            let options = family.first().map(|abi| abi.peer_options());
+            one_of(option, options.unwrap_or_default())
+        }
         When::IsSocketCall { call } => one_of(call, &SOCKET_CALLS),
     }
 }
@@ -309,13 +320,6 @@ enum Test {
         arg: u8,
         values: &'static [u32],
         pointer: Pointer,
-    },
-    /// Argument `first` is `value`, and argument `arg` one of `values`.
-    OneOfAfter {
-        first: u8,
-        value: u32,
-        arg: u8,
-        values: &'static [u32],
     },
 }
 
@@ -353,9 +357,7 @@ impl Test {
                 values: &[RLIMIT_LOCKS],
                 pointer: pointer(arg),
             },
-            When::AsksForPeer { level, option } => Test::OneOfAfter {
-                first: level,
-                value: abi.sol_socket(),
+            When::AsksForPeer { option } => Test::OneOf {
                 arg: option,
                 values: abi.peer_options(),
             },
@@ -387,7 +389,6 @@ impl Answer {
             Test::OneOf { values, .. } => 2 + values.len(),
             Test::NonNull(_) => 5,
             Test::OneOfOrNonNull { values, .. } => 6 + values.len(),
-            Test::OneOfAfter { values, .. } => 4 + values.len(),
             Test::DeviceNode { .. } => 8,
         }
     }
@@ -646,17 +647,6 @@ fn emit_check(asm: &mut Assembler, abi: Abi, test: Test, hit: Label, miss: Label
             emit_one_of(asm, abi, arg, values, hit, other);
             asm.bind(other);
             emit_non_null(asm, abi, pointer, hit, miss);
-        }
-        Test::OneOfAfter {
-            first,
-            value,
-            arg,
-            values,
-        } => {
-            let other = asm.label();
-            emit_one_of(asm, abi, first, &[value], other, miss);
-            asm.bind(other);
-            emit_one_of(asm, abi, arg, values, hit, miss);
         }
     }
 }

@@ -63,11 +63,10 @@ pub enum When {
         /// Which argument is the pointer, counted from 0.
         arg: u8,
     },
-    /// The option in arguments `level` and `option` tells who is at a socket's other end:
-    /// `SO_PEERCRED` or `SO_PEERGROUPS` of `SOL_SOCKET`.
+    /// The option in argument `option` has the number of one that tells who is at a socket's other
+    /// end: `SO_PEERCRED` or `SO_PEERGROUPS`. Of other levels than `SOL_SOCKET` hardly any is asked
+    /// for.
     AsksForPeer {
-        /// Which argument is the level, counted from 0.
-        level: u8,
         /// Which argument is the option, counted from 0.
         option: u8,
     },
@@ -98,7 +97,7 @@ impl When {
             When::IsLocksLimitOrNonNull { .. } => {
                 "the resource is RLIMIT_LOCKS or the pointer is not null"
             }
-            When::AsksForPeer { .. } => "the option is SO_PEERCRED or SO_PEERGROUPS of SOL_SOCKET",
+            When::AsksForPeer { .. } => "the option has the number of SO_PEERCRED or SO_PEERGROUPS",
             When::IsSocketCall { .. } => {
                 "the call is getsockopt, connect, listen, socketpair or bind"
             }
@@ -408,7 +407,6 @@ impl Condition {
                 arg: position(call, Kind::Pointer),
             },
             Condition::AsksForPeer => When::AsksForPeer {
-                level: position(call, Kind::SocketLevel),
                 option: position(call, Kind::SocketOption),
             },
             Condition::IsSocketCall => When::IsSocketCall {

@@ -198,7 +198,8 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
                 (level, cred, true),
                 (level, groups, true),
                 (level, cred + 1, false),
-                (level + 1, cred, false),
+                // The kernel knows that it is another level's.
+                (level + 1, cred, true),
             ];
             if wide {
                 cases.extend([

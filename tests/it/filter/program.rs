@@ -140,11 +140,9 @@ fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
                 put(&[(request, JUNK | u64::from(nr))]);
             }
         }
-        Some((_, When::AsksForPeer { level, option })) => {
-            for at in [0, 1, 2, 0xffff, 0x1_0000, 0xffff_ffff, JUNK + 1] {
-                for number in (0..64).chain([0x8000_0011, JUNK + 17, JUNK + 59]) {
-                    put(&[(level, at), (option, number)]);
-                }
+        Some((_, When::AsksForPeer { option })) => {
+            for number in (0..64).chain([0x8000_0011, JUNK + 17, JUNK + 59]) {
+                put(&[(option, number)]);
             }
         }
         Some((_, When::IsSocketCall { call })) => {

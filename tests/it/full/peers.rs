@@ -93,8 +93,8 @@ fn processes_belong_to_who_they_have_become() {
         setpriv --ruid 33 --rgid 34 --clear-groups sleep 100 & q=$!
         setpriv --euid 33 --egid 34 --clear-groups sleep 100 & r=$!
         until grep -q sleep /proc/$p/comm /proc/$q/comm && grep -q sleep /proc/$q/comm && grep -q sleep /proc/$r/comm; do :; done
-        for n in $p $q $r; do (cd /proc/$n; stat -c '%n %u:%g %a' . status stat fd ns task task/$n task/$n/status attr fdinfo net net/unix exe)
-            stat -c %u:%g /proc/$n /proc/$n/ /proc/$n/../$n /proc/$n/task/$n/comm /proc; done
+        for n in $p $q $r; do { (cd /proc/$n; stat -c '%n %u:%g %a' . status stat fd ns task task/$n task/$n/status attr fdinfo net exe)
+            stat -c %u:%g /proc/$n /proc/$n/ /proc/$n/../$n /proc/$n/task/$n/comm; } | sed "s/$n/N/g"; done
         top -b -n1 -p $p | tail -1 | awk '{print $2}'
         busybox ps -o user,comm | grep sleep
         start-stop-daemon --status --user 33 --exec "$(command -v sleep)" && echo running

@@ -80,10 +80,7 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
         When::CapabilityPrctl { option } => CAPABILITY_PRCTLS
             .iter()
             .any(|number| i64::from(*number) == i64::from(int(call, option))),
-        When::AsksForPeer { level, option } => {
-            let (socket, options) = socket_options(*abi);
-            int(call, level) == socket && options.contains(&int(call, option))
-        }
+        When::AsksForPeer { option } => peer_options(*abi).contains(&int(call, option)),
         When::IsSocketCall { call: number } => SOCKET_CALLS.contains(&int(call, number)),
     };
     match (applies, rule.action, abi) {
@@ -99,12 +96,12 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
 /// `SYS_BIND`, `SYS_CONNECT`, `SYS_LISTEN`, `SYS_SOCKETPAIR`, `SYS_GETSOCKOPT`.
 const SOCKET_CALLS: [u32; 5] = [2, 3, 4, 8, 15];
 
-/// `SOL_SOCKET`; `SO_PEERCRED` and `SO_PEERGROUPS`.
-fn socket_options(abi: Abi) -> (u32, [u32; 2]) {
+/// `SO_PEERCRED` and `SO_PEERGROUPS`.
+fn peer_options(abi: Abi) -> [u32; 2] {
     match abi {
-        Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => (0xffff, [18, 59]),
-        Abi::Ppc64le => (1, [21, 59]),
-        _ => (1, [17, 59]),
+        Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => [18, 59],
+        Abi::Ppc64le => [21, 59],
+        _ => [17, 59],
     }
 }
 
@@ -127,12 +124,8 @@ fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
         }
         When::IsLocksLimit { resource } => vec![(resource, locks())],
         When::IsLocksLimitOrNonNull { resource, arg } => vec![(resource, locks()), (arg, vec![0])],
-        When::AsksForPeer { level, option } => {
-            let (socket, options) = socket_options(abi);
-            vec![
-                (level, vec![socket.into()]),
-                (option, options.map(u64::from).to_vec()),
-            ]
+        When::AsksForPeer { option } => {
+            vec![(option, peer_options(abi).map(u64::from).to_vec())]
         }
         When::IsSocketCall { call } => vec![(call, SOCKET_CALLS.map(u64::from).to_vec())],
     }
