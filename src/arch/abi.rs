@@ -277,8 +277,8 @@ impl Abi {
         &ALL[self as usize]
     }
 
-    /// `_IO`: as `_IOW`, with "none", which mips and powerpc encode as 1 in three bits, where others
-    /// have 0 in two.
+    /// `_IO`: as `_IOW`, with "none", which mips and powerpc encode as 1 in three bits, where
+    /// others have 0 in two.
     #[must_use]
     pub const fn io(self, kind: u8, nr: u8) -> u32 {
         let none = match self {

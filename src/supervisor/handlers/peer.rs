@@ -22,9 +22,8 @@ use crate::sys::socket::{path_of, path_of_peer};
 /// Answers a call of class `peer`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     // socketcall(2) is another way to the same calls.
-    let call = match called(session.target(request)) {
-        Ok(Some(call)) => call,
-        _ => return Outcome::CONTINUE,
+    let Ok(Some(call)) = called(session.target(request)) else {
+        return Outcome::CONTINUE;
     };
     match call.sysno {
         Sysno::bind => bind::answer(session, &call),
