@@ -59,7 +59,8 @@ impl Call {
             sysno,
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare
         );
-        if is_noted || !params.iter().any(|param| is_file(param.kind)) {
+        let is_bind = sysno == Sysno::bind;
+        if is_noted || !is_bind && !params.iter().any(|param| is_file(param.kind)) {
             return None;
         }
         let letter = |kind| match kind {
@@ -79,6 +80,10 @@ impl Call {
             Kind::WideNanoseconds => 'w',
             Kind::Stat => 'b',
             Kind::Statx => 'B',
+            Kind::Socket => 'k',
+            Kind::Address => 'u',
+            // The address's length.
+            Kind::Number if is_bind => 'U',
             _ => '0',
         };
         let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
@@ -98,13 +103,13 @@ impl Call {
             } else {
                 kinds
             },
-            makes_file: matches!(when, When::DeviceNode { .. }),
+            makes_file: is_bind || matches!(when, When::DeviceNode { .. }),
         })
     }
 
     fn is_for(&self, form: &Form) -> bool {
         match form.of {
-            For::Path => self.kinds.contains('P'),
+            For::Path => self.kinds.contains(['P', 'u']),
             For::Dir => self.kinds.contains('D'),
             For::Flags => self.kinds.contains('A'),
             For::Fd => self.kinds.contains('F'),
@@ -186,21 +191,25 @@ struct Pass {
     level: Level,
     is_made: fn(&Call) -> bool,
     before: &'static str,
+    /// What starts the script.
+    by: &'static [&'static str],
     /// Every file has another owner.
     is_remembered: bool,
 }
 
-const PASSES: [Pass; 3] = [
+const PASSES: [Pass; 4] = [
     Pass {
         level: Level::Selective,
         is_made: |call| call.class != Class::Stat,
         before: "",
+        by: &[],
         is_remembered: false,
     },
     Pass {
         level: Level::Full,
         is_made: |call| call.class != Class::Stat,
         before: "",
+        by: &[],
         is_remembered: false,
     },
     Pass {
@@ -209,7 +218,16 @@ const PASSES: [Pass; 3] = [
         // A change of owner takes the bits of modes away.
         before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
             find "$1/P" "$1/Q" "$1/R" -type f ! -name cells ! -name unreadable -exec chmod 4755 {} +; "#,
+        by: &[],
         is_remembered: true,
+    },
+    // For who is in another group the supervisor makes a socket's file.
+    Pass {
+        level: Level::Full,
+        is_made: |call| call.class == Class::Peer,
+        before: "",
+        by: &["setpriv", "--regid", "7", "--clear-groups"],
+        is_remembered: false,
     },
 ];
 
@@ -412,7 +430,7 @@ fn make_all(
 /// Whether a refusal is for want of privilege: what zroot is there to hide.
 fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
     match call.class {
-        Class::Stat => false,
+        Class::Stat | Class::Peer => false,
         Class::Owner => result == EPERM || result == EINVAL,
         // user.* is refused to everybody.
         Class::Xattr | Class::Device => wish == Wish::Other && result == EPERM,
@@ -567,6 +585,7 @@ fn allowed_in_race(
         calls[c].makes_file,
         calls[c].sysno.name().contains("remove"),
     ) {
+        (true, _) if calls[c].sysno == Sysno::bind => Some(Errno::EADDRINUSE),
         (true, _) => Some(Errno::EEXIST),
         (_, true) => Some(Errno::ENODATA),
         _ => None,
@@ -665,7 +684,7 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     let known: BTreeMap<Cell, Came> = kernel.iter().map(known).collect();
     for pass in &PASSES {
         let level = pass.level.name();
-        let launcher = [exe, "-c", level];
+        let launcher = [&[exe, "-c", level], pass.by].concat();
         let started = Caller::start(&place, restriction, &launcher, pass.before, &session);
         let mut caller = match started {
             Ok(caller) => caller,
