@@ -96,7 +96,7 @@ fn processes_belong_to_who_they_have_become() {
         for n in $p $q $r; do { (cd /proc/$n; stat -c '%n %u:%g %a' . status stat fd ns task task/$n task/$n/status attr fdinfo net exe)
             stat -c %u:%g /proc/$n /proc/$n/ /proc/$n/../$n /proc/$n/task/$n/comm; } | sed "s/$n/N/g"; done
         top -b -n1 -p $p | tail -1 | awk '{print $2}'
-        busybox ps -o user,comm | grep sleep
+        busybox ps -o pid,user | awk -v p=$p -v q=$q -v r=$r '$1 == p || $1 == q || $1 == r { print $2 }'
         start-stop-daemon --status --user 33 --exec "$(command -v sleep)" && echo running
         start-stop-daemon --status --user 35 --exec "$(command -v sleep)" || echo "none of 35's"
         cd /proc/$p/task; stat -c %u:%g ../status $p .; cd /
