@@ -226,7 +226,7 @@ const PASSES: [Pass; 4] = [
         level: Level::Full,
         is_made: |call| call.class == Class::Peer,
         before: "",
-        by: &["setpriv", "--regid", "7", "--clear-groups"],
+        by: &["env", "CELLS_GROUP=7"],
         is_remembered: false,
     },
 ];
