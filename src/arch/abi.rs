@@ -251,6 +251,55 @@ impl Abi {
         creat | 0o20_000_000
     }
 
+    /// `SOL_SOCKET`: asm-generic/socket.h, arch/mips/include/uapi/asm/socket.h.
+    #[must_use]
+    pub const fn sol_socket(self) -> u32 {
+        match self {
+            Mips64el | Mipsn32el | Mipsel => 0xffff,
+            _ => 1,
+        }
+    }
+
+    /// `SO_PEERCRED`: the same, and arch/powerpc/include/uapi/asm/socket.h.
+    #[must_use]
+    pub const fn so_peercred(self) -> u32 {
+        match self {
+            Mips64el | Mipsn32el | Mipsel => 18,
+            Ppc64le => 21,
+            _ => 17,
+        }
+    }
+
+    /// `SO_PEERGROUPS` on every ABI of the matrix (asm-generic/socket.h).
+    pub const SO_PEERGROUPS: u32 = 59;
+
+    /// The options that tell who is at a socket's other end: [`so_peercred`](Abi::so_peercred)
+    /// and [`SO_PEERGROUPS`](Abi::SO_PEERGROUPS).
+    #[must_use]
+    pub fn peer_options(self) -> &'static [u32] {
+        static ALL: [[u32; 2]; Abi::ALL.len()] = {
+            let mut all = [[Abi::SO_PEERGROUPS; 2]; Abi::ALL.len()];
+            let mut i = 0;
+            while i < all.len() {
+                all[i][0] = Abi::ALL[i].so_peercred();
+                i += 1;
+            }
+            all
+        };
+        &ALL[self as usize]
+    }
+
+    /// `_IO`: as `_IOW`, with "none", which mips and powerpc encode as 1 in three bits, where
+    /// others have 0 in two.
+    #[must_use]
+    pub const fn io(self, kind: u8, nr: u8) -> u32 {
+        let none = match self {
+            Ppc64le | Mips64el | Mipsn32el | Mipsel => 1 << 29,
+            _ => 0,
+        };
+        none | (kind as u32) << 8 | nr as u32
+    }
+
     /// `_IOW`: asm-generic/ioctl.h, but mips and powerpc encode "write" as 4 in three bits, where
     /// others have 1 in two.
     const fn iow(self, kind: u8, nr: u8, size: u32) -> u32 {

@@ -70,6 +70,16 @@ pub enum Kind {
     OpenHow,
     /// Which limit of a process is meant (`RLIMIT_*`).
     Resource,
+    /// A socket's descriptor.
+    Socket,
+    /// Whose option of a socket is meant (`SOL_*`).
+    SocketLevel,
+    /// Which option of a socket is meant (`SO_*`).
+    SocketOption,
+    /// The address of a socket's address, whose length follows.
+    Address,
+    /// The address of another call's arguments, each a `long`.
+    Arguments,
     /// A number.
     Number,
     /// The address of something that zroot does not look into, or null.
@@ -285,4 +295,11 @@ signatures! {
     [lstat64: "path" Link, "statbuf" Stat]
     [fstatat64: "dirfd" Dir, "path" Path, "statbuf" Stat, "flags" AtFlags]
     [statx: "dirfd" Dir, "path" Path, "flags" AtFlags, "mask" Number, "statxbuf" Statx]
+
+    [getsockopt: "sockfd" Socket, "level" SocketLevel, "optname" SocketOption, "optval" Pointer, "optlen" Pointer]
+    [connect: "sockfd" Socket, "addr" Address, "addrlen" Number]
+    [listen: "sockfd" Socket, "backlog" Number]
+    [socketpair: "domain" Number, "type" Number, "protocol" Number, "sv" Pointer]
+    [bind: "sockfd" Socket, "addr" Address, "addrlen" Number]
+    [socketcall: "call" Request, "args" Arguments]
 }

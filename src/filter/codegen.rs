@@ -22,7 +22,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::arch::{Abi, Endian};
+use crate::arch::{Abi, Endian, Sysno};
 use crate::filter::asm::{AsmError, Assembler, Cond, Label, Program};
 use crate::filter::policy::{Action, Policy, Rule, When};
 
@@ -66,6 +66,17 @@ const CAPABILITY_PRCTL_NAMES: [&str; 6] = [
 ];
 /// `RLIMIT_LOCKS`, include/uapi/asm-generic/resource.h; no ABI of the matrix has another.
 const RLIMIT_LOCKS: u32 = 10;
+/// `SYS_BIND`, `SYS_CONNECT`, `SYS_LISTEN`, `SYS_SOCKETPAIR` and `SYS_GETSOCKOPT`,
+/// include/uapi/linux/net.h.
+const SOCKET_CALLS: [u32; 5] = [2, 3, 4, 8, 15];
+const SOCKET_CALL_NAMES: [&str; 5] = [
+    "SYS_BIND",
+    "SYS_CONNECT",
+    "SYS_LISTEN",
+    "SYS_SOCKETPAIR",
+    "SYS_GETSOCKOPT",
+];
+const PEER_OPTION_NAMES: [&str; 2] = ["SO_PEERCRED", "SO_PEERGROUPS"];
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
 
 /// Builds the filter that answers for every ABI of `family` (see [`Abi::family`]) as `policy` says.
@@ -166,9 +177,14 @@ pub const fn errno_of(value: u32) -> Option<u32> {
     }
 }
 
-/// The name of what a program for `abi` compares an argument's word with.
+/// The name of what a program for `abi` compares an argument's word with: of `call`, if that is
+/// known.
 #[must_use]
-pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
+pub fn constant_name(abi: Abi, call: Option<Sysno>, k: u32) -> Option<&'static str> {
+    if call == Some(Sysno::socketcall) {
+        let at = SOCKET_CALLS.iter().position(|value| *value == k)?;
+        return SOCKET_CALL_NAMES.get(at).copied();
+    }
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
     let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
     let makes_file = abi.open_flags_that_make();
@@ -178,8 +194,10 @@ pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
         (&S_BLOCK, "S_IFBLK but not S_IFCHR"),
         (&RLIMIT_LOCKS, "RLIMIT_LOCKS"),
     ];
+    let options = abi.peer_options().iter().zip(PEER_OPTION_NAMES);
     ioctls
         .chain(prctls)
+        .chain(options)
         .chain(others)
         .find(|(value, _)| **value == k)
         .map(|(_, name)| name)
@@ -209,6 +227,8 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::IsLocksLimitOrNonNull { resource, arg } => {
             vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
         }
+        When::AsksForPeer { option } => vec![(option, wide(abi.peer_options()))],
+        When::IsSocketCall { call } => vec![(call, wide(&SOCKET_CALLS))],
     }
 }
 
@@ -295,6 +315,12 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             all.push(vec![Compare::NotEqual { arg, value: 0 }]);
             all
         }
+        // The ABIs of a family have the same numbers.
+        When::AsksForPeer { option } => {
+            let options = family.first().map(|abi| abi.peer_options());
+            one_of(option, options.unwrap_or_default())
+        }
+        When::IsSocketCall { call } => one_of(call, &SOCKET_CALLS),
     }
 }
 
@@ -359,6 +385,14 @@ impl Test {
                 arg: resource,
                 values: &[RLIMIT_LOCKS],
                 pointer: pointer(arg),
+            },
+            When::AsksForPeer { option } => Test::OneOf {
+                arg: option,
+                values: abi.peer_options(),
+            },
+            When::IsSocketCall { call } => Test::OneOf {
+                arg: call,
+                values: &SOCKET_CALLS,
             },
         }
     }
@@ -665,7 +699,7 @@ fn emit_non_null(asm: &mut Assembler, abi: Abi, pointer: Pointer, hit: Label, mi
 
 fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Label, miss: Label) {
     // Of an int, as ioctl's request, prctl's option and a limit's number are, the kernel looks at
-    // the low word only (fs/ioctl.c, kernel/sys.c).
+    // the low word only (fs/ioctl.c, kernel/sys.c, net/socket.c).
     asm.load(low_word(abi, arg));
     for (i, value) in values.iter().enumerate() {
         let other = if i + 1 == values.len() {

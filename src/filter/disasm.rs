@@ -196,10 +196,14 @@ fn compared(program: &[sock_filter], family: &[Abi], at: usize, known: Known) ->
                 }
             }
         }
-        ARGS.. => abi
-            .and_then(|abi| codegen::constant_name(abi, insn.k))
-            .unwrap_or_default()
-            .into(),
+        ARGS.. => {
+            let (first, last) = known.nr;
+            let call = abi.filter(|_| first == last);
+            let call = call.and_then(|abi| Sysno::of(abi, first));
+            abi.and_then(|abi| codegen::constant_name(abi, call, insn.k))
+                .unwrap_or_default()
+                .into()
+        }
         _ => String::new(),
     }
 }

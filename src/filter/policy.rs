@@ -68,6 +68,20 @@ pub enum When {
         /// Which argument is the pointer, counted from 0.
         arg: u8,
     },
+    /// The option in argument `option` has the number of one that tells who is at a socket's other
+    /// end: `SO_PEERCRED` or `SO_PEERGROUPS`. Of other levels than `SOL_SOCKET` hardly any is asked
+    /// for.
+    AsksForPeer {
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
+    /// The call that is made through another, by its number in argument `call`, is one of those
+    /// that have rules by themselves: getsockopt (with any option, which is in memory), connect,
+    /// listen, socketpair, bind.
+    IsSocketCall {
+        /// Which argument is the number, counted from 0.
+        call: u8,
+    },
 }
 
 impl When {
@@ -88,6 +102,10 @@ impl When {
             When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
             When::IsLocksLimitOrNonNull { .. } => {
                 "the resource is RLIMIT_LOCKS or the pointer is not null"
+            }
+            When::AsksForPeer { .. } => "the option has the number of SO_PEERCRED or SO_PEERGROUPS",
+            When::IsSocketCall { .. } => {
+                "the call is getsockopt, connect, listen, socketpair or bind"
             }
         })
     }
@@ -198,7 +216,8 @@ impl Level {
             Level::Full => Level::Selective
                 .default_classes()
                 .with(Class::Stat)
-                .with(Class::Maker),
+                .with(Class::Maker)
+                .with(Class::Peer),
         }
     }
 }
@@ -374,6 +393,8 @@ enum Condition {
     MakesFile,
     IsLocksLimit,
     IsLocksLimitOrNonNull,
+    AsksForPeer,
+    IsSocketCall,
 }
 
 impl Condition {
@@ -403,6 +424,12 @@ impl Condition {
             Condition::IsLocksLimitOrNonNull => When::IsLocksLimitOrNonNull {
                 resource: position(call, Kind::Resource),
                 arg: position(call, Kind::Pointer),
+            },
+            Condition::AsksForPeer => When::AsksForPeer {
+                option: position(call, Kind::SocketOption),
+            },
+            Condition::IsSocketCall => When::IsSocketCall {
+                call: position(call, Kind::Request),
             },
         }
     }
@@ -461,11 +488,14 @@ pub enum Class {
     Stat,
     /// Making a file, which belongs to its maker. Only where that is remembered.
     Maker,
+    /// Who is at the other end of a socket, and whose a socket's file is. Only where that is
+    /// remembered.
+    Peer,
 }
 
 impl Class {
     /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 15] = [
+    pub const ALL: [Class; 16] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -481,6 +511,7 @@ impl Class {
         Class::Mount,
         Class::Stat,
         Class::Maker,
+        Class::Peer,
     ];
 
     /// The name used in options and messages.
@@ -502,6 +533,7 @@ impl Class {
             Class::Mount => "mount",
             Class::Stat => "stat",
             Class::Maker => "maker",
+            Class::Peer => "peer",
         }
     }
 
@@ -598,6 +630,13 @@ impl Class {
                 open if MakesFile;
                 openat if MakesFile;
             ], group![OnlyRemembered: creat openat2 mkdir mkdirat symlink symlinkat]],
+            // The kernel keeps who has connected, listened or made a pair: so does the supervisor.
+            // Neither call is frequent.
+            Class::Peer => &[
+                group![OnlyRemembered: getsockopt if AsksForPeer;],
+                group![OnlyRemembered: connect listen socketpair bind],
+                group![OnlyRemembered: socketcall if IsSocketCall;],
+            ],
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::handlers::{
     Handler, device, identity, ipc, landlock, limit, maker, memory_lock, mode_and_time, mount,
-    open, owner, plain, priority, stat, xattr,
+    open, owner, peer, plain, priority, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -112,6 +112,7 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             Sysno::mlock | Sysno::mlock2 | Sysno::mlockall => memory_lock::answer,
             _ => priority::answer,
         },
+        (Action::Notify, Class::Peer) => peer::answer,
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)

@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::memory::credentials::Credentials;
 use super::memory::given::Given;
 use super::memory::id_maps::IdMaps;
+use super::memory::peers::Peers;
 use super::memory::processes::{AtExecve, Processes};
 use super::memory::remembered::Remembered;
 use super::recovery::hazards::Hazards;
@@ -66,6 +67,8 @@ pub struct Kept {
     pub given: Given,
     /// Whose files are, at a level that remembers that.
     pub owners: Option<Remembered>,
+    /// Who was whose peer, at such a level.
+    pub peers: Option<Peers>,
 }
 
 impl Kept {
@@ -79,6 +82,7 @@ impl Kept {
             in_flight: InFlight::new()?,
             given: Given::new()?,
             owners: level.remembers().then(Remembered::new).transpose()?,
+            peers: level.remembers().then(Peers::new).transpose()?,
         })
     }
 }
@@ -112,7 +116,12 @@ impl Session {
         let journal = Rc::new(kept.journal);
         Session {
             sight,
-            processes: Processes::new(Rc::clone(&journal), at_execve(policy.level), &maps),
+            processes: Processes::new(
+                Rc::clone(&journal),
+                at_execve(policy.level),
+                &maps,
+                kept.peers,
+            ),
             given: kept.given,
             owners: kept.owners,
             maps,

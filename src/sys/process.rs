@@ -14,6 +14,8 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Pid};
 
+use crate::arch::Abi;
+
 /// fork(2), for a process of one thread.
 ///
 /// With more threads the child would find memory as the others left it in the middle of their
@@ -304,6 +306,22 @@ pub fn descriptor_of(thread: impl AsFd, fd: RawFd) -> Result<OwnedFd, Errno> {
     #[allow(unsafe_code)]
     unsafe {
         owned(libc::syscall(libc::SYS_pidfd_getfd, from, fd, flags))
+    }
+}
+
+/// The namespace around `namespace`, which is one of PIDs or users, by descriptors.
+///
+/// # Errors
+/// ioctl(2)'s: `EPERM` where there is none that this process may know of.
+pub fn parent_of_namespace(namespace: impl AsFd) -> Result<OwnedFd, Errno> {
+    /// `_IO(0xb7, 2)`, include/uapi/linux/nsfs.h.
+    const NS_GET_PARENT: u32 = Abi::NATIVE.io(0xb7, 2);
+    let (number, fd) = (libc::SYS_ioctl, namespace.as_fd().as_raw_fd());
+    // SAFETY: ioctl(2) takes three integers here; what it returns is a new descriptor, which nobody
+    // else owns.
+    #[allow(unsafe_code)]
+    unsafe {
+        owned(libc::syscall(number, fd, NS_GET_PARENT, 0))
     }
 }
 

@@ -526,6 +526,40 @@ fn inode_flag_requests_are_what_compilers_make_of_them() {
     );
 }
 
+/// `SOL_SOCKET`, `SO_PEERCRED` and `SO_PEERGROUPS` are what the kernel's headers say, as far as
+/// those of an architecture are installed.
+#[test]
+fn socket_options_are_those_of_the_headers() {
+    const NAME: &str = "socket_options_are_those_of_the_headers";
+    need!(NAME, "cc");
+    let native = ("-I/usr/include", Abi::NATIVE);
+    let others = [
+        ("-I/usr/mips64el-linux-gnuabi64/include", Abi::Mips64el),
+        ("-I/usr/powerpc64le-linux-gnu/include", Abi::Ppc64le),
+        ("-I/usr/s390x-linux-gnu/include", Abi::S390x),
+        ("-I/usr/arm-linux-gnueabihf/include", Abi::Arm),
+    ];
+    let text = "#include <asm/socket.h>\nSOL_SOCKET SO_PEERCRED SO_PEERGROUPS\n";
+    for (headers, abi) in others.into_iter().chain([native]) {
+        if !std::path::Path::new(&headers[2..]).exists() {
+            common::skip(NAME, &format!("there is no {}", &headers[2..]));
+            continue;
+        }
+        let dir = common::dir();
+        let source = dir.path().join("options.c");
+        fs::write(&source, text).expect("a source file");
+        let mut command = common::user("cc");
+        command.args(["-E", "-P", headers]);
+        let said = common::run(command.arg(&source)).succeeds().stdout;
+        let words = said.lines().last().unwrap_or_default().split_whitespace();
+        let numbers: Vec<u32> = words
+            .map(|word| value_of(word, &BTreeMap::new()).expect("a number"))
+            .collect();
+        let expected = [abi.sol_socket(), abi.so_peercred(), Abi::SO_PEERGROUPS];
+        assert_eq!(numbers, expected, "{abi}: {said}");
+    }
+}
+
 /// Parts of names that make a call a relative of what the policy fakes.
 const KIN: &str = "\
     chown chmod utime prctl uid gid groups attr mknod sync cap mount fs tree root limit prio sched_set nice set adj stime kexec swap module acct \

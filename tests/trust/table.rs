@@ -62,8 +62,10 @@ impl Call {
             sysno,
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare
         );
+        let is_bind = sysno == Sysno::bind;
         // creat(2) would wait for who opens a FIFO's other end. It is open(2).
-        if is_noted || sysno == Sysno::creat || !params.iter().any(|param| is_file(param.kind)) {
+        let is_another = is_noted || sysno == Sysno::creat;
+        if is_another || !is_bind && !params.iter().any(|param| is_file(param.kind)) {
             return None;
         }
         let letter = |kind| match kind {
@@ -86,14 +88,18 @@ impl Call {
             Kind::OpenFlags => 'O',
             Kind::OpenHow => 'H',
             Kind::Pointer if class == Class::Maker => 'T',
+            Kind::Socket => 'k',
+            Kind::Address => 'u',
+            // The address's length.
+            Kind::Number if is_bind => 'U',
             _ => '0',
         };
         let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
         // statx(2)'s only number is its mask.
-        let makes_file = class == Class::Maker || kinds.contains('V');
+        let makes_file = class == Class::Maker || is_bind || kinds.contains('V');
         // To `cells` this says that there is something to be removed.
         let kinds = if makes_file {
-            kinds + "k"
+            kinds + "R"
         } else if kinds.contains('B') {
             kinds.replace('0', "m")
         } else {
@@ -115,7 +121,7 @@ impl Call {
 
     fn is_for(&self, form: &Form) -> bool {
         match form.of {
-            For::Path => self.kinds.contains('P'),
+            For::Path => self.kinds.contains(['P', 'u']),
             For::Dir => self.kinds.contains('D'),
             For::Flags => self.kinds.contains('A'),
             For::Fd => self.kinds.contains('F'),
@@ -198,6 +204,8 @@ struct Pass {
     level: Level,
     is_made: fn(&Call) -> bool,
     before: &'static str,
+    /// What starts the script.
+    by: &'static [&'static str],
     /// Every file has another owner.
     is_remembered: bool,
 }
@@ -207,12 +215,14 @@ const PASSES: [Pass; 4] = [
         level: Level::Selective,
         is_made: |call| !matches!(call.class, Class::Stat | Class::Maker),
         before: "",
+        by: &[],
         is_remembered: false,
     },
     Pass {
         level: Level::Full,
         is_made: |call| call.class != Class::Stat,
         before: "",
+        by: &[],
         is_remembered: false,
     },
     Pass {
@@ -227,7 +237,16 @@ const PASSES: [Pass; 4] = [
         // A change of owner takes the bits of modes away.
         before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
             find "$1/P" "$1/Q" "$1/R" -type f ! -name cells ! -name unreadable -exec chmod 4755 {} +; "#,
+        by: &[],
         is_remembered: true,
+    },
+    // For who is in another group the supervisor makes a socket's file.
+    Pass {
+        level: Level::Full,
+        is_made: |call| call.class == Class::Peer,
+        before: "",
+        by: &["env", "CELLS_GROUP=7"],
+        is_remembered: false,
     },
 ];
 
@@ -430,7 +449,7 @@ fn make_all(
 /// Whether a refusal is for want of privilege: what zroot is there to hide.
 fn is_for_ids(call: &Call, wish: Wish, result: &str) -> bool {
     match call.class {
-        Class::Stat | Class::Maker => false,
+        Class::Stat | Class::Maker | Class::Peer => false,
         Class::Owner => result == EPERM || result == EINVAL,
         // user.* is refused to everybody.
         Class::Xattr | Class::Device => wish == Wish::Other && result == EPERM,
@@ -585,6 +604,7 @@ fn allowed_in_race(
         calls[c].makes_file,
         calls[c].sysno.name().contains("remove"),
     ) {
+        (true, _) if calls[c].sysno == Sysno::bind => Some(Errno::EADDRINUSE),
         (true, _) => Some(Errno::EEXIST),
         (_, true) => Some(Errno::ENODATA),
         _ => None,
@@ -683,7 +703,7 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     let known: BTreeMap<Cell, Came> = kernel.iter().map(known).collect();
     for pass in &PASSES {
         let level = pass.level.name();
-        let launcher = [exe, "-c", level];
+        let launcher = [&[exe, "-c", level], pass.by].concat();
         let started = Caller::start(&place, restriction, &launcher, pass.before, &session);
         let mut caller = match started {
             Ok(caller) => caller,

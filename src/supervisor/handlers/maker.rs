@@ -70,6 +70,11 @@ impl Maker {
         Ok(((uid, gid) != (0, kernels)).then_some((uid, gid)))
     }
 
+    /// What it leaves out of permissions.
+    pub fn mask(&self) -> Mode {
+        Mode::from_bits_truncate(self.mask)
+    }
+
     /// Its own user and group for files.
     fn ids(&self) -> (u32, u32) {
         let set = self.set.as_ref();
@@ -80,7 +85,7 @@ impl Maker {
     /// `mode_strip_sgid`. The umask is the kernel's to apply, which is the caller's from now on.
     pub fn permissions(&self, mode: u32, parent: &Object, gid: u32) -> Result<Mode, Errno> {
         const BOTH: u32 = libc::S_ISGID | libc::S_IXGRP;
-        umask(Mode::from_bits_truncate(self.mask));
+        umask(self.mask());
         let may = |set: &Rc<Credentials>| set.is_in_group(gid) || set.has(Capability::CAP_FSETID);
         let falls = mode & BOTH == BOTH
             && parent.found()?.mode & libc::S_ISGID != 0

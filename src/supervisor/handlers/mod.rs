@@ -1,6 +1,7 @@
 //! The answers: one file per kind of call. A [`Handler`] gets the session and the request, and says
 //! what the caller is answered and what that is worth.
 
+pub mod bind;
 pub mod device;
 pub mod identity;
 pub mod ipc;
@@ -12,10 +13,12 @@ pub mod mode_and_time;
 pub mod mount;
 pub mod open;
 pub mod owner;
+pub mod peer;
 pub mod plain;
 pub mod priority;
 mod rights;
 pub mod stat;
+mod view;
 pub mod xattr;
 
 use super::session::Session;

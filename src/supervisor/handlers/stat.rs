@@ -4,9 +4,9 @@
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 
+use super::view::{self, View};
 use crate::arch::signature::Kind;
 use crate::arch::stat::{Facts, Moment, encode};
-use crate::supervisor::memory::id_maps::mapped;
 use crate::supervisor::memory::owners::Record;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
@@ -38,10 +38,17 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
         return Ok(Answer::Continue);
     };
     let found = Look::from(&glance.status);
+    if target.base.is_own_proc(found.place) {
+        let Some(owner) = process_owner(session, target, &glance)? else {
+            return Ok(Answer::Continue);
+        };
+        glance.confirm(target)?;
+        let device = None;
+        return tell(target, &glance, sync, Record { owner, device });
+    }
     let record = owners.of(&found, || glance.handle(target));
     let shown = session.maps.shows(found.uid, found.gid);
-    // In `/proc` the kernel knows better.
-    let is_foreign = shown != (found.uid, found.gid) && !target.base.is_own_proc(found.place);
+    let is_foreign = shown != (found.uid, found.gid);
     if record.is_none() && !is_foreign {
         return Ok(Answer::Continue);
     }
@@ -58,29 +65,36 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
     tell(target, &glance, sync, record)
 }
 
-/// How a caller's user namespace, which is not ours, numbers users and groups.
-struct View {
-    uids: String,
-    gids: String,
-}
-
-impl View {
-    fn of(target: Target) -> Result<View, Failed> {
-        let map = |name| Ok::<_, Failed>(String::from_utf8_lossy(&target.file(name)?).into_owned());
-        Ok(View {
-            uids: map("uid_map")?,
-            gids: map("gid_map")?,
-        })
+/// Whose a file in `/proc` is of a process that has set something: fs/proc/base.c,
+/// `task_dump_owner`. Of others the kernel knows better.
+fn process_owner(
+    session: &Session,
+    target: Target,
+    glance: &Glance,
+) -> Result<Option<(u32, u32)>, Failed> {
+    if !session.processes.are_any() {
+        return Ok(None);
     }
-
-    /// What `uid` and `gid` are there. One that is not there stays: who gave a file to it there
-    /// finds it again.
-    fn shows(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
-        (
-            mapped(&self.uids, uid).unwrap_or(uid),
-            mapped(&self.gids, gid).unwrap_or(gid),
-        )
-    }
+    let Some(thread) = glance.thread(target) else {
+        return Ok(None);
+    };
+    let process = target.request.by(thread);
+    let standing = session.processes.standing(session.target(&process));
+    let Some(identity) = session.processes.identity(standing) else {
+        return Ok(None);
+    };
+    let (uid, gid) = (identity.credentials.uid, identity.credentials.gid);
+    // Who changes its ids cannot be dumped until it executes something (kernel/cred.c,
+    // `commit_creds`; fs/exec.c, `begin_new_exec`).
+    let is_dumpable =
+        identity.has_executed && uid.real == uid.effective && gid.real == gid.effective;
+    let is_open_to_all = u32::from(glance.status.stx_mode) == libc::S_IFDIR | 0o555;
+    let owner = if is_open_to_all || is_dumpable {
+        (uid.effective, gid.effective)
+    } else {
+        (0, 0)
+    };
+    view::of_ids(session, target, identity.namespace, owner)
 }
 
 /// The file that the call is about, whether a link at its end is to be followed, and its

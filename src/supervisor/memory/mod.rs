@@ -4,5 +4,6 @@ pub mod credentials;
 pub mod given;
 pub mod id_maps;
 pub mod owners;
+pub mod peers;
 pub mod processes;
 pub mod remembered;

@@ -18,6 +18,7 @@ use nix::errno::Errno;
 
 use super::credentials::{Credentials, Ids};
 use super::id_maps::{IdMaps, inside};
+use super::peers::{Peers, Standing, Way};
 use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::mark::{FIRST, RESTRICTED, UNSET, is_restricted, restricted};
@@ -31,6 +32,8 @@ pub type AtExecve = fn(&Credentials) -> Option<Credentials>;
 /// How much there may be before what no process has is thrown away: entries, of which one with many
 /// groups counts for as many as it takes the memory of.
 const ENOUGH: usize = 1024;
+/// As many entries are kept that only peers may ask for, the latest: others may be gone.
+const PEERS: usize = 1024;
 /// `AT_RANDOM`, include/uapi/linux/auxvec.h: the address of 16 random bytes.
 const AT_RANDOM: u64 = 25;
 
@@ -74,6 +77,16 @@ pub struct Setter {
     number: u64,
 }
 
+/// Whom a process is taken for that has set something.
+pub struct Identity {
+    /// What it has.
+    pub credentials: Rc<Credentials>,
+    /// In which user namespace.
+    pub namespace: u64,
+    /// Whether that was set in another program.
+    pub has_executed: bool,
+}
+
 /// Who has set what. In trees, which need no random numbers: a kernel that has none to give would
 /// end the supervisor.
 pub struct Processes {
@@ -92,12 +105,19 @@ pub struct Processes {
     namespace: u64,
     at_execve: AtExecve,
     journal: Rc<Journal>,
+    /// Who each was when it last met a peer, at a level that remembers that.
+    peers: Option<Peers>,
 }
 
 impl Processes {
-    /// What `journal` says.
+    /// What `journal` says, and `peers`.
     #[must_use]
-    pub fn new(journal: Rc<Journal>, at_execve: AtExecve, maps: &IdMaps) -> Processes {
+    pub fn new(
+        journal: Rc<Journal>,
+        at_execve: AtExecve,
+        maps: &IdMaps,
+        peers: Option<Peers>,
+    ) -> Processes {
         let mut processes = Processes {
             entries: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -110,6 +130,7 @@ impl Processes {
             namespace: maps.namespace,
             at_execve,
             journal,
+            peers,
         };
         processes.reload();
         processes
@@ -148,21 +169,90 @@ impl Processes {
         Some((self.changed_by(target, number)?, since.into()))
     }
 
-    fn changed_by(&self, target: Target, number: u64) -> Option<Rc<Credentials>> {
-        let entry = self.entries.get(&(number & !RESTRICTED))?;
-        if target.user_namespace() != Ok(entry.namespace) {
+    /// Whether any process has set anything.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Whom the caller is taken for.
+    #[must_use]
+    pub fn standing(&self, target: Target) -> Standing {
+        let number = self.number(target.request.tid) & !RESTRICTED;
+        match self.entry(target, number) {
+            Some((_, has_executed)) => Standing::Set {
+                number,
+                has_executed,
+            },
+            None if self.is_at_home(target) => Standing::Root,
+            None => Standing::Kernels,
+        }
+    }
+
+    /// Who has that `standing`; `None` who has set nothing, or is not known any more.
+    #[must_use]
+    pub fn identity(&self, standing: Standing) -> Option<Identity> {
+        let Standing::Set {
+            number,
+            has_executed,
+        } = standing
+        else {
             return None;
+        };
+        let entry = self.entries.get(&number)?;
+        Some(Identity {
+            credentials: self.credentials(entry, has_executed)?,
+            namespace: entry.namespace,
+            has_executed,
+        })
+    }
+
+    /// Takes note that the caller is about to meet a peer, or several.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is gone.
+    pub fn meets_peer(&self, target: Target, way: Way) -> Result<(), Failed> {
+        if let Some(peers) = self.peers {
+            peers.set(target.process()?, way, self.standing(target));
+        }
+        Ok(())
+    }
+
+    /// Who `process` was when it last met a peer that way.
+    #[must_use]
+    pub fn as_peer(&self, process: i32, way: Way) -> Option<Standing> {
+        self.peers?.get(process, way)
+    }
+
+    fn changed_by(&self, target: Target, number: u64) -> Option<Rc<Credentials>> {
+        let (entry, has_executed) = self.entry(target, number & !RESTRICTED)?;
+        self.credentials(entry, has_executed)
+    }
+
+    fn credentials(&self, entry: &Entry, has_executed: bool) -> Option<Rc<Credentials>> {
+        if has_executed {
+            (self.at_execve)(&entry.credentials).map(Rc::new)
+        } else {
+            Some(Rc::clone(&entry.credentials))
+        }
+    }
+
+    /// The entry `number`, if it counts for the caller, and whether that runs another program now.
+    fn entry(&self, target: Target, number: u64) -> Option<(&Entry, bool)> {
+        let entry = self.entries.get(&number)?;
+        match target.user_namespace() {
+            Ok(namespace) if namespace == entry.namespace => {}
+            // A helper that has its caller's rights may not look into others.
+            Err(_) if target.is_helper => {}
+            _ => return None,
         }
         let mut random = [0; 16];
         let Program {
             address,
             random: then,
         } = entry.program;
-        if address == 0 || target.read(address, &mut random).is_ok() && random == then {
-            Some(Rc::clone(&entry.credentials))
-        } else {
-            (self.at_execve)(&entry.credentials).map(Rc::new)
-        }
+        let is_same = address == 0 || target.read(address, &mut random).is_ok() && random == then;
+        Some((entry, !is_same))
     }
 
     /// Whether a caller that has set nothing is what the kernel says. Only where there is no
@@ -387,6 +477,7 @@ impl Processes {
             .filter_map(|pid| locks_limit(pid, None).ok())
             .chain(self.threads.values().map(|thread| thread.number))
             .map(|number| number & !RESTRICTED)
+            .chain(self.of_peers())
             .collect();
         self.entries.retain(|number, _| used.contains(number));
         self.numbers.retain(|_, number| used.contains(number));
@@ -403,6 +494,16 @@ impl Processes {
             .map(|(tid, thread)| Record::Thread(*tid, *thread).to_bytes());
         self.journal
             .replace(Table::Processes, entries.chain(threads));
+    }
+
+    /// The numbers of what those had who may be asked for as peers, and hardly any memory is for.
+    fn of_peers(&self) -> impl Iterator<Item = u64> {
+        let numbers: BTreeSet<u64> = self.peers.iter().flat_map(Peers::numbers).collect();
+        let is_small = |number: &u64| {
+            let entry = self.entries.get(number);
+            entry.is_some_and(|entry| entry.weight() == 1)
+        };
+        numbers.into_iter().rev().filter(is_small).take(PEERS)
     }
 
     fn replay(&mut self, record: &[u8]) {

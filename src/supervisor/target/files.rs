@@ -10,14 +10,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FcntlArg, OFlag, OpenHow, ResolveFlag, fcntl, openat, openat2};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Pid, chroot, fchdir};
 
 use super::answer::Failed;
+use super::base::Base;
 use super::object::Object;
 use super::proc::{Target, looked};
 use super::request::Named;
 use super::walk::Walk;
 use crate::sys::file::{Look, Place, look};
+use crate::sys::process::{descriptor_of, pidfd_open};
 
 /// Which file a call is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,6 +54,54 @@ pub(super) struct Start {
     root_place: Place,
     /// The directory that a relative path starts from.
     dir: Option<OwnedFd>,
+}
+
+/// Where a caller's paths start from, held: for calls that take no descriptor.
+pub struct There<'a> {
+    /// Its root directory, if that is not the supervisor's.
+    root: Option<OwnedFd>,
+    /// Its working directory.
+    dir: OwnedFd,
+    base: &'a Base,
+}
+
+impl There<'_> {
+    /// Does `act` there, with `mask` as the umask, if the caller's `path` leads to `object` there
+    /// as well, without magic links, which would be this process's own. `act` must not use names
+    /// in `/proc`. A helper stays in that root directory.
+    ///
+    /// # Errors
+    /// Those of `act`; [`Failed::Kernel`] if it does not.
+    pub fn act<T>(
+        &self,
+        mask: Mode,
+        (path, object): (&CStr, &Object),
+        act: impl FnOnce() -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let done = self.enter().and_then(|()| {
+            let within = ResolveFlag::empty();
+            let found = by_kernel(self.dir.as_fd(), path, true, within, false);
+            let found = found.and_then(|found| look(found, c"", AtFlags::AT_EMPTY_PATH));
+            if found.map_err(|_| Failed::Kernel)?.place != object.found()?.place {
+                return Err(Failed::Kernel);
+            }
+            umask(mask);
+            act()
+        });
+        self.base.stand()?;
+        done
+    }
+
+    fn enter(&self) -> Result<(), Failed> {
+        let enter = || {
+            if let Some(root) = &self.root {
+                fchdir(root)?;
+                chroot(".")?;
+            }
+            fchdir(&self.dir)
+        };
+        enter().map_err(|_: Errno| Failed::Kernel)
+    }
 }
 
 impl<'a> Target<'a> {
@@ -156,21 +207,7 @@ impl<'a> Target<'a> {
         let File::At(dir, path) = file else {
             return Err(Errno::ENOENT.into());
         };
-        let bytes = path.to_bytes();
-        // Slashes at the end belong to the name: what is to be a directory is not made here.
-        let end = bytes.iter().rposition(|byte| *byte != b'/');
-        let Some(end) = end else {
-            let errno = if bytes.is_empty() {
-                Errno::ENOENT
-            } else {
-                Errno::EEXIST
-            };
-            return Err(errno.into());
-        };
-        let slash = bytes[..end].iter().rposition(|byte| *byte == b'/');
-        let (parent, name) = slash.map_or((&b"."[..], bytes), |at| bytes.split_at(at + 1));
-        let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
-        let (parent, name) = (text(parent)?, text(name)?);
+        let (parent, name) = parent_and_name(path)?;
         if !resolve.is_empty() {
             return Ok((self.within(*dir, &parent, true, resolve)?, name));
         }
@@ -318,12 +355,76 @@ impl<'a> Target<'a> {
         Ok(file)
     }
 
+    /// A copy of the caller's descriptor `fd`, to be used as the caller would.
+    ///
+    /// # Errors
+    /// `EBADF`; [`Failed::Kernel`] where there can be none.
+    pub fn copy_of(&self, fd: i32) -> Result<OwnedFd, Failed> {
+        match self
+            .callers
+            .descriptor(self.request.tid, self.request.id, fd)
+        {
+            Ok(copy) => return Ok(copy),
+            Err(Errno::EBADF) => return Err(Errno::EBADF.into()),
+            Err(_) => {}
+        }
+        // A thread, before 6.9. Its descriptors are its process's, mostly.
+        let process = pidfd_open(Pid::from_raw(self.process()?)).map_err(|_| Failed::Kernel)?;
+        let copy = descriptor_of(process, fd).map_err(|_| Failed::Kernel)?;
+        let link = self.entry(format_args!("fd/{fd}"));
+        let own = looked(look(self.base.proc_dir(), &link, AtFlags::empty()))?.place;
+        let copied = look(&copy, c"", AtFlags::AT_EMPTY_PATH)?.place;
+        if (own.dev, own.ino) == (copied.dev, copied.ino) {
+            Ok(copy)
+        } else {
+            Err(Failed::Kernel)
+        }
+    }
+
+    /// Where the caller's paths start from.
+    ///
+    /// # Errors
+    /// [`Failed::Helper`] if its root directory is not the supervisor's.
+    pub fn there(&self) -> Result<There<'a>, Failed> {
+        let Start { root, .. } = self.start(libc::AT_FDCWD, c"/")?;
+        if root.is_some() && !self.is_helper {
+            return Err(Failed::Helper);
+        }
+        Ok(There {
+            root,
+            dir: self.link("cwd")?,
+            base: self.base,
+        })
+    }
+
     /// What a link of the caller's in `/proc` leads to.
     pub(super) fn link(&self, name: &str) -> Result<OwnedFd, Failed> {
         let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
         let link = self.entry(name);
         looked(openat(self.base.proc_dir(), &*link, flags, Mode::empty()))
     }
+}
+
+/// The path of the directory in which a file is to be made at `path`, and the name that it gets
+/// there.
+///
+/// # Errors
+/// `ENOENT`; `EEXIST` for a path that ends in no name.
+pub fn parent_and_name(path: &CStr) -> Result<(CString, CString), Errno> {
+    let bytes = path.to_bytes();
+    // Slashes at the end belong to the name: what is to be a directory is not made here.
+    let end = bytes.iter().rposition(|byte| *byte != b'/');
+    let Some(end) = end else {
+        return Err(if bytes.is_empty() {
+            Errno::ENOENT
+        } else {
+            Errno::EEXIST
+        });
+    };
+    let slash = bytes[..end].iter().rposition(|byte| *byte == b'/');
+    let (parent, name) = slash.map_or((&b"."[..], bytes), |at| bytes.split_at(at + 1));
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|_| Errno::EINVAL);
+    Ok((text(parent)?, text(name)?))
 }
 
 /// Has the kernel find what is at `path`, where it finds it without magic links, and with

@@ -5,16 +5,16 @@
 //! magic link is not followed, and where one is met the careful way is taken.
 
 use std::ffi::{CStr, CString};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::ResolveFlag;
+use nix::fcntl::{AtFlags, ResolveFlag};
 
 use super::answer::Failed;
 use super::files::{File, by_kernel};
 use super::object::Object;
 use super::proc::Target;
-use crate::sys::file::{Look, handle, statx};
+use crate::sys::file::{Look, handle, look, statx};
 
 /// A file that has been looked at for a caller, which has been told nothing of it yet.
 pub struct Glance<'a> {
@@ -58,6 +58,35 @@ impl<'a> Glance<'a> {
             At::Named { dir, name } => handle(dir, name),
             At::NamedInProc(name) => handle(target.base.proc_dir(), name),
         }
+    }
+
+    /// The thread whose file in the `/proc` that the supervisor stands in it is.
+    #[must_use]
+    pub fn thread(&self, target: Target) -> Option<i32> {
+        let path = match &self.at {
+            At::Found(object) => object.name(),
+            At::Held { file, .. } => target.base.name_of(file.as_fd()),
+            At::Named { .. } | At::NamedInProc(_) => return None,
+        };
+        let path = path.ok()?;
+        let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
+        let number = |name: &[u8]| std::str::from_utf8(name).ok()?.parse().ok();
+        let place = Look::from(&self.status).place;
+        // Where `/proc` is in that path, the way from there tells.
+        (0..names.len()).find_map(|at| {
+            let process: i32 = number(names[at])?;
+            let way = CString::new(names[at..].join(&b'/')).ok()?;
+            let there = look(target.base.proc_dir(), &way, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+            if (there.place.dev, there.place.ino) != (place.dev, place.ino) {
+                return None;
+            }
+            match names[at + 1..] {
+                // What is in there is no process's (fs/proc/proc_net.c).
+                [b"net", _, ..] | [b"task", _, b"net", _, ..] => None,
+                [b"task", thread, ..] => number(thread),
+                _ => Some(process),
+            }
+        })
     }
 
     /// What the kernel says of it with `flags` and `mask` as statx(2) takes them.

@@ -8,6 +8,7 @@ pub mod files;
 pub mod glance;
 pub mod listener;
 pub mod mark;
+mod numbers;
 pub mod object;
 pub mod proc;
 pub mod request;

@@ -22,6 +22,7 @@ use super::listener::Listener;
 use super::request::Request;
 use crate::supervisor::recovery::hazards::Hazards;
 use crate::sys::file::namespace;
+use crate::sys::process::pidfd_open;
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
 const PATH_MAX: usize = 4096;
@@ -288,6 +289,18 @@ impl Target<'_> {
             // A kernel may have no such namespaces.
             Err(_) => true,
         }
+    }
+
+    /// The number of the process that the caller is a thread of.
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    pub fn process(&self) -> Result<i32, Failed> {
+        // There is one for processes only.
+        if pidfd_open(self.pid()).is_ok() {
+            return Ok(self.request.tid);
+        }
+        Ok(self.status("Tgid")?.parse().map_err(|_| Errno::ESRCH)?)
     }
 
     /// The number of the user namespace that the caller is in; 0 on a kernel that has none.

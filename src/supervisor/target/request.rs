@@ -63,6 +63,22 @@ impl Request {
         })
     }
 
+    /// The same, as if thread `tid` had made it: to look at that as at the caller.
+    #[must_use]
+    pub const fn by(self, tid: i32) -> Request {
+        Request { tid, ..self }
+    }
+
+    /// The call `sysno` with `args`, which the caller makes by this one.
+    #[must_use]
+    pub const fn in_turn(self, sysno: Sysno, args: [u64; 6]) -> Request {
+        Request {
+            sysno,
+            args,
+            ..self
+        }
+    }
+
     /// What the arguments are.
     #[must_use]
     pub const fn signature(&self) -> &'static Signature {

@@ -33,14 +33,7 @@ impl Target<'_> {
         if self.is_plain() {
             return Ok(self.base.capabilities);
         }
-        // A security module knows more than ids and capabilities.
-        if let Some(label) = &self.base.label {
-            let mut theirs = [0; LABEL];
-            let len = looked(self.start_of("attr/current", &mut theirs))?;
-            if theirs[..len] != **label {
-                return Err(Failed::Kernel);
-            }
-        }
+        self.has_our_label()?;
         let theirs = capabilities(self.request.tid)?;
         let namespace = self.user_namespace()?;
         let is_here = namespace == self.base.user_namespace;
@@ -82,6 +75,22 @@ impl Target<'_> {
         }
         setns(theirs, CloneFlags::empty())?;
         self.base.stand()
+    }
+
+    /// Whether a security module, which knows more than ids and capabilities, takes the caller for
+    /// the same as the supervisor.
+    ///
+    /// # Errors
+    /// [`Failed::Kernel`] if not.
+    pub fn has_our_label(&self) -> Result<(), Failed> {
+        if let Some(label) = &self.base.label {
+            let mut theirs = [0; LABEL];
+            let len = looked(self.start_of("attr/current", &mut theirs))?;
+            if theirs[..len] != **label {
+                return Err(Failed::Kernel);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the caller is known to have the supervisor's root directory and rights.

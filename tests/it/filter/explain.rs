@@ -123,6 +123,8 @@ fn expected(rule: Option<Rule>) -> &'static str {
             },
             _,
         )) => "depends on argument 2 (resource) and argument 3 (pointer)",
+        Some((When::AsksForPeer { option: 2 }, _)) => "depends on argument 3 (optname)",
+        Some((When::IsSocketCall { call: 0 }, _)) => "depends on argument 1 (call)",
         other => panic!("{other:?} is new here"),
     }
 }

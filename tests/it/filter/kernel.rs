@@ -218,6 +218,34 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::symlink => always(&[BAD, BAD]),
         S::symlinkat => always(&[BAD, NONE, BAD]),
         S::statx => always(&[NONE, BAD, 0, 0, BAD]),
+        S::getsockopt => {
+            let (level, cred) = (abi.sol_socket().into(), abi.so_peercred().into());
+            let groups = Abi::SO_PEERGROUPS.into();
+            let mut cases = vec![
+                (level, cred, true),
+                (level, groups, true),
+                (level, cred + 1, false),
+                // The kernel knows that it is another level's.
+                (level + 1, cred, true),
+            ];
+            if wide {
+                cases.extend([
+                    (level | JUNK, cred | JUNK, true),
+                    (level, groups | JUNK, true),
+                ]);
+            }
+            let case = |(level, option, applies)| (vec![NONE, level, option, BAD, BAD], applies);
+            cases.into_iter().map(case).collect()
+        }
+        S::bind | S::connect => always(&[NONE, BAD, 0]),
+        S::listen => always(&[NONE, 0]),
+        S::socketpair => always(&[NONE, 0, 0, BAD]),
+        // None of their arguments can be read.
+        S::socketcall => [2, 3, 4, 8, 15]
+            .map(|call| (vec![call, BAD], true))
+            .into_iter()
+            .chain([1, 5, 16].map(|call| (vec![call, BAD], false)))
+            .collect(),
     }
 }
 

@@ -8,6 +8,7 @@ mod identity;
 mod killed;
 mod makers;
 mod mounts;
+mod peers;
 mod programs;
 mod refusals;
 mod sample;

@@ -81,6 +81,8 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
         When::CapabilityPrctl { option } => CAPABILITY_PRCTLS
             .iter()
             .any(|number| i64::from(*number) == i64::from(int(call, option))),
+        When::AsksForPeer { option } => peer_options(*abi).contains(&int(call, option)),
+        When::IsSocketCall { call: number } => SOCKET_CALLS.contains(&int(call, number)),
     };
     match (applies, rule.action, abi) {
         (false, ..) | (true, Action::Allow, _) => ALLOW,
@@ -102,6 +104,18 @@ fn o_creat(abi: Abi) -> u32 {
 
 /// `__O_TMPFILE`, include/uapi/asm-generic/fcntl.h.
 const O_TMPFILE: u32 = 0x40_0000;
+
+/// `SYS_BIND`, `SYS_CONNECT`, `SYS_LISTEN`, `SYS_SOCKETPAIR`, `SYS_GETSOCKOPT`.
+const SOCKET_CALLS: [u32; 5] = [2, 3, 4, 8, 15];
+
+/// `SO_PEERCRED` and `SO_PEERGROUPS`.
+fn peer_options(abi: Abi) -> [u32; 2] {
+    match abi {
+        Abi::Mips64el | Abi::Mipsn32el | Abi::Mipsel => [18, 59],
+        Abi::Ppc64le => [21, 59],
+        _ => [17, 59],
+    }
+}
 
 /// What the arguments of `rule` are compared with, by argument.
 fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
@@ -126,6 +140,10 @@ fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
         }
         When::IsLocksLimit { resource } => vec![(resource, locks())],
         When::IsLocksLimitOrNonNull { resource, arg } => vec![(resource, locks()), (arg, vec![0])],
+        When::AsksForPeer { option } => {
+            vec![(option, peer_options(abi).map(u64::from).to_vec())]
+        }
+        When::IsSocketCall { call } => vec![(call, SOCKET_CALLS.map(u64::from).to_vec())],
     }
 }
 
