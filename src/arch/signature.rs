@@ -250,6 +250,9 @@ signatures! {
     [setns: "fd" Fd, "nstype" Number]
     [unshare: "flags" Number]
 
+    [execve: "path" Path, "argv" Pointer, "envp" Pointer]
+    [execveat: "dirfd" Dir, "path" Path, "argv" Pointer, "envp" Pointer, "flags" AtFlags]
+
     [io_uring_setup: "entries" Number, "params" Pointer]
 
     [oldstat: "path" Path, "statbuf" Stat]

@@ -54,16 +54,22 @@ const S_IFBLK: u32 = S_IFCHR | S_BLOCK;
 const S_IFREG: u32 = 0x8000;
 
 /// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_CAPBSET_DROP`, `PR_GET_SECUREBITS`,
-/// `PR_SET_SECUREBITS` and `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
-const CAPABILITY_PRCTLS: [u32; 6] = [7, 8, 24, 27, 28, 47];
-const CAPABILITY_PRCTL_NAMES: [&str; 6] = [
+/// `PR_SET_SECUREBITS`, `PR_CAP_AMBIENT`, `PR_SET_NO_NEW_PRIVS` and `PR_GET_NO_NEW_PRIVS`,
+/// include/uapi/linux/prctl.h.
+const PRIVILEGE_PRCTLS: &[u32] = &[7, 8, 24, 27, 28, 47, 38, 39];
+const PRIVILEGE_PRCTL_NAMES: [&str; 8] = [
     "PR_GET_KEEPCAPS",
     "PR_SET_KEEPCAPS",
     "PR_CAPBSET_DROP",
     "PR_GET_SECUREBITS",
     "PR_SET_SECUREBITS",
     "PR_CAP_AMBIENT",
+    "PR_SET_NO_NEW_PRIVS",
+    "PR_GET_NO_NEW_PRIVS",
 ];
+/// The first ones; the others.
+const CAPABILITY_PRCTLS: &[u32] = PRIVILEGE_PRCTLS.split_at(6).0;
+const NO_NEW_PRIVS_PRCTLS: &[u32] = PRIVILEGE_PRCTLS.split_at(6).1;
 /// `RLIMIT_LOCKS`, include/uapi/asm-generic/resource.h; no ABI of the matrix has another.
 const RLIMIT_LOCKS: u32 = 10;
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
@@ -170,7 +176,7 @@ pub const fn errno_of(value: u32) -> Option<u32> {
 #[must_use]
 pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
-    let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
+    let prctls = PRIVILEGE_PRCTLS.iter().zip(PRIVILEGE_PRCTL_NAMES);
     let others = [
         (&S_IFCHR, "S_IFCHR"),
         (&S_BLOCK, "S_IFBLK but not S_IFCHR"),
@@ -195,7 +201,9 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         ],
         When::NonNull { arg } => vec![(arg, vec![0, 1])],
         When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
-        When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
+        When::CapabilityPrctl { option } => vec![(option, wide(CAPABILITY_PRCTLS))],
+        When::NoNewPrivsPrctl { option } => vec![(option, wide(NO_NEW_PRIVS_PRCTLS))],
+        When::PrivilegePrctl { option } => vec![(option, wide(PRIVILEGE_PRCTLS))],
         When::IsLocksLimit { resource } => vec![(resource, wide(&[RLIMIT_LOCKS]))],
         When::IsLocksLimitOrNonNull { resource, arg } => {
             vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
@@ -267,7 +275,9 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             }
             one_of(request, &requests)
         }
-        When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
+        When::CapabilityPrctl { option } => one_of(option, CAPABILITY_PRCTLS),
+        When::NoNewPrivsPrctl { option } => one_of(option, NO_NEW_PRIVS_PRCTLS),
+        When::PrivilegePrctl { option } => one_of(option, PRIVILEGE_PRCTLS),
         When::IsLocksLimit { resource } => one_of(resource, &[RLIMIT_LOCKS]),
         When::IsLocksLimitOrNonNull { resource, arg } => {
             let mut all = one_of(resource, &[RLIMIT_LOCKS]);
@@ -320,7 +330,15 @@ impl Test {
             },
             When::CapabilityPrctl { option } => Test::OneOf {
                 arg: option,
-                values: &CAPABILITY_PRCTLS,
+                values: CAPABILITY_PRCTLS,
+            },
+            When::NoNewPrivsPrctl { option } => Test::OneOf {
+                arg: option,
+                values: NO_NEW_PRIVS_PRCTLS,
+            },
+            When::PrivilegePrctl { option } => Test::OneOf {
+                arg: option,
+                values: PRIVILEGE_PRCTLS,
             },
             When::IsLocksLimit { resource } => Test::OneOf {
                 arg: resource,

@@ -51,6 +51,16 @@ pub enum When {
         /// Which argument is the option, counted from 0.
         option: u8,
     },
+    /// The prctl option in argument `option` is `PR_SET_NO_NEW_PRIVS` or `PR_GET_NO_NEW_PRIVS`.
+    NoNewPrivsPrctl {
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
+    /// One of either: what execve may give.
+    PrivilegePrctl {
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
     /// The limit in argument `resource` is `RLIMIT_LOCKS`.
     IsLocksLimit {
         /// Which argument is the limit, counted from 0.
@@ -78,6 +88,12 @@ impl When {
             When::SetsInodeFlags { .. } => "the request is FS_IOC_SETFLAGS or FS_IOC_FSSETXATTR",
             When::CapabilityPrctl { .. } => {
                 "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT or PR_CAPBSET_DROP"
+            }
+            When::NoNewPrivsPrctl { .. } => {
+                "the option is PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
+            }
+            When::PrivilegePrctl { .. } => {
+                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
             }
             When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
             When::IsLocksLimitOrNonNull { .. } => {
@@ -188,7 +204,10 @@ impl Level {
                 .with(Class::Getid)
                 .with(Class::Xattr)
                 .with(Class::Foreign),
-            Level::Full => Level::Selective.default_classes().with(Class::Stat),
+            Level::Full => Level::Selective
+                .default_classes()
+                .with(Class::Stat)
+                .with(Class::SetId),
         }
     }
 }
@@ -238,14 +257,14 @@ impl Policy {
     /// The rules of all classes, and those of the limit that the supervisor needs for itself. No
     /// call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
-        let own = self.locks_limit();
-        let is_own = move |call: Sysno| own.iter().any(|(limit, _)| *limit == call);
+        let own = move || self.locks_limit().iter().chain(self.no_new_privs());
+        let is_own = move |call: Sysno| own().any(|(own, _)| *own == call);
         let rules = self
             .classes
             .iter()
             .flat_map(move |class| class.rules(self.level))
             .filter(move |rule| !is_own(rule.call))
-            .chain(own.iter().map(|&(call, when)| Rule {
+            .chain(own().map(|&(call, when)| Rule {
                 call,
                 when,
                 action: Action::Notify,
@@ -270,7 +289,8 @@ impl Policy {
     const fn locks_limit(self) -> &'static [(Sysno, When)] {
         let marks = self.classes.contains(Class::Identity)
             || self.classes.contains(Class::Capability)
-            || self.classes.contains(Class::Device);
+            || self.classes.contains(Class::Device)
+            || self.level.remembers() && self.classes.contains(Class::SetId);
         match (
             self.level.has_supervisor() && marks,
             self.classes.contains(Class::Limits),
@@ -280,7 +300,26 @@ impl Policy {
             (true, true) => LOCKS_LIMIT_AND_OTHERS,
         }
     }
+
+    /// The call by which a process does without the rights of set-id programs, and asks whether it
+    /// does, wherever these have any.
+    const fn no_new_privs(self) -> &'static [(Sysno, When)] {
+        match (
+            self.level.remembers() && self.classes.contains(Class::SetId),
+            self.classes.contains(Class::Capability),
+        ) {
+            (false, _) => &[],
+            (true, false) => NO_NEW_PRIVS,
+            (true, true) => NO_NEW_PRIVS_AND_OTHERS,
+        }
+    }
 }
+
+/// What prctl is notified of where no class asks for its other options.
+const NO_NEW_PRIVS: &[(Sysno, When)] = calls![prctl if NoNewPrivsPrctl;];
+
+/// The same where class `capability` does: a call has one rule.
+const NO_NEW_PRIVS_AND_OTHERS: &[(Sysno, When)] = calls![prctl if PrivilegePrctl;];
 
 /// Where class `limits` is off, the other limits are real.
 const LOCKS_LIMIT: &[(Sysno, When)] = calls![
@@ -354,6 +393,8 @@ enum Condition {
     NonNull,
     SetsInodeFlags,
     CapabilityPrctl,
+    NoNewPrivsPrctl,
+    PrivilegePrctl,
     IsLocksLimit,
     IsLocksLimitOrNonNull,
 }
@@ -374,6 +415,12 @@ impl Condition {
                 request: position(call, Kind::Request),
             },
             Condition::CapabilityPrctl => When::CapabilityPrctl {
+                option: position(call, Kind::Request),
+            },
+            Condition::NoNewPrivsPrctl => When::NoNewPrivsPrctl {
+                option: position(call, Kind::Request),
+            },
+            Condition::PrivilegePrctl => When::PrivilegePrctl {
                 option: position(call, Kind::Request),
             },
             Condition::IsLocksLimit => When::IsLocksLimit {
@@ -438,11 +485,13 @@ pub enum Class {
     Mount,
     /// What stat(2) and its kin say of a file. Only where that is remembered.
     Stat,
+    /// What set-id bits of a program give. Only where owners are remembered.
+    SetId,
 }
 
 impl Class {
     /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 14] = [
+    pub const ALL: [Class; 15] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -457,6 +506,7 @@ impl Class {
         Class::Limits,
         Class::Mount,
         Class::Stat,
+        Class::SetId,
     ];
 
     /// The name used in options and messages.
@@ -477,6 +527,7 @@ impl Class {
             Class::Limits => "limits",
             Class::Mount => "mount",
             Class::Stat => "stat",
+            Class::SetId => "set-id",
         }
     }
 
@@ -555,6 +606,8 @@ impl Class {
             ], group![OnlyRemembered: chroot pivot_root setns unshare],
             // What it asks for passes no filter: statx through a ring would show the kernel's owners.
             group![AbsentIfRemembered: io_uring_setup]],
+            // Of prctl see `Policy::no_new_privs`.
+            Class::SetId => &[group![OnlyRemembered: execve execveat]],
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which handler answers which call.
 
 use super::handlers::{
-    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, stat, xattr,
+    Handler, device, identity, landlock, limit, mode_and_time, owner, plain, set_id, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -59,6 +59,11 @@ impl Routes {
                 class: Class::Identity,
                 handler: limit::answer,
             };
+        } else if set_id::is_about_no_new_privs(request) {
+            route = Route {
+                class: Class::SetId,
+                handler: set_id::answer_prctl,
+            };
         }
         let outcome = (route.handler)(session, request);
         if session.report.is_wanted() && outcome.answer != Answer::Helper {
@@ -93,6 +98,7 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => plain::roam,
             _ => stat::answer,
         },
+        (Action::Notify, Class::SetId) => set_id::answer,
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)

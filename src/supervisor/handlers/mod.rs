@@ -9,6 +9,7 @@ pub mod mode_and_time;
 pub mod owner;
 pub mod plain;
 mod rights;
+pub mod set_id;
 pub mod stat;
 pub mod xattr;
 

@@ -34,6 +34,12 @@ impl Remembered {
         })
     }
 
+    /// Whether anything has ever been remembered.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        self.owners.are_any()
+    }
+
     /// What is remembered of `object`.
     ///
     /// # Errors

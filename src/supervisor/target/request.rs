@@ -63,6 +63,12 @@ impl Request {
         })
     }
 
+    /// The same as if `tid` had made it: for a look at that thread.
+    #[must_use]
+    pub fn by(&self, tid: i32) -> Request {
+        Request { tid, ..*self }
+    }
+
     /// What the arguments are.
     #[must_use]
     pub const fn signature(&self) -> &'static Signature {
