@@ -57,7 +57,12 @@ impl Call {
         // What is only noted, and real, would change who makes the next call.
         let is_noted = matches!(
             sysno,
-            Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare
+            Sysno::chroot
+                | Sysno::pivot_root
+                | Sysno::setns
+                | Sysno::unshare
+                | Sysno::execve
+                | Sysno::execveat
         );
         if is_noted || !params.iter().any(|param| is_file(param.kind)) {
             return None;

@@ -111,7 +111,12 @@ fn expected(rule: Option<Rule>) -> &'static str {
         }
         Some((When::NonNull { arg: 2 }, _)) => "depends on argument 3 (pointer)",
         Some((When::SetsInodeFlags { request: 1 }, _)) => "depends on argument 2 (request)",
-        Some((When::CapabilityPrctl { option: 0 }, _)) => "depends on argument 1 (option)",
+        Some((
+            When::CapabilityPrctl { option: 0 }
+            | When::NoNewPrivsPrctl { option: 0 }
+            | When::PrivilegePrctl { option: 0 },
+            _,
+        )) => "depends on argument 1 (option)",
         Some((When::IsLocksLimit { resource: 0 }, _)) => "depends on argument 1 (resource)",
         Some((When::IsLocksLimit { resource: 1 }, _)) => "depends on argument 2 (resource)",
         Some((
