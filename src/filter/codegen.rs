@@ -53,23 +53,22 @@ const S_IFMT: u32 = S_IFMT_BUT_BLOCK | S_BLOCK;
 const S_IFBLK: u32 = S_IFCHR | S_BLOCK;
 const S_IFREG: u32 = 0x8000;
 
-/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_CAPBSET_DROP`, `PR_GET_SECUREBITS`,
-/// `PR_SET_SECUREBITS`, `PR_CAP_AMBIENT`, `PR_SET_NO_NEW_PRIVS` and `PR_GET_NO_NEW_PRIVS`,
-/// include/uapi/linux/prctl.h.
-const PRIVILEGE_PRCTLS: &[u32] = &[7, 8, 24, 27, 28, 47, 38, 39];
-const PRIVILEGE_PRCTL_NAMES: [&str; 8] = [
-    "PR_GET_KEEPCAPS",
-    "PR_SET_KEEPCAPS",
-    "PR_CAPBSET_DROP",
-    "PR_GET_SECUREBITS",
-    "PR_SET_SECUREBITS",
-    "PR_CAP_AMBIENT",
-    "PR_SET_NO_NEW_PRIVS",
-    "PR_GET_NO_NEW_PRIVS",
+/// Options of prctl, include/uapi/linux/prctl.h.
+const PRCTL_NAMES: [(u32, &str); 9] = [
+    (7, "PR_GET_KEEPCAPS"),
+    (8, "PR_SET_KEEPCAPS"),
+    (24, "PR_CAPBSET_DROP"),
+    (27, "PR_GET_SECUREBITS"),
+    (28, "PR_SET_SECUREBITS"),
+    (35, "PR_SET_MM"),
+    (38, "PR_SET_NO_NEW_PRIVS"),
+    (39, "PR_GET_NO_NEW_PRIVS"),
+    (47, "PR_CAP_AMBIENT"),
 ];
-/// The first ones; the others.
-const CAPABILITY_PRCTLS: &[u32] = PRIVILEGE_PRCTLS.split_at(6).0;
-const NO_NEW_PRIVS_PRCTLS: &[u32] = PRIVILEGE_PRCTLS.split_at(6).1;
+/// In ascending order, as [`emit_one_of`] needs them.
+const CAPABILITY_PRCTLS: &[u32] = &[7, 8, 24, 27, 28, 47];
+const SET_ID_PRCTLS: &[u32] = &[35, 38, 39];
+const PRIVILEGE_PRCTLS: &[u32] = &[7, 8, 24, 27, 28, 35, 38, 39, 47];
 /// `RLIMIT_LOCKS`, include/uapi/asm-generic/resource.h; no ABI of the matrix has another.
 const RLIMIT_LOCKS: u32 = 10;
 const INODE_FLAG_NAMES: [&str; 2] = ["FS_IOC_SETFLAGS", "FS_IOC_FSSETXATTR"];
@@ -176,7 +175,7 @@ pub const fn errno_of(value: u32) -> Option<u32> {
 #[must_use]
 pub fn constant_name(abi: Abi, k: u32) -> Option<&'static str> {
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
-    let prctls = PRIVILEGE_PRCTLS.iter().zip(PRIVILEGE_PRCTL_NAMES);
+    let prctls = PRCTL_NAMES.iter().map(|(value, name)| (value, *name));
     let others = [
         (&S_IFCHR, "S_IFCHR"),
         (&S_BLOCK, "S_IFBLK but not S_IFCHR"),
@@ -202,7 +201,7 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         When::NonNull { arg } => vec![(arg, vec![0, 1])],
         When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
         When::CapabilityPrctl { option } => vec![(option, wide(CAPABILITY_PRCTLS))],
-        When::NoNewPrivsPrctl { option } => vec![(option, wide(NO_NEW_PRIVS_PRCTLS))],
+        When::SetIdPrctl { option } => vec![(option, wide(SET_ID_PRCTLS))],
         When::PrivilegePrctl { option } => vec![(option, wide(PRIVILEGE_PRCTLS))],
         When::IsLocksLimit { resource } => vec![(resource, wide(&[RLIMIT_LOCKS]))],
         When::IsLocksLimitOrNonNull { resource, arg } => {
@@ -276,7 +275,7 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             one_of(request, &requests)
         }
         When::CapabilityPrctl { option } => one_of(option, CAPABILITY_PRCTLS),
-        When::NoNewPrivsPrctl { option } => one_of(option, NO_NEW_PRIVS_PRCTLS),
+        When::SetIdPrctl { option } => one_of(option, SET_ID_PRCTLS),
         When::PrivilegePrctl { option } => one_of(option, PRIVILEGE_PRCTLS),
         When::IsLocksLimit { resource } => one_of(resource, &[RLIMIT_LOCKS]),
         When::IsLocksLimitOrNonNull { resource, arg } => {
@@ -332,9 +331,9 @@ impl Test {
                 arg: option,
                 values: CAPABILITY_PRCTLS,
             },
-            When::NoNewPrivsPrctl { option } => Test::OneOf {
+            When::SetIdPrctl { option } => Test::OneOf {
                 arg: option,
-                values: NO_NEW_PRIVS_PRCTLS,
+                values: SET_ID_PRCTLS,
             },
             When::PrivilegePrctl { option } => Test::OneOf {
                 arg: option,
@@ -370,9 +369,9 @@ impl Answer {
     fn len(self) -> usize {
         match self.test {
             Test::Always => 1,
-            Test::OneOf { values, .. } => 2 + values.len(),
+            Test::OneOf { values, .. } => 2 + one_of_len(values.len()),
             Test::NonNull(_) => 5,
-            Test::OneOfOrNonNull { values, .. } => 6 + values.len(),
+            Test::OneOfOrNonNull { values, .. } => 6 + one_of_len(values.len()),
             Test::DeviceNode { .. } => 8,
         }
     }
@@ -650,6 +649,25 @@ fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Labe
     // Of an int, as ioctl's request, prctl's option and a limit's number are, the kernel looks at
     // the low word only (fs/ioctl.c, kernel/sys.c).
     asm.load(low_word(abi, arg));
+    emit_values(asm, values, hit, miss);
+}
+
+/// As many values are compared one after the other. Of more, which are in ascending order, one half
+/// is.
+const FEW: usize = 6;
+
+/// Goes to `hit` if the accumulator is one of `values`, else to `miss`.
+fn emit_values(asm: &mut Assembler, values: &[u32], hit: Label, miss: Label) {
+    if values.len() > FEW {
+        let (below, above) = values.split_at(values.len() / 2);
+        let (yes, no) = (asm.label(), asm.label());
+        asm.branch(Cond::Ge, above[0], yes, no);
+        for (label, half) in [(no, below), (yes, above)] {
+            asm.bind(label);
+            emit_values(asm, half, hit, miss);
+        }
+        return;
+    }
     for (i, value) in values.iter().enumerate() {
         let other = if i + 1 == values.len() {
             miss
@@ -660,6 +678,15 @@ fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Labe
         if other != miss {
             asm.bind(other);
         }
+    }
+}
+
+/// The number of comparisons with one of `count` values, at most.
+fn one_of_len(count: usize) -> usize {
+    if count > FEW {
+        1 + one_of_len(count - count / 2)
+    } else {
+        count
     }
 }
 

@@ -51,8 +51,9 @@ pub enum When {
         /// Which argument is the option, counted from 0.
         option: u8,
     },
-    /// The prctl option in argument `option` is `PR_SET_NO_NEW_PRIVS` or `PR_GET_NO_NEW_PRIVS`.
-    NoNewPrivsPrctl {
+    /// The prctl option in argument `option` is `PR_SET_NO_NEW_PRIVS` or `PR_GET_NO_NEW_PRIVS`, or
+    /// `PR_SET_MM`, which can say that a process executes another file than it does.
+    SetIdPrctl {
         /// Which argument is the option, counted from 0.
         option: u8,
     },
@@ -89,11 +90,11 @@ impl When {
             When::CapabilityPrctl { .. } => {
                 "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT or PR_CAPBSET_DROP"
             }
-            When::NoNewPrivsPrctl { .. } => {
-                "the option is PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
+            When::SetIdPrctl { .. } => {
+                "the option is PR_SET_MM, PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
             }
             When::PrivilegePrctl { .. } => {
-                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
+                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_MM, PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
             }
             When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
             When::IsLocksLimitOrNonNull { .. } => {
@@ -257,7 +258,7 @@ impl Policy {
     /// The rules of all classes, and those of the limit that the supervisor needs for itself. No
     /// call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
-        let own = move || self.locks_limit().iter().chain(self.no_new_privs());
+        let own = move || self.locks_limit().iter().chain(self.set_id_prctl());
         let is_own = move |call: Sysno| own().any(|(own, _)| *own == call);
         let rules = self
             .classes
@@ -301,25 +302,25 @@ impl Policy {
         }
     }
 
-    /// The call by which a process does without the rights of set-id programs, and asks whether it
-    /// does, wherever these have any.
-    const fn no_new_privs(self) -> &'static [(Sysno, When)] {
+    /// The call by which a process does without what set-id programs give, or asks whether it does,
+    /// wherever they give something.
+    const fn set_id_prctl(self) -> &'static [(Sysno, When)] {
         match (
             self.level.remembers() && self.classes.contains(Class::SetId),
             self.classes.contains(Class::Capability),
         ) {
             (false, _) => &[],
-            (true, false) => NO_NEW_PRIVS,
-            (true, true) => NO_NEW_PRIVS_AND_OTHERS,
+            (true, false) => SET_ID_PRCTL,
+            (true, true) => SET_ID_PRCTL_AND_OTHERS,
         }
     }
 }
 
 /// What prctl is notified of where no class asks for its other options.
-const NO_NEW_PRIVS: &[(Sysno, When)] = calls![prctl if NoNewPrivsPrctl;];
+const SET_ID_PRCTL: &[(Sysno, When)] = calls![prctl if SetIdPrctl;];
 
 /// The same where class `capability` does: a call has one rule.
-const NO_NEW_PRIVS_AND_OTHERS: &[(Sysno, When)] = calls![prctl if PrivilegePrctl;];
+const SET_ID_PRCTL_AND_OTHERS: &[(Sysno, When)] = calls![prctl if PrivilegePrctl;];
 
 /// Where class `limits` is off, the other limits are real.
 const LOCKS_LIMIT: &[(Sysno, When)] = calls![
@@ -393,7 +394,7 @@ enum Condition {
     NonNull,
     SetsInodeFlags,
     CapabilityPrctl,
-    NoNewPrivsPrctl,
+    SetIdPrctl,
     PrivilegePrctl,
     IsLocksLimit,
     IsLocksLimitOrNonNull,
@@ -417,7 +418,7 @@ impl Condition {
             Condition::CapabilityPrctl => When::CapabilityPrctl {
                 option: position(call, Kind::Request),
             },
-            Condition::NoNewPrivsPrctl => When::NoNewPrivsPrctl {
+            Condition::SetIdPrctl => When::SetIdPrctl {
                 option: position(call, Kind::Request),
             },
             Condition::PrivilegePrctl => When::PrivilegePrctl {
@@ -606,7 +607,7 @@ impl Class {
             ], group![OnlyRemembered: chroot pivot_root setns unshare],
             // What it asks for passes no filter: statx through a ring would show the kernel's owners.
             group![AbsentIfRemembered: io_uring_setup]],
-            // Of prctl see `Policy::no_new_privs`.
+            // Of prctl see `Policy::set_id_prctl`.
             Class::SetId => &[group![OnlyRemembered: execve execveat]],
         }
     }

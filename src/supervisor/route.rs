@@ -59,7 +59,7 @@ impl Routes {
                 class: Class::Identity,
                 handler: limit::answer,
             };
-        } else if set_id::is_about_no_new_privs(request) {
+        } else if set_id::is_prctl(request) {
             route = Route {
                 class: Class::SetId,
                 handler: set_id::answer_prctl,

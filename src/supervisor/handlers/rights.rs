@@ -165,6 +165,6 @@ fn owner(
 }
 
 /// Whether `file` may have been made after `since`.
-fn is_since(file: &Look, since: i128) -> bool {
+pub(super) fn is_since(file: &Look, since: i128) -> bool {
     file.born.is_none_or(|born| born + TICK >= since)
 }

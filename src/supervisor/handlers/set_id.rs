@@ -1,10 +1,9 @@
-//! execve: what a set-id file gives, by the owner that is remembered of it. The kernel knows nothing
-//! of that, and has `no_new_privs` on for zroot's sake; so it executes the file, and who executes it
-//! is told other ids from then on. And `no_new_privs`, as far as the caller itself has set it.
+//! execve: what a set-id file gives, by the owner that is remembered of it. The kernel knows none
+//! of that, and has `no_new_privs` on for zroot's sake. So it executes the file, and who becomes
+//! another by it is told so from then on. And `no_new_privs`, as far as a process has set it.
 //!
-//! Which file the kernel comes to execute is looked at afterwards
-//! ([`processes`](crate::supervisor::memory::processes)): what is found here is not more than the
-//! file that it has to be.
+//! What is found here only says which file the kernel has to come to: that it has is looked at
+//! afterwards ([`processes`](crate::supervisor::memory::processes)).
 
 use std::ffi::CString;
 
@@ -13,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 
 use super::identity;
+use super::rights::is_since;
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::credentials::{Credentials, SetId};
@@ -30,23 +30,30 @@ const MOST_SCRIPTS: usize = 5;
 /// As much of a file is looked at (`BINPRM_BUF_SIZE`, include/uapi/linux/binfmts.h).
 const START: usize = 256;
 
-/// Whether `request` is about `no_new_privs`.
+/// Whether `request` is a prctl of this class.
 #[must_use]
-pub fn is_about_no_new_privs(request: &Request) -> bool {
-    let is_option = |option| {
-        matches!(
-            option,
-            libc::PR_SET_NO_NEW_PRIVS | libc::PR_GET_NO_NEW_PRIVS
-        )
-    };
+pub fn is_prctl(request: &Request) -> bool {
     request.sysno == Sysno::prctl
-        && request
-            .arg(Kind::Request)
-            .is_ok_and(|option| is_option(option.int()))
+        && request.arg(Kind::Request).is_ok_and(|option| {
+            matches!(
+                option.int(),
+                libc::PR_SET_MM | libc::PR_SET_NO_NEW_PRIVS | libc::PR_GET_NO_NEW_PRIVS
+            )
+        })
 }
 
 /// Answers that.
 pub fn answer_prctl(session: &mut Session, request: &Request) -> Outcome {
+    let option = request.arg(Kind::Request);
+    if option.is_ok_and(|option| option.int() == libc::PR_SET_MM) {
+        // Afterwards it may seem to execute a file that it has never executed.
+        let target = session.sight.target(request);
+        session.processes.settled(target);
+        return match session.processes.announce(target, None) {
+            Ok(()) => Outcome::CONTINUE,
+            Err(failed) => failed.outcome(Outcome::real(Answer::Error(Errno::EPERM))),
+        };
+    }
     no_new_privs(session, request).unwrap_or_else(|failed| failed.outcome(Outcome::CONTINUE))
 }
 
@@ -119,9 +126,13 @@ fn gives(session: &Session, target: Target) -> Result<Option<(Executable, SetId)
         .owners
         .as_ref()
         .and_then(|owners| owners.of(&found, || glance.handle(target)));
-    let shown = || session.maps.shows(found.uid, found.gid);
-    let (uid, gid) = remembered.map_or_else(shown, |record| record.owner);
     let caller = session.processes.setter(target)?.credentials;
+    let (uid, gid) = match (remembered, session.processes.set_since(target)) {
+        (Some(record), _) => record.owner,
+        // It may have made it itself.
+        (None, Some((_, since))) if is_since(&found, since) => return Ok(None),
+        (None, _) => session.maps.shows(found.uid, found.gid),
+    };
     // The kernel would execute it also for who may not.
     if !may_execute(&caller, found.mode, (uid, gid)) {
         return Ok(None);

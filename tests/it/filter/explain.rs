@@ -113,7 +113,7 @@ fn expected(rule: Option<Rule>) -> &'static str {
         Some((When::SetsInodeFlags { request: 1 }, _)) => "depends on argument 2 (request)",
         Some((
             When::CapabilityPrctl { option: 0 }
-            | When::NoNewPrivsPrctl { option: 0 }
+            | When::SetIdPrctl { option: 0 }
             | When::PrivilegePrctl { option: 0 },
             _,
         )) => "depends on argument 1 (option)",

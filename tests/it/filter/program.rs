@@ -143,7 +143,7 @@ fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
         Some((
             _,
             When::CapabilityPrctl { option }
-            | When::NoNewPrivsPrctl { option }
+            | When::SetIdPrctl { option }
             | When::PrivilegePrctl { option },
         )) => {
             for number in (0..100).chain([0x8000_0007, 0xffff_fff8]) {

@@ -10,6 +10,7 @@ mod mounts;
 mod programs;
 mod refusals;
 mod sample;
+mod setid;
 mod shows;
 
 use crate::common::{Ran, dir, plain, run, zroot_with};

@@ -33,15 +33,18 @@ const CAPABILITY_PRCTLS: [libc::c_int; 6] = [
     libc::PR_CAP_AMBIENT,
 ];
 
-const NO_NEW_PRIVS_PRCTLS: [libc::c_int; 2] =
-    [libc::PR_SET_NO_NEW_PRIVS, libc::PR_GET_NO_NEW_PRIVS];
+const SET_ID_PRCTLS: [libc::c_int; 3] = [
+    libc::PR_SET_MM,
+    libc::PR_SET_NO_NEW_PRIVS,
+    libc::PR_GET_NO_NEW_PRIVS,
+];
 
 /// The options that a condition is about.
 fn options(when: When) -> Vec<u64> {
     let options = match when {
         When::CapabilityPrctl { .. } => CAPABILITY_PRCTLS.to_vec(),
-        When::NoNewPrivsPrctl { .. } => NO_NEW_PRIVS_PRCTLS.to_vec(),
-        _ => [&CAPABILITY_PRCTLS[..], &NO_NEW_PRIVS_PRCTLS].concat(),
+        When::SetIdPrctl { .. } => SET_ID_PRCTLS.to_vec(),
+        _ => [&CAPABILITY_PRCTLS[..], &SET_ID_PRCTLS].concat(),
     };
     let wide = |option: libc::c_int| u64::try_from(option).expect("a number");
     options.into_iter().map(wide).collect()
@@ -92,7 +95,7 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
             [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()].contains(&int(call, request))
         }
         When::CapabilityPrctl { option }
-        | When::NoNewPrivsPrctl { option }
+        | When::SetIdPrctl { option }
         | When::PrivilegePrctl { option } => options(rule.when).contains(&int(call, option).into()),
     };
     match (applies, rule.action, abi) {
@@ -118,7 +121,7 @@ fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
             vec![(request, requests.map(u64::from).to_vec())]
         }
         When::CapabilityPrctl { option }
-        | When::NoNewPrivsPrctl { option }
+        | When::SetIdPrctl { option }
         | When::PrivilegePrctl { option } => vec![(option, options(rule.when))],
         When::IsLocksLimit { resource } => vec![(resource, locks())],
         When::IsLocksLimitOrNonNull { resource, arg } => vec![(resource, locks()), (arg, vec![0])],
