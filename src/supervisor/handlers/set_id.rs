@@ -18,7 +18,7 @@ use crate::arch::signature::Kind;
 use crate::supervisor::memory::credentials::{Credentials, SetId};
 use crate::supervisor::memory::processes::Executable;
 use crate::supervisor::session::Session;
-use crate::supervisor::target::answer::{Answer, Failed, How, Outcome};
+use crate::supervisor::target::answer::{Answer, Failed, Outcome};
 use crate::supervisor::target::files::{File, known_flags};
 use crate::supervisor::target::glance::Glance;
 use crate::supervisor::target::proc::Target;
@@ -70,24 +70,19 @@ fn no_new_privs(session: &mut Session, request: &Request) -> Result<Outcome, Fai
     let value = now
         .prctl(option, identity::rest(request))
         .ok_or(Errno::EINVAL)??;
-    let how = identity::remember(target, processes, &setter, now)?;
-    Ok(Outcome {
-        answer: Answer::Value(value.into()),
-        how,
-    })
+    identity::remember(target, processes, &setter, now)?;
+    // The kernel has it on already.
+    Ok(Outcome::real(Answer::Value(value.into())))
 }
 
 /// Answers execve and execveat: the kernel executes it.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     // Whatever fails here, the file gives nothing.
-    let how = execve(session, request).unwrap_or(How::Real);
-    Outcome {
-        answer: Answer::Continue,
-        how,
-    }
+    let _ = announce(session, request);
+    Outcome::CONTINUE
 }
 
-fn execve(session: &mut Session, request: &Request) -> Result<How, Failed> {
+fn announce(session: &mut Session, request: &Request) -> Result<(), Failed> {
     let has_set = session.processes.are_any();
     let all_are_roots = session.maps.shows_root_only()
         && session
@@ -96,7 +91,7 @@ fn execve(session: &mut Session, request: &Request) -> Result<How, Failed> {
             .is_none_or(|owners| !owners.are_any());
     // Root gains nothing by what is root's.
     if !has_set && all_are_roots {
-        return Ok(How::Real);
+        return Ok(());
     }
     let target = session.sight.target(request);
     // What the last execve has come to, before the next one.
@@ -107,8 +102,7 @@ fn execve(session: &mut Session, request: &Request) -> Result<How, Failed> {
         // An error is the kernel's to tell, and a helper could not put down what it finds.
         gives(session, target).unwrap_or(None)
     };
-    session.processes.announce(target, gives)?;
-    Ok(gives.map_or(How::Real, |_| How::Remembered))
+    session.processes.announce(target, gives)
 }
 
 /// The file that the kernel is about to execute, and what that gives the caller, if it does.

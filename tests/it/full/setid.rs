@@ -49,10 +49,10 @@ fn of_a_script_the_interpreter_counts() {
     need!(TEST, "setpriv");
     says(
         TEST,
-        r#"printf '#!%s/plain\n' $PWD >script; chown 5:7 script; chmod 6755 script; ./script; user ./script
+        r"printf '#!%s/plain\n' $PWD >script; chown 5:7 script; chmod 6755 script; ./script; user ./script
         printf '#! \t%s/ids x\n' $PWD >script2; chmod 755 script2; ./script2; user ./script2
         printf '#!./script2\n' >script3; chmod 755 script3; user ./script3
-        printf '#!nothing\n' >script4; chown 5:7 script4; chmod 6755 script4; user ./plain say it ./script4 || echo no"#,
+        printf '#!nothing\n' >script4; chown 5:7 script4; chmod 6755 script4; user ./plain say it ./script4 || echo no",
     );
 }
 
@@ -114,10 +114,10 @@ fn a_mount_may_keep_it_from_counting() {
     need!(TEST, "setpriv", "unshare", "mount");
     says(
         TEST,
-        r#"mkdir m; for options in nosuid suid; do export options; unshare -m sh -ec '
+        r"mkdir m; for options in nosuid suid; do export options; unshare -m sh -ec '
             mount -t tmpfs -o $options none m; cp ids m; chown 5:7 m/ids; chmod 6755 m/ids; m/ids say $options
             setpriv --reuid 1000 --clear-groups m/ids say $options; mount --bind . m; m/ids say bound'; done
-        unshare -U ./ids say elsewhere | sed 's/65534/0/g; s/no_new_privs.*//'"#,
+        unshare -U ./ids say elsewhere | sed 's/65534/0/g; s/no_new_privs.*//'",
     );
 }
 
