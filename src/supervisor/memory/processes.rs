@@ -48,11 +48,12 @@ struct Program {
     random: [u8; 16],
 }
 
-/// A file that is executed.
+/// A file that is executed, through a mount that may keep it from giving anything.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Executable {
     dev: (u32, u32),
     ino: u64,
+    mount: u64,
     born: Option<i128>,
 }
 
@@ -61,6 +62,7 @@ impl From<&Look> for Executable {
         Executable {
             dev: found.place.dev,
             ino: found.place.ino,
+            mount: found.place.mount,
             born: found.born,
         }
     }
@@ -700,8 +702,13 @@ impl Record<'_> {
                         },
                     )) = file
                     {
-                        let Executable { dev, ino, born } = file;
-                        put(&mut bytes, [dev.0.into(), dev.1.into(), *ino]);
+                        let Executable {
+                            dev,
+                            ino,
+                            mount,
+                            born,
+                        } = file;
+                        put(&mut bytes, [dev.0.into(), dev.1.into(), *ino, *mount]);
                         put(&mut bytes, [born.is_some().into()]);
                         bytes.extend(born.unwrap_or_default().to_ne_bytes());
                         let id = |id: &Option<u32>| id.map_or(u64::MAX, u64::from);
@@ -846,12 +853,18 @@ impl Rest<'_> {
 
     fn file(&mut self) -> Option<(Executable, SetId)> {
         let (dev, ino) = ((self.id()?, self.id()?), self.word()?);
+        let mount = self.word()?;
         let (has_born, born) = (self.word()? != 0, i128::from_ne_bytes(self.take()?));
         let born = has_born.then_some(born);
         // What is no id stands for none.
         let (uid, gid) = (self.word()?.try_into().ok(), self.word()?.try_into().ok());
         let is_traced = self.word()? != 0;
-        let file = Executable { dev, ino, born };
+        let file = Executable {
+            dev,
+            ino,
+            mount,
+            born,
+        };
         Some((
             file,
             SetId {
