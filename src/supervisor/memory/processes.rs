@@ -225,6 +225,9 @@ impl Processes {
     /// What the caller has set, as [`changed`](Processes::changed) says it, and put down for good
     /// if an execve has come to it.
     pub fn settled(&mut self, target: Target) -> Option<Rc<Credentials>> {
+        if self.entries.is_empty() {
+            return None;
+        }
         let number = self.number(target.request.tid);
         let now = self.changed_by(target, number)?;
         let key = number & !RESTRICTED;
@@ -250,9 +253,12 @@ impl Processes {
         target: Target,
         gives: Option<(Executable, SetId)>,
     ) -> Result<(), Failed> {
+        if gives.is_none() && self.entries.is_empty() {
+            return Ok(());
+        }
         let tid = target.request.tid;
         let whole = locks_limit(tid, None)?;
-        let has_own = self.number(tid) != whole;
+        let has_own = !self.threads.is_empty() && self.number(tid) != whole;
         let key = whole & !RESTRICTED;
         let had_announced = self
             .entries
