@@ -150,8 +150,8 @@ fn a_file_in_its_place_gives_nothing_of_it() {
     need!(TEST, "setpriv");
     says(
         TEST,
-        "chmod 777 .; cp $P one; cp $P other; chown 5:7 one; chmod 4755 one; user ./plain swap 500 2>/dev/null; ./plain swap 500 2>/dev/null
-        chown 9:9 other; chmod 4755 other; user ./plain swap 500 2>/dev/null; ./plain swap 500 2>/dev/null; user ./ids say last",
+        "chmod 777 .; cp $P one; cp $P other; chown 5:7 one; chmod 4755 one; user ./plain swap 200 2>/dev/null; ./plain swap 200 2>/dev/null
+        chown 9:9 other; chmod 4755 other; user ./plain swap 200 2>/dev/null; ./plain swap 200 2>/dev/null; user ./ids say last",
     );
 }
 
