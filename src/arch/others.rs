@@ -7,9 +7,9 @@ const OTHERS: &str = "\
     _llseek _newselect _sysctl accept accept4 access acct add_key afs_syscall alarm arch_prctl arm_fadvise64_64 arm_sync_file_range \
     bdflush bpf break brk cachectl cacheflush cachestat chdir clock_getres clock_getres_time64 clock_gettime clock_gettime64 \
     clock_nanosleep clock_nanosleep_time64 clone clone3 close close_range copy_file_range create_module delete_module dup dup2 dup3 \
-    epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 execve \
-    execveat exit exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_init fanotify_mark fchdir fcntl fcntl64 \
-    fgetxattr file_getattr finit_module flistxattr flock fork fstatat fstatfs fstatfs64 ftime ftruncate ftruncate64 futex futex_requeue \
+    epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 exit \
+    exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_init fanotify_mark fchdir fcntl fcntl64 fgetxattr \
+    file_getattr finit_module flistxattr flock fork fstatat fstatfs fstatfs64 ftime ftruncate ftruncate64 futex futex_requeue \
     futex_time64 futex_wait futex_waitv futex_wake get_kernel_syms get_mempolicy get_robust_list get_thread_area getcpu getcwd getdents \
     getdents64 getitimer getpeername getpgid getpgrp getpid getpmsg getppid getpriority getrandom getrusage getsid getsockname gettid \
     gettimeofday getxattr getxattrat gtty idle init_module inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel \

@@ -280,6 +280,8 @@ signatures! {
     [mkdirat: "dirfd" Dir, "path" Link, "mode" Mode]
     [symlink: "target" Pointer, "path" Link]
     [symlinkat: "target" Pointer, "dirfd" Dir, "path" Link]
+    [execve: "path" Path, "argv" Pointer, "envp" Pointer]
+    [execveat: "dirfd" Dir, "path" Path, "argv" Pointer, "envp" Pointer, "flags" AtFlags]
 
     [io_uring_setup: "entries" Number, "params" Pointer]
 

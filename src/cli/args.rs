@@ -19,7 +19,7 @@ use crate::namespace::root::Bind;
 const AFTER_HELP: &str = "\
 Options end at the first argument that is not one. Without COMMAND, on a terminal, $SHELL is started.
 
-Classes on by default: owner identity capability device probe; with --consistency=selective also getid xattr foreign limits, with full also stat maker peer.
+Classes on by default: owner identity capability device probe; with --consistency=selective also getid xattr foreign limits, with full also stat maker peer set-id.
 Others: sync inode-flags host mount.
 
 Exit status: 124 --fail-on; 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";

@@ -53,17 +53,22 @@ const S_IFMT: u32 = S_IFMT_BUT_BLOCK | S_BLOCK;
 const S_IFBLK: u32 = S_IFCHR | S_BLOCK;
 const S_IFREG: u32 = 0x8000;
 
-/// `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`, `PR_CAPBSET_DROP`, `PR_GET_SECUREBITS`,
-/// `PR_SET_SECUREBITS` and `PR_CAP_AMBIENT`, include/uapi/linux/prctl.h.
-const CAPABILITY_PRCTLS: [u32; 6] = [7, 8, 24, 27, 28, 47];
-const CAPABILITY_PRCTL_NAMES: [&str; 6] = [
-    "PR_GET_KEEPCAPS",
-    "PR_SET_KEEPCAPS",
-    "PR_CAPBSET_DROP",
-    "PR_GET_SECUREBITS",
-    "PR_SET_SECUREBITS",
-    "PR_CAP_AMBIENT",
+/// Options of prctl, include/uapi/linux/prctl.h.
+const PRCTL_NAMES: [(u32, &str); 9] = [
+    (7, "PR_GET_KEEPCAPS"),
+    (8, "PR_SET_KEEPCAPS"),
+    (24, "PR_CAPBSET_DROP"),
+    (27, "PR_GET_SECUREBITS"),
+    (28, "PR_SET_SECUREBITS"),
+    (35, "PR_SET_MM"),
+    (38, "PR_SET_NO_NEW_PRIVS"),
+    (39, "PR_GET_NO_NEW_PRIVS"),
+    (47, "PR_CAP_AMBIENT"),
 ];
+/// In ascending order, as [`emit_one_of`] needs them.
+const CAPABILITY_PRCTLS: &[u32] = &[7, 8, 24, 27, 28, 47];
+const SET_ID_PRCTLS: &[u32] = &[35, 38, 39];
+const PRIVILEGE_PRCTLS: &[u32] = &[7, 8, 24, 27, 28, 35, 38, 39, 47];
 /// `RLIMIT_LOCKS`, include/uapi/asm-generic/resource.h; no ABI of the matrix has another.
 const RLIMIT_LOCKS: u32 = 10;
 /// `SYS_BIND`, `SYS_CONNECT`, `SYS_LISTEN`, `SYS_SOCKETPAIR` and `SYS_GETSOCKOPT`,
@@ -186,7 +191,7 @@ pub fn constant_name(abi: Abi, call: Option<Sysno>, k: u32) -> Option<&'static s
         return SOCKET_CALL_NAMES.get(at).copied();
     }
     let ioctls = abi.inode_flag_requests().iter().zip(INODE_FLAG_NAMES);
-    let prctls = CAPABILITY_PRCTLS.iter().zip(CAPABILITY_PRCTL_NAMES);
+    let prctls = PRCTL_NAMES.iter().map(|(value, name)| (value, *name));
     let makes_file = abi.open_flags_that_make();
     let others = [
         (&makes_file, "O_CREAT or O_TMPFILE"),
@@ -215,7 +220,6 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
         ],
         When::NonNull { arg } => vec![(arg, vec![0, 1])],
         When::SetsInodeFlags { request } => vec![(request, wide(abi.inode_flag_requests()))],
-        When::CapabilityPrctl { option } => vec![(option, wide(&CAPABILITY_PRCTLS))],
         When::MakesFile { flags } => {
             let any = abi.open_flags_that_make();
             let each = (0..u32::BITS)
@@ -223,6 +227,9 @@ pub fn witnesses(abi: Abi, when: When) -> Vec<(u8, Vec<u64>)> {
                 .filter(|bit| any & bit != 0);
             vec![(flags, wide(&each.collect::<Vec<u32>>()))]
         }
+        When::CapabilityPrctl { option } => vec![(option, wide(CAPABILITY_PRCTLS))],
+        When::SetIdPrctl { option } => vec![(option, wide(SET_ID_PRCTLS))],
+        When::PrivilegePrctl { option } => vec![(option, wide(PRIVILEGE_PRCTLS))],
         When::IsLocksLimit { resource } => vec![(resource, wide(&[RLIMIT_LOCKS]))],
         When::IsLocksLimitOrNonNull { resource, arg } => {
             vec![(resource, wide(&[RLIMIT_LOCKS])), (arg, vec![0, 1])]
@@ -296,7 +303,6 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             }
             one_of(request, &requests)
         }
-        When::CapabilityPrctl { option } => one_of(option, &CAPABILITY_PRCTLS),
         When::MakesFile { flags } => {
             let any = family.first().map_or(0, |abi| abi.open_flags_that_make());
             let each = (0..u32::BITS)
@@ -309,6 +315,9 @@ pub fn comparisons(family: &[Abi], when: When) -> Vec<Vec<Compare>> {
             };
             each.map(|bit| vec![is_set(bit)]).collect()
         }
+        When::CapabilityPrctl { option } => one_of(option, CAPABILITY_PRCTLS),
+        When::SetIdPrctl { option } => one_of(option, SET_ID_PRCTLS),
+        When::PrivilegePrctl { option } => one_of(option, PRIVILEGE_PRCTLS),
         When::IsLocksLimit { resource } => one_of(resource, &[RLIMIT_LOCKS]),
         When::IsLocksLimitOrNonNull { resource, arg } => {
             let mut all = one_of(resource, &[RLIMIT_LOCKS]);
@@ -371,7 +380,15 @@ impl Test {
             },
             When::CapabilityPrctl { option } => Test::OneOf {
                 arg: option,
-                values: &CAPABILITY_PRCTLS,
+                values: CAPABILITY_PRCTLS,
+            },
+            When::SetIdPrctl { option } => Test::OneOf {
+                arg: option,
+                values: SET_ID_PRCTLS,
+            },
+            When::PrivilegePrctl { option } => Test::OneOf {
+                arg: option,
+                values: PRIVILEGE_PRCTLS,
             },
             When::MakesFile { flags } => Test::AnyBit {
                 arg: flags,
@@ -416,9 +433,9 @@ impl Answer {
         match self.test {
             Test::Always => 1,
             Test::AnyBit { .. } => 3,
-            Test::OneOf { values, .. } => 2 + values.len(),
+            Test::OneOf { values, .. } => 2 + one_of_len(values.len()),
             Test::NonNull(_) => 5,
-            Test::OneOfOrNonNull { values, .. } => 6 + values.len(),
+            Test::OneOfOrNonNull { values, .. } => 6 + one_of_len(values.len()),
             Test::DeviceNode { .. } => 8,
         }
     }
@@ -701,6 +718,25 @@ fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Labe
     // Of an int, as ioctl's request, prctl's option and a limit's number are, the kernel looks at
     // the low word only (fs/ioctl.c, kernel/sys.c, net/socket.c).
     asm.load(low_word(abi, arg));
+    emit_values(asm, values, hit, miss);
+}
+
+/// As many values are compared one after the other. Of more, which are in ascending order, one half
+/// is.
+const FEW: usize = 6;
+
+/// Goes to `hit` if the accumulator is one of `values`, else to `miss`.
+fn emit_values(asm: &mut Assembler, values: &[u32], hit: Label, miss: Label) {
+    if values.len() > FEW {
+        let (below, above) = values.split_at(values.len() / 2);
+        let (yes, no) = (asm.label(), asm.label());
+        asm.branch(Cond::Ge, above[0], yes, no);
+        for (label, half) in [(no, below), (yes, above)] {
+            asm.bind(label);
+            emit_values(asm, half, hit, miss);
+        }
+        return;
+    }
     for (i, value) in values.iter().enumerate() {
         let other = if i + 1 == values.len() {
             miss
@@ -711,6 +747,15 @@ fn emit_one_of(asm: &mut Assembler, abi: Abi, arg: u8, values: &[u32], hit: Labe
         if other != miss {
             asm.bind(other);
         }
+    }
+}
+
+/// The number of comparisons with one of `count` values, at most.
+fn one_of_len(count: usize) -> usize {
+    if count > FEW {
+        1 + one_of_len(count - count / 2)
+    } else {
+        count
     }
 }
 

@@ -56,6 +56,17 @@ pub enum When {
         /// Which argument are the flags, counted from 0.
         flags: u8,
     },
+    /// The prctl option in argument `option` is `PR_SET_NO_NEW_PRIVS` or `PR_GET_NO_NEW_PRIVS`, or
+    /// `PR_SET_MM`, which can say that a process executes another file than it does.
+    SetIdPrctl {
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
+    /// One of either: what execve may give.
+    PrivilegePrctl {
+        /// Which argument is the option, counted from 0.
+        option: u8,
+    },
     /// The limit in argument `resource` is `RLIMIT_LOCKS`.
     IsLocksLimit {
         /// Which argument is the limit, counted from 0.
@@ -99,6 +110,12 @@ impl When {
                 "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT or PR_CAPBSET_DROP"
             }
             When::MakesFile { .. } => "the flags have O_CREAT or O_TMPFILE",
+            When::SetIdPrctl { .. } => {
+                "the option is PR_SET_MM, PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
+            }
+            When::PrivilegePrctl { .. } => {
+                "the option is PR_GET_KEEPCAPS, PR_SET_KEEPCAPS, PR_GET_SECUREBITS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAPBSET_DROP, PR_SET_MM, PR_SET_NO_NEW_PRIVS or PR_GET_NO_NEW_PRIVS"
+            }
             When::IsLocksLimit { .. } => "the resource is RLIMIT_LOCKS",
             When::IsLocksLimitOrNonNull { .. } => {
                 "the resource is RLIMIT_LOCKS or the pointer is not null"
@@ -217,7 +234,8 @@ impl Level {
                 .default_classes()
                 .with(Class::Stat)
                 .with(Class::Maker)
-                .with(Class::Peer),
+                .with(Class::Peer)
+                .with(Class::SetId),
         }
     }
 }
@@ -267,14 +285,14 @@ impl Policy {
     /// The rules of all classes, those of the limit that the supervisor needs for itself, and those
     /// of mounts' owners. No call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
-        let own = self.locks_limit();
-        let is_own = move |call: Sysno| own.iter().any(|(limit, _)| *limit == call);
+        let own = move || self.locks_limit().iter().chain(self.set_id_prctl());
+        let is_own = move |call: Sysno| own().any(|(own, _)| *own == call);
         let rules = self
             .classes
             .iter()
             .flat_map(move |class| class.rules(self.level))
             .filter(move |rule| !is_own(rule.call))
-            .chain(own.iter().map(|&(call, when)| Rule {
+            .chain(own().map(|&(call, when)| Rule {
                 call,
                 when,
                 action: Action::Notify,
@@ -305,7 +323,8 @@ impl Policy {
     const fn locks_limit(self) -> &'static [(Sysno, When)] {
         let marks = self.classes.contains(Class::Identity)
             || self.classes.contains(Class::Capability)
-            || self.classes.contains(Class::Device);
+            || self.classes.contains(Class::Device)
+            || self.level.remembers() && self.classes.contains(Class::SetId);
         if self.level.has_supervisor() && marks {
             LOCKS_LIMIT
         } else {
@@ -323,7 +342,26 @@ impl Policy {
             &[]
         }
     }
+
+    /// The call by which a process does without what set-id programs give, or asks whether it does,
+    /// wherever they give something.
+    const fn set_id_prctl(self) -> &'static [(Sysno, When)] {
+        match (
+            self.level.remembers() && self.classes.contains(Class::SetId),
+            self.classes.contains(Class::Capability),
+        ) {
+            (false, _) => &[],
+            (true, false) => SET_ID_PRCTL,
+            (true, true) => SET_ID_PRCTL_AND_OTHERS,
+        }
+    }
 }
+
+/// What prctl is notified of where no class asks for its other options.
+const SET_ID_PRCTL: &[(Sysno, When)] = calls![prctl if SetIdPrctl;];
+
+/// The same where class `capability` does: a call has one rule.
+const SET_ID_PRCTL_AND_OTHERS: &[(Sysno, When)] = calls![prctl if PrivilegePrctl;];
 
 /// Whoever sets a limit is answered by the supervisor, because class `limits` wants that, and a
 /// call has one rule. Where that class is off, the other limits are real.
@@ -391,6 +429,8 @@ enum Condition {
     SetsInodeFlags,
     CapabilityPrctl,
     MakesFile,
+    SetIdPrctl,
+    PrivilegePrctl,
     IsLocksLimit,
     IsLocksLimitOrNonNull,
     AsksForPeer,
@@ -417,6 +457,12 @@ impl Condition {
             },
             Condition::MakesFile => When::MakesFile {
                 flags: position(call, Kind::OpenFlags),
+            },
+            Condition::SetIdPrctl => When::SetIdPrctl {
+                option: position(call, Kind::Request),
+            },
+            Condition::PrivilegePrctl => When::PrivilegePrctl {
+                option: position(call, Kind::Request),
             },
             Condition::IsLocksLimit => When::IsLocksLimit {
                 resource: position(call, Kind::Resource),
@@ -491,11 +537,13 @@ pub enum Class {
     /// Who is at the other end of a socket, and whose a socket's file is. Only where that is
     /// remembered.
     Peer,
+    /// What set-id bits of a program give. Only where owners are remembered.
+    SetId,
 }
 
 impl Class {
     /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 16] = [
+    pub const ALL: [Class; 17] = [
         Class::Owner,
         Class::Identity,
         Class::Capability,
@@ -512,6 +560,7 @@ impl Class {
         Class::Stat,
         Class::Maker,
         Class::Peer,
+        Class::SetId,
     ];
 
     /// The name used in options and messages.
@@ -534,6 +583,7 @@ impl Class {
             Class::Stat => "stat",
             Class::Maker => "maker",
             Class::Peer => "peer",
+            Class::SetId => "set-id",
         }
     }
 
@@ -637,6 +687,8 @@ impl Class {
                 group![OnlyRemembered: connect listen socketpair bind],
                 group![OnlyRemembered: socketcall if IsSocketCall;],
             ],
+            // Of prctl see `Policy::set_id_prctl`.
+            Class::SetId => &[group![OnlyRemembered: execve execveat]],
         }
     }
 }

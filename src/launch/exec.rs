@@ -195,6 +195,11 @@ fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, 
                     "the arguments and the environment together are larger than the kernel takes: pass fewer, or through a file".into();
                 return cannot_run(path, errno.desc(), Some(hint));
             }
+            // No kernel says so: nobody is there any more to be asked.
+            Errno::ENOSYS => {
+                let what = format!("cannot run {}: the supervisor is gone", named(path));
+                return Failure::new(what);
+            }
             _ => return cannot_run(path, errno.desc(), None),
         };
         failure.get_or_insert(error);

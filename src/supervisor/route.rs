@@ -2,7 +2,7 @@
 
 use super::handlers::{
     Handler, device, identity, ipc, landlock, limit, maker, memory_lock, mode_and_time, mount,
-    open, owner, peer, plain, priority, stat, xattr,
+    open, owner, peer, plain, priority, set_id, stat, xattr,
 };
 use super::handshake;
 use super::session::Session;
@@ -66,6 +66,11 @@ impl Routes {
                 class: Class::Identity,
                 handler: limit::answer_locks,
             };
+        } else if set_id::is_prctl(request) {
+            route = Route {
+                class: Class::SetId,
+                handler: set_id::answer_prctl,
+            };
         }
         let outcome = (route.handler)(session, request);
         if session.report.is_wanted() && outcome.answer != Answer::Helper {
@@ -113,6 +118,7 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             _ => priority::answer,
         },
         (Action::Notify, Class::Peer) => peer::answer,
+        (Action::Notify, Class::SetId) => set_id::answer,
         (Action::Notify, Class::Identity | Class::Capability | Class::Getid) => identity::answer,
         // The policy asks nobody about the last ones, at any level.
         (Action::FakeSuccess, _)

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-use super::memory::credentials::Credentials;
+use super::memory::credentials::{Credentials, SetId};
 use super::memory::given::Given;
 use super::memory::id_maps::IdMaps;
 use super::memory::peers::Peers;
@@ -167,10 +167,10 @@ fn at_execve(level: Level) -> AtExecve {
     match level {
         // Root again, as the files that it sees are root's: an identity across execve(2) without
         // owners would make programs complain of files that are not theirs.
-        Level::Zero | Level::Selective => |_: &Credentials| None,
-        Level::Full => |credentials: &Credentials| {
+        Level::Zero | Level::Selective => |_, _| None,
+        Level::Full => |credentials: &Credentials, file: SetId| {
             let mut credentials = credentials.clone();
-            credentials.execve();
+            credentials.execve(file);
             Some(credentials)
         },
     }

@@ -31,7 +31,7 @@ pub const OWN: Kind = Kind {
     name: "debian",
     release: None,
     packages: "openssh-server dbus postfix base-files passwd openssh-client at man-db netbase polkitd",
-    alone: "makedev gosu daemontools ruby",
+    alone: "makedev gosu daemontools ruby sudo cron",
 };
 
 /// Of the machine's own release, with nothing in its cache.

@@ -77,6 +77,7 @@ pub fn run_all(report: &mut Report) {
         let count = 64;
         crowd(report, &bench, device, count, "chown", &LEVELS);
         crowd(report, &bench, device, count, "stat", &["full"]);
+        crowd(report, &bench, device, count, "execve", &["full"]);
         for server in SERVERS {
             served(report, &bench, device, server);
         }

@@ -60,7 +60,12 @@ impl Call {
         // What is only noted, and real, would change who makes the next call.
         let is_noted = matches!(
             sysno,
-            Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare
+            Sysno::chroot
+                | Sysno::pivot_root
+                | Sysno::setns
+                | Sysno::unshare
+                | Sysno::execve
+                | Sysno::execveat
         );
         let is_bind = sysno == Sysno::bind;
         // creat(2) would wait for who opens a FIFO's other end. It is open(2).

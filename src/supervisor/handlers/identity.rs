@@ -67,9 +67,9 @@ impl Question {
 }
 
 /// The calls that ask.
-fn get(target: Target, processes: &Processes, question: Question) -> Result<Answer, Failed> {
+fn get(target: Target, processes: &mut Processes, question: Question) -> Result<Answer, Failed> {
     let request = target.request;
-    let now = match processes.changed(target) {
+    let now = match processes.settled(target) {
         Some(now) => now,
         // The kernel has the groups of the user that are not mapped, too, which root has not.
         None if matches!(question, Question::Groups) && processes.is_at_home(target)
@@ -149,7 +149,7 @@ fn set(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
 }
 
 /// Remembers what the caller has `now`, if that is not what it had before.
-fn remember(
+pub(super) fn remember(
     target: Target,
     processes: &mut Processes,
     setter: &Setter,
@@ -255,8 +255,7 @@ fn capset(target: Target, now: &mut Credentials) -> Result<(), Failed> {
 fn prctl(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
     let request = target.request;
     let option = request.arg(Kind::Request)?.int();
-    let mut rest = request.all(Kind::Number).map(Argument::long);
-    let args = [(); 4].map(|()| rest.next().unwrap_or_default());
+    let args = rest(request);
     let is_drop = option == libc::PR_CAPBSET_DROP;
     let asks = match option {
         libc::PR_GET_KEEPCAPS | libc::PR_GET_SECUREBITS => true,
@@ -288,6 +287,12 @@ fn prctl(target: Target, processes: &mut Processes) -> Result<Outcome, Failed> {
             how,
         }
     })
+}
+
+/// What prctl is given beside the option.
+pub(super) fn rest(request: &Request) -> [u64; 4] {
+    let mut rest = request.all(Kind::Number).map(Argument::long);
+    [(); 4].map(|()| rest.next().unwrap_or_default())
 }
 
 fn low_word(set: u64) -> u32 {

@@ -71,6 +71,7 @@ impl Maker {
     }
 
     /// What it leaves out of permissions.
+    #[must_use]
     pub fn mask(&self) -> Mode {
         Mode::from_bits_truncate(self.mask)
     }

@@ -39,7 +39,9 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
                 _ => Way::Connects,
             };
             // Who is gone meets nobody.
-            let _ = session.processes.meets_peer(session.target(&call), way);
+            let _ = session
+                .processes
+                .meets_peer(session.sight.target(&call), way);
             Outcome::CONTINUE
         }
     }

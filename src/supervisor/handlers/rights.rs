@@ -169,21 +169,26 @@ fn owner(
 ) -> Option<(u32, u32)> {
     let remembered = session.owners.as_ref()?.find(object).ok()?;
     let file = object.found().ok()?;
-    // What no call made that the supervisor hears of may be its own, if it is not older than its
-    // identity: a terminal, a pipe, what has no name, all that who is under Landlock makes.
-    let hears = session.policy.classes.contains(Class::Maker);
-    let is_unheard_of =
-        || !hears || file.born.is_none() || file.links == 0 || target.is_restricted();
     Some(match (remembered, set) {
         (Some(record), _) => record.owner,
-        (None, Some((set, since))) if is_since(&file, *since) && is_unheard_of() => {
+        (None, Some((set, since)))
+            if is_since(&file, *since) && is_unheard_of(session, target, &file) =>
+        {
             (set.uid.filesystem, set.gid.filesystem)
         }
         (None, _) => session.maps.shows(file.uid, file.gid),
     })
 }
 
+/// Whether `file` may have been made by no call that the supervisor hears of: a terminal, a pipe,
+/// what has no name, all that who is under Landlock makes. Then it may be the caller's own, if it
+/// is not older than its identity.
+pub fn is_unheard_of(session: &Session, target: Target, file: &Look) -> bool {
+    let hears = session.policy.classes.contains(Class::Maker);
+    !hears || file.born.is_none() || file.links == 0 || target.is_restricted()
+}
+
 /// Whether `file` may have been made after `since`.
-fn is_since(file: &Look, since: i128) -> bool {
+pub(super) fn is_since(file: &Look, since: i128) -> bool {
     file.born.is_none_or(|born| born + TICK >= since)
 }

@@ -196,6 +196,19 @@ pub struct Credentials {
     pub bounding: u64,
     /// The secure bits, `SECBIT_KEEP_CAPS` among them.
     pub securebits: u32,
+    /// Whether it has given up what a file may give at an execve (of a task, not of its `cred`).
+    pub no_new_privs: bool,
+}
+
+/// What the file gives that is executed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct SetId {
+    /// Its owner, if it has the set-uid bit.
+    pub uid: Option<u32>,
+    /// Its group, if it has the set-gid bit, and the group may execute it.
+    pub gid: Option<u32>,
+    /// Whether somebody without `CAP_SYS_PTRACE` traces who executes it.
+    pub is_traced: bool,
 }
 
 impl Credentials {
@@ -212,11 +225,12 @@ impl Credentials {
             ambient: 0,
             bounding: ALL_CAPABILITIES,
             securebits: 0,
+            no_new_privs: false,
         }
     }
 
     /// What the kernel says in a `/proc/TID/status`. It does not show the secure bits, which calls
-    /// alone change, and those are answered here.
+    /// alone change, and those are answered here; and it has `no_new_privs` on for zroot's sake.
     #[must_use]
     pub fn of_status(status: &str) -> Option<Credentials> {
         let field = |name: &str| {
@@ -250,6 +264,7 @@ impl Credentials {
             ambient: set("CapAmb")?,
             bounding: set("CapBnd")?,
             securebits: 0,
+            no_new_privs: false,
         })
     }
 
@@ -393,7 +408,7 @@ impl Credentials {
     }
 
     /// prctl(2) with `option` and its arguments as they are in the registers: `cap_task_prctl()` in
-    /// security/commoncap.c. `None`: the option is not about credentials.
+    /// security/commoncap.c; and two of kernel/sys.c. `None`: the option is not about credentials.
     pub fn prctl(&mut self, option: i32, args: [u64; 4]) -> Option<Result<u32, Errno>> {
         Some(match option {
             libc::PR_GET_KEEPCAPS => Ok(self.is_secure(securebits::KEEP_CAPS).into()),
@@ -405,33 +420,55 @@ impl Credentials {
             }
             libc::PR_CAPBSET_DROP => self.drop_from_bounding(args[0]),
             libc::PR_CAP_AMBIENT => self.ambient(args),
+            libc::PR_SET_NO_NEW_PRIVS if args == [1, 0, 0, 0] => {
+                self.no_new_privs = true;
+                Ok(0)
+            }
+            libc::PR_GET_NO_NEW_PRIVS if args == [0; 4] => Ok(self.no_new_privs.into()),
+            libc::PR_SET_NO_NEW_PRIVS | libc::PR_GET_NO_NEW_PRIVS => Err(Errno::EINVAL),
             _ => return None,
         })
     }
 
-    /// What execve(2) of a file without setuid bits and file capabilities does to them:
-    /// `cap_bprm_creds_from_file()` in security/commoncap.c, for a task that is not traced, shares
-    /// its directories with nobody, and has not set `no_new_privs`.
-    pub fn execve(&mut self) {
+    /// What execve(2) of a file that gives `file`, and no capabilities, does to them:
+    /// `bprm_fill_uid()` in fs/exec.c and `cap_bprm_creds_from_file()` in security/commoncap.c, for
+    /// a task that shares its directories with nobody.
+    pub fn execve(&mut self, file: SetId) {
+        let (mut uid, mut gid) = (self.uid.effective, self.gid.effective);
+        if !self.no_new_privs {
+            uid = file.uid.unwrap_or(uid);
+            gid = file.gid.unwrap_or(gid);
+        }
         // handle_privileged_root(): a file without capabilities stands for one with all of them
         // when root executes it.
         let privileged = !self.is_secure(securebits::NOROOT);
-        let root = privileged && self.uid.effective == 0;
-        let permitted = if root || privileged && self.uid.real == 0 {
+        let root = privileged && uid == 0;
+        let mut permitted = if root || privileged && self.uid.real == 0 {
             self.bounding | self.inheritable
         } else {
             0
         };
         // An effective gid that is no group of the task's is taken for that of a setgid file.
         // Before Linux 6.17 an effective id other than the real one was.
-        if !self.is_in_group(self.gid.effective) {
+        let is_set_id = uid != self.uid.effective || !self.is_in_group(gid);
+        let is_more = is_set_id || permitted & !self.permitted != 0;
+        if is_more && (self.no_new_privs || file.is_traced) {
+            if self.no_new_privs || !self.has(Capability::CAP_SETUID) {
+                (uid, gid) = (self.uid.real, self.gid.real);
+            }
+            permitted &= self.permitted;
+        }
+        if is_set_id {
             self.ambient = 0;
         }
         self.permitted = permitted | self.ambient;
         self.effective = if root { self.permitted } else { self.ambient };
         self.securebits &= !securebits::KEEP_CAPS;
-        for ids in [&mut self.uid, &mut self.gid] {
-            (ids.saved, ids.filesystem) = (ids.effective, ids.effective);
+        for (ids, effective) in [(&mut self.uid, uid), (&mut self.gid, gid)] {
+            *ids = Ids {
+                real: ids.real,
+                ..Ids::all(effective)
+            };
         }
     }
 

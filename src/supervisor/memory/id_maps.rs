@@ -59,11 +59,17 @@ impl IdMaps {
     /// `gid`: root's, where the kernel knows one id only: that is ours, and others are nobody's.
     #[must_use]
     pub fn shows(&self, uid: u32, gid: u32) -> (u32, u32) {
-        if self.is_root() && self.knows_many() {
-            (uid, gid)
-        } else {
+        if self.shows_root_only() {
             (0, 0)
+        } else {
+            (uid, gid)
         }
+    }
+
+    /// Whether every file of which nothing is remembered seems to be root's.
+    #[must_use]
+    pub fn shows_root_only(&self) -> bool {
+        !(self.is_root() && self.knows_many())
     }
 
     /// Whether others than our own id are mapped.

@@ -6,6 +6,10 @@
 //! program has of them is the level's to say ([`AtExecve`]). And it knows the user namespace they
 //! were set in: they mean nothing in the next one, where the kernel says who a process is.
 //!
+//! Nobody tells what came of an execve. So what a set-id file gives is noted before the kernel
+//! executes it ([`Announced`]), and counts once the process runs another program, if that is this
+//! very file. It is put down for good when the process asks who it is, or executes the next file.
+//!
 //! The number's lowest bit is a mark of its own, of a process that Landlock restricts. Such a
 //! process can never get rid of that, so that the mark is in no entry, and stays when one goes.
 
@@ -14,20 +18,22 @@ use std::fs;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use caps::Capability;
 use nix::errno::Errno;
 
-use super::credentials::{Credentials, Ids};
+use super::credentials::{Credentials, Ids, SetId};
 use super::id_maps::{IdMaps, inside};
 use super::peers::{Peers, Standing, Way};
 use crate::supervisor::recovery::journal::{Journal, Table};
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::mark::{FIRST, RESTRICTED, UNSET, is_restricted, restricted};
 use crate::supervisor::target::proc::Target;
+use crate::sys::file::Look;
 use crate::sys::process::locks_limit;
 
-/// What becomes of the credentials that a process has set when it executes another program; `None`
-/// where it is root again.
-pub type AtExecve = fn(&Credentials) -> Option<Credentials>;
+/// What becomes of the credentials that a process has set when it executes another program, whose
+/// file gives something; `None` where it is root again.
+pub type AtExecve = fn(&Credentials, SetId) -> Option<Credentials>;
 
 /// How much there may be before what no process has is thrown away: entries, of which one with many
 /// groups counts for as many as it takes the memory of.
@@ -45,17 +51,56 @@ struct Program {
     random: [u8; 16],
 }
 
+/// A file that is executed, through a mount that may keep it from giving anything.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Executable {
+    dev: (u32, u32),
+    ino: u64,
+    mount: u64,
+    born: Option<i128>,
+}
+
+impl From<&Look> for Executable {
+    fn from(found: &Look) -> Executable {
+        Executable {
+            dev: found.place.dev,
+            ino: found.place.ino,
+            mount: found.place.mount,
+            born: found.born,
+        }
+    }
+}
+
+/// An execve that the kernel was left to make, and of which it is not known what came.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Announced {
+    /// What the thread has that makes it: of several it is the one that is left.
+    credentials: Rc<Credentials>,
+    /// The file, and what it gives, if it is one that does.
+    file: Option<(Executable, SetId)>,
+}
+
 /// What a process has set, in which program, and in which user namespace.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Entry {
     credentials: Rc<Credentials>,
     program: Program,
     namespace: u64,
+    announced: Option<Announced>,
 }
 
 impl Entry {
     fn weight(&self) -> usize {
-        1 + self.credentials.groups.len() / 64
+        let weight = |credentials: &Credentials| 1 + credentials.groups.len() / 64;
+        let announced = self.announced.as_ref();
+        weight(&self.credentials) + announced.map_or(0, |it| weight(&it.credentials))
+    }
+
+    /// Whether the caller still runs the program that has set this.
+    fn is_of_program(&self, target: Target) -> bool {
+        let Program { address, random } = self.program;
+        let mut now = [0; 16];
+        address == 0 || target.read(address, &mut now).is_ok() && now == random
     }
 }
 
@@ -75,6 +120,7 @@ pub struct Setter {
     namespace: u64,
     /// Its number.
     number: u64,
+    status: String,
 }
 
 /// Whom a process is taken for that has set something.
@@ -149,6 +195,12 @@ impl Processes {
         self.next += 1 << 10;
     }
 
+    /// Whether any process has set something.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
     /// What the caller has set, as far as that still counts.
     #[must_use]
     pub fn changed(&self, target: Target) -> Option<Rc<Credentials>> {
@@ -167,12 +219,6 @@ impl Processes {
         let number = self.number(target.request.tid);
         let since = *self.since.get(&(number & !RESTRICTED))?;
         Some((self.changed_by(target, number)?, since.into()))
-    }
-
-    /// Whether any process has set anything.
-    #[must_use]
-    pub fn are_any(&self) -> bool {
-        !self.entries.is_empty()
     }
 
     /// Whom the caller is taken for.
@@ -211,7 +257,8 @@ impl Processes {
     ///
     /// # Errors
     /// `ESRCH` if it is gone.
-    pub fn meets_peer(&self, target: Target, way: Way) -> Result<(), Failed> {
+    pub fn meets_peer(&mut self, target: Target, way: Way) -> Result<(), Failed> {
+        self.settled(target);
         if let Some(peers) = self.peers {
             peers.set(target.process()?, way, self.standing(target));
         }
@@ -226,12 +273,26 @@ impl Processes {
 
     fn changed_by(&self, target: Target, number: u64) -> Option<Rc<Credentials>> {
         let (entry, has_executed) = self.entry(target, number & !RESTRICTED)?;
-        self.credentials(entry, has_executed)
+        let Some(Announced { credentials, file }) =
+            entry.announced.as_ref().filter(|_| has_executed)
+        else {
+            return self.credentials(entry, has_executed);
+        };
+        // Another file may have been put in its place.
+        let is_it = |file: Executable| {
+            let found = target.executable();
+            found.is_ok_and(|found| Executable::from(&found) == file)
+        };
+        let gives = file
+            .filter(|(file, _)| is_it(*file))
+            .map(|(_, gives)| gives);
+        (self.at_execve)(credentials, gives.unwrap_or_default()).map(Rc::new)
     }
 
+    /// What a process has of `entry`, of which nothing is announced.
     fn credentials(&self, entry: &Entry, has_executed: bool) -> Option<Rc<Credentials>> {
         if has_executed {
-            (self.at_execve)(&entry.credentials).map(Rc::new)
+            (self.at_execve)(&entry.credentials, SetId::default()).map(Rc::new)
         } else {
             Some(Rc::clone(&entry.credentials))
         }
@@ -246,13 +307,94 @@ impl Processes {
             Err(_) if target.is_helper => {}
             _ => return None,
         }
-        let mut random = [0; 16];
-        let Program {
-            address,
-            random: then,
-        } = entry.program;
-        let is_same = address == 0 || target.read(address, &mut random).is_ok() && random == then;
-        Some((entry, !is_same))
+        Some((entry, !entry.is_of_program(target)))
+    }
+
+    /// What the caller has set, as [`changed`](Processes::changed) says it, and put down for good
+    /// if an execve has come to it.
+    pub fn settled(&mut self, target: Target) -> Option<Rc<Credentials>> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let number = self.number(target.request.tid);
+        let now = self.changed_by(target, number)?;
+        let key = number & !RESTRICTED;
+        let entry = self.entries.get(&key)?;
+        if entry.announced.is_some() && !entry.is_of_program(target) {
+            // As long as it is not, each look comes to the same.
+            let since = self.since.get(&key).copied();
+            let _ = self.setter(target).and_then(|setter| {
+                let now = Credentials::clone(&now);
+                self.put(target, &setter, now, since)
+            });
+        }
+        Some(now)
+    }
+
+    /// Remembers that the caller is about to execute a file: what that gives, if it does, to the
+    /// caller that `setter` is. What was announced before has failed.
+    ///
+    /// # Errors
+    /// `ESRCH` if it is gone; prlimit(2)'s; [`Failed::Unreadable`].
+    pub fn announce(
+        &mut self,
+        target: Target,
+        gives: Option<(Executable, SetId)>,
+    ) -> Result<(), Failed> {
+        if gives.is_none() && self.entries.is_empty() {
+            return Ok(());
+        }
+        let tid = target.request.tid;
+        let whole = locks_limit(tid, None)?;
+        let has_own = !self.threads.is_empty() && self.number(tid) != whole;
+        let key = whole & !RESTRICTED;
+        let had_announced = self
+            .entries
+            .get(&key)
+            .is_some_and(|entry| entry.announced.is_some());
+        if gives.is_none() && !has_own && !had_announced {
+            return Ok(());
+        }
+        let setter = self.setter(target)?;
+        let announced = (gives.is_some() || has_own).then(|| Announced {
+            credentials: Rc::clone(&setter.credentials),
+            file: gives,
+        });
+        // What the other threads have, and this one if it fails.
+        let credentials = match self.changed_by(target, whole) {
+            Some(credentials) => credentials,
+            None => Rc::new(self.unset(target, &setter.status, setter.namespace)?),
+        };
+        let since = self.since.get(&key).copied();
+        let number = self.numbered(target, &setter, credentials, announced, since)?;
+        let number = if is_restricted(whole) {
+            restricted(number)
+        } else {
+            number
+        };
+        target.still_waits()?;
+        locks_limit(tid, Some(number))?;
+        self.tidy();
+        Ok(())
+    }
+
+    /// Whether who traces the caller, if anybody does, may let it gain rights (kernel/ptrace.c,
+    /// `ptracer_capable`; there it is what it was when it began to trace).
+    ///
+    /// # Errors
+    /// `ESRCH`.
+    pub fn is_tracer_capable(&self, target: Target) -> Result<bool, Failed> {
+        let tracer = target.status("TracerPid")?.parse().unwrap_or(0);
+        if tracer == 0 {
+            return Ok(true);
+        }
+        let request = target.request.by(tracer);
+        let tracer = Target {
+            request: &request,
+            ..target
+        };
+        let set = self.changed(tracer);
+        Ok(set.is_none_or(|set| set.has(Capability::CAP_SYS_PTRACE)))
     }
 
     /// Whether a caller that has set nothing is what the kernel says. Only where there is no
@@ -278,14 +420,16 @@ impl Processes {
     pub fn setter(&self, target: Target) -> Result<Setter, Failed> {
         let number = self.number(target.request.tid);
         let namespace = target.user_namespace()?;
+        let status = status(target)?;
         let credentials = match self.changed_by(target, number) {
             Some(credentials) => credentials,
-            None => Rc::new(self.unset(target, &status(target)?, namespace)?),
+            None => Rc::new(self.unset(target, &status, namespace)?),
         };
         Ok(Setter {
             credentials,
             namespace,
             number,
+            status,
         })
     }
 
@@ -336,20 +480,23 @@ impl Processes {
         setter: &Setter,
         credentials: Credentials,
     ) -> Result<(), Failed> {
+        self.put(target, setter, credentials, None)
+    }
+
+    /// The same for what it has had `since`.
+    fn put(
+        &mut self,
+        target: Target,
+        setter: &Setter,
+        credentials: Credentials,
+        since: Option<u64>,
+    ) -> Result<(), Failed> {
         let tid = target.request.tid;
-        let status = status(target)?;
-        let number = if credentials == self.unset(target, &status, setter.namespace)? {
-            UNSET
-        } else {
-            match program(target) {
-                Ok(program) => self.number_of(Entry {
-                    credentials: credentials.into(),
-                    program,
-                    namespace: setter.namespace,
-                }),
-                // We could not tell this program from the next one, so we cannot remember.
-                Err(_) => return Ok(()),
-            }
+        let status = &setter.status;
+        let number = match self.numbered(target, setter, credentials.into(), None, since) {
+            // We could not tell this program from the next one, so we cannot remember.
+            Err(Failed::Unreadable) => return Ok(()),
+            number => number?,
         };
         let number = if is_restricted(setter.number) {
             restricted(number)
@@ -377,10 +524,31 @@ impl Processes {
         } else if let Some(start) = start_time(tid) {
             self.remember(tid, Thread { start, number });
         }
-        if self.weight + self.threads.len() > self.enough {
-            self.throw_away();
-        }
+        self.tidy();
         Ok(())
+    }
+
+    /// The number of a process in the caller's program that has `credentials`, and has `announced`
+    /// an execve; [`UNSET`] where that is what the kernel says.
+    fn numbered(
+        &mut self,
+        target: Target,
+        setter: &Setter,
+        credentials: Rc<Credentials>,
+        announced: Option<Announced>,
+        since: Option<u64>,
+    ) -> Result<u64, Failed> {
+        let namespace = setter.namespace;
+        if announced.is_none() && *credentials == self.unset(target, &setter.status, namespace)? {
+            return Ok(UNSET);
+        }
+        let entry = Entry {
+            credentials,
+            program: program(target)?,
+            namespace,
+            announced,
+        };
+        Ok(self.number_of(entry, since))
     }
 
     /// Marks the caller's whole process, though Landlock may restrict one thread of it only.
@@ -429,11 +597,11 @@ impl Processes {
         }
     }
 
-    fn number_of(&mut self, entry: Entry) -> u64 {
+    fn number_of(&mut self, entry: Entry, since: Option<u64>) -> u64 {
         if let Some(number) = self.numbers.get(&entry) {
             return *number;
         }
-        let (number, since) = (self.next, now());
+        let (number, since) = (self.next, since.unwrap_or_else(now));
         self.journal.append(
             Table::Processes,
             &Record::Entry(number, since, &entry).to_bytes(),
@@ -464,7 +632,13 @@ impl Processes {
         }
     }
 
-    /// Throws away what no living process has.
+    /// Throws away what no living process has, once there is enough of it.
+    fn tidy(&mut self) {
+        if self.weight + self.threads.len() > self.enough {
+            self.throw_away();
+        }
+    }
+
     fn throw_away(&mut self) {
         self.threads
             .retain(|tid, thread| start_time(*tid) == Some(thread.start));
@@ -608,130 +782,201 @@ enum Parsed {
 
 impl Record<'_> {
     fn to_bytes(&self) -> Vec<u8> {
-        let mut words: Vec<u64> = Vec::new();
+        let mut bytes = Vec::new();
         match *self {
-            Record::Entry(
-                number,
-                since,
-                Entry {
+            Record::Entry(number, since, entry) => {
+                let Entry {
                     credentials,
-                    program,
+                    program: Program { address, random },
                     namespace,
-                },
-            ) => {
-                let Credentials {
-                    uid,
-                    gid,
-                    groups,
-                    permitted,
-                    effective,
-                    inheritable,
-                    ambient,
-                    bounding,
-                    securebits,
-                } = &**credentials;
-                words.extend([0, number, since, *namespace]);
-                words.push(program.address);
-                words.extend(
-                    program
-                        .random
-                        .chunks_exact(8)
-                        .map(|half| u64::from_ne_bytes(half.try_into().unwrap_or_default())),
-                );
-                for ids in [uid, gid] {
-                    words.extend(
-                        [ids.real, ids.effective, ids.saved, ids.filesystem].map(u64::from),
-                    );
+                    announced,
+                } = entry;
+                put(&mut bytes, [0, number, since, *namespace, *address]);
+                bytes.extend(random);
+                put_credentials(&mut bytes, credentials);
+                put(&mut bytes, [announced.is_some().into()]);
+                if let Some(Announced { credentials, file }) = announced {
+                    put_credentials(&mut bytes, credentials);
+                    put(&mut bytes, [file.is_some().into()]);
+                    if let Some((
+                        file,
+                        SetId {
+                            uid,
+                            gid,
+                            is_traced,
+                        },
+                    )) = file
+                    {
+                        let Executable {
+                            dev,
+                            ino,
+                            mount,
+                            born,
+                        } = file;
+                        put(&mut bytes, [dev.0.into(), dev.1.into(), *ino, *mount]);
+                        put(&mut bytes, [born.is_some().into()]);
+                        bytes.extend(born.unwrap_or_default().to_ne_bytes());
+                        let id = |id: &Option<u32>| id.map_or(u64::MAX, u64::from);
+                        put(&mut bytes, [id(uid), id(gid), (*is_traced).into()]);
+                    }
                 }
-                words.extend([
-                    *permitted,
-                    *effective,
-                    *inheritable,
-                    *ambient,
-                    *bounding,
-                    u64::from(*securebits),
-                ]);
-                // There may be many, so that they are written as small as they are.
-                let mut bytes = Vec::with_capacity(8 * words.len() + 4 * groups.len());
-                bytes.extend(words.into_iter().flat_map(u64::to_ne_bytes));
-                bytes.extend(groups.iter().copied().flat_map(u32::to_ne_bytes));
-                return bytes;
             }
             Record::Thread(tid, thread) => {
-                words.extend([1, tid.unsigned_abs().into(), thread.start, thread.number]);
+                let Thread { start, number } = thread;
+                put(&mut bytes, [1, tid.unsigned_abs().into(), start, number]);
             }
-            Record::Gone(tid) => words.extend([2, tid.unsigned_abs().into()]),
+            Record::Gone(tid) => put(&mut bytes, [2, tid.unsigned_abs().into()]),
         }
-        words.into_iter().flat_map(u64::to_ne_bytes).collect()
+        bytes
     }
 
     fn parse(bytes: &[u8]) -> Option<Parsed> {
-        let mut rest = bytes;
-        let mut word = || {
-            let (word, behind) = rest.split_first_chunk()?;
-            rest = behind;
-            Some(u64::from_ne_bytes(*word))
-        };
-        Some(match word()? {
+        let mut rest = Rest(bytes);
+        Some(match rest.word()? {
             0 => {
-                let (number, since) = (word()?, word()?);
+                let (number, since) = (rest.word()?, rest.word()?);
                 // None that is counted up to. Others of the same user can write to the journal.
                 if number > u64::MAX / 2 {
                     return None;
                 }
-                let namespace = word()?;
-                let address = word()?;
-                let mut random = [0; 16];
-                for half in random.chunks_exact_mut(8) {
-                    half.copy_from_slice(&word()?.to_ne_bytes());
-                }
-                let mut ids = || -> Option<Ids> {
-                    let mut id = || u32::try_from(word()?).ok();
-                    Some(Ids {
-                        real: id()?,
-                        effective: id()?,
-                        saved: id()?,
-                        filesystem: id()?,
-                    })
+                let (namespace, address) = (rest.word()?, rest.word()?);
+                let random = rest.take()?;
+                let credentials = rest.credentials()?.into();
+                let announced = match rest.word()? {
+                    0 => None,
+                    _ => Some(Announced {
+                        credentials: rest.credentials()?.into(),
+                        file: match rest.word()? {
+                            0 => None,
+                            _ => Some(rest.file()?),
+                        },
+                    }),
                 };
-                let (uid, gid) = (ids()?, ids()?);
-                let (permitted, effective, inheritable, ambient, bounding) =
-                    (word()?, word()?, word()?, word()?, word()?);
-                let securebits = u32::try_from(word()?).ok()?;
-                let groups = rest
-                    .chunks_exact(4)
-                    .map(|group| u32::from_ne_bytes(group.try_into().unwrap_or_default()));
-                let groups = groups.collect();
-                let credentials = Credentials {
-                    uid,
-                    gid,
-                    groups,
-                    permitted,
-                    effective,
-                    inheritable,
-                    ambient,
-                    bounding,
-                    securebits,
+                let entry = Entry {
+                    credentials,
+                    program: Program { address, random },
+                    namespace,
+                    announced,
                 };
-                Parsed::Entry(
-                    number,
-                    since,
-                    Entry {
-                        credentials: credentials.into(),
-                        program: Program { address, random },
-                        namespace,
-                    },
-                )
+                Parsed::Entry(number, since, entry)
             }
             1 => Parsed::Thread(
-                i32::try_from(word()?).ok()?,
+                i32::try_from(rest.word()?).ok()?,
                 Thread {
-                    start: word()?,
-                    number: word()?,
+                    start: rest.word()?,
+                    number: rest.word()?,
                 },
             ),
-            2 => Parsed::Gone(i32::try_from(word()?).ok()?),
+            2 => Parsed::Gone(i32::try_from(rest.word()?).ok()?),
             _ => return None,
         })
+    }
+}
+
+fn put<const N: usize>(bytes: &mut Vec<u8>, words: [u64; N]) {
+    bytes.extend(words.into_iter().flat_map(u64::to_ne_bytes));
+}
+
+fn put_credentials(bytes: &mut Vec<u8>, credentials: &Credentials) {
+    let Credentials {
+        uid,
+        gid,
+        groups,
+        permitted,
+        effective,
+        inheritable,
+        ambient,
+        bounding,
+        securebits,
+        no_new_privs,
+    } = credentials;
+    for ids in [uid, gid] {
+        let ids = [ids.real, ids.effective, ids.saved, ids.filesystem];
+        put(bytes, ids.map(u64::from));
+    }
+    put(
+        bytes,
+        [*permitted, *effective, *inheritable, *ambient, *bounding],
+    );
+    put(
+        bytes,
+        [
+            (*securebits).into(),
+            (*no_new_privs).into(),
+            groups.len() as u64,
+        ],
+    );
+    // There may be many, so that they are written as small as they are.
+    bytes.extend(groups.iter().copied().flat_map(u32::to_ne_bytes));
+}
+
+/// What is left to be read of a record.
+struct Rest<'a>(&'a [u8]);
+
+impl Rest<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, behind) = self.0.split_first_chunk()?;
+        self.0 = behind;
+        Some(*taken)
+    }
+
+    fn word(&mut self) -> Option<u64> {
+        Some(u64::from_ne_bytes(self.take()?))
+    }
+
+    fn id(&mut self) -> Option<u32> {
+        u32::try_from(self.word()?).ok()
+    }
+
+    fn ids(&mut self) -> Option<Ids> {
+        Some(Ids {
+            real: self.id()?,
+            effective: self.id()?,
+            saved: self.id()?,
+            filesystem: self.id()?,
+        })
+    }
+
+    fn credentials(&mut self) -> Option<Credentials> {
+        Some(Credentials {
+            uid: self.ids()?,
+            gid: self.ids()?,
+            permitted: self.word()?,
+            effective: self.word()?,
+            inheritable: self.word()?,
+            ambient: self.word()?,
+            bounding: self.word()?,
+            securebits: self.id()?,
+            no_new_privs: self.word()? != 0,
+            groups: {
+                let count = self.word()?;
+                let groups = (0..count).map(|_| self.take().map(u32::from_ne_bytes));
+                groups.collect::<Option<Vec<u32>>>()?
+            },
+        })
+    }
+
+    fn file(&mut self) -> Option<(Executable, SetId)> {
+        let (dev, ino) = ((self.id()?, self.id()?), self.word()?);
+        let mount = self.word()?;
+        let (has_born, born) = (self.word()? != 0, i128::from_ne_bytes(self.take()?));
+        let born = has_born.then_some(born);
+        // What is no id stands for none.
+        let (uid, gid) = (self.word()?.try_into().ok(), self.word()?.try_into().ok());
+        let is_traced = self.word()? != 0;
+        let file = Executable {
+            dev,
+            ino,
+            mount,
+            born,
+        };
+        Some((
+            file,
+            SetId {
+                uid,
+                gid,
+                is_traced,
+            },
+        ))
     }
 }

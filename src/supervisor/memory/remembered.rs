@@ -55,6 +55,12 @@ impl Remembered {
         }
     }
 
+    /// Whether anything has ever been remembered.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        self.owners.are_any()
+    }
+
     /// What is remembered of `object`.
     ///
     /// # Errors

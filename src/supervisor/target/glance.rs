@@ -8,9 +8,12 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, ResolveFlag};
+use nix::fcntl::{AtFlags, OFlag, ResolveFlag, openat};
+use nix::sys::stat::Mode;
+use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::answer::Failed;
+use super::base::own_link;
 use super::files::{File, by_kernel};
 use super::object::Object;
 use super::proc::Target;
@@ -110,6 +113,40 @@ impl<'a> Glance<'a> {
         } else {
             Err(Errno::ESTALE)
         }
+    }
+}
+
+impl Glance<'_> {
+    /// The first bytes of it, a regular file: how many. Nothing where it cannot be read, or was
+    /// looked at by its name.
+    ///
+    /// # Errors
+    /// [`Failed::Helper`].
+    pub fn start(&self, target: Target, buffer: &mut [u8]) -> Result<usize, Failed> {
+        target.may_ask(Some(&Look::from(&self.status)))?;
+        let link = match &self.at {
+            At::Found(object) => object.link(),
+            At::Held { file, .. } => own_link(file.as_fd()),
+            At::Named { .. } | At::NamedInProc(_) => return Ok(0),
+        };
+        // Nobody is waited for who has a lease of it.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        let file = openat(target.base.proc_dir(), &*link, flags, Mode::empty());
+        let read = file.and_then(|file| nix::unistd::read(&file, buffer));
+        Ok(read.unwrap_or(0))
+    }
+
+    /// Whether set-id bits do not count where it is.
+    ///
+    /// # Errors
+    /// statvfs(2)'s.
+    pub fn is_on_nosuid(&self) -> Result<bool, Errno> {
+        let system = match &self.at {
+            At::Found(object) => object.system()?,
+            At::Held { file, .. } => fstatvfs(file)?,
+            At::Named { .. } | At::NamedInProc(_) => return Ok(true),
+        };
+        Ok(system.flags().contains(FsFlags::ST_NOSUID))
     }
 }
 

@@ -5,7 +5,7 @@
 //! stands: setxattrat(2) does not take a descriptor opened with `O_PATH`.
 
 use std::cell::OnceCell;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -128,11 +128,24 @@ impl<'a> Object<'a> {
     #[must_use]
     pub fn refusal(&self) -> Errno {
         let is_read_only = |system: Statvfs| system.flags().contains(FsFlags::ST_RDONLY);
-        if fstatvfs(self.fd()).is_ok_and(is_read_only) {
+        if self.system().is_ok_and(is_read_only) {
             Errno::EROFS
         } else {
             Errno::EPERM
         }
+    }
+
+    /// The mount through which it was found.
+    ///
+    /// # Errors
+    /// statvfs(2)'s.
+    pub(super) fn system(&self) -> Result<Statvfs, Errno> {
+        fstatvfs(self.fd())
+    }
+
+    /// The supervisor's own link to it, from `/proc`.
+    pub(super) fn link(&self) -> CString {
+        own_link(self.fd())
     }
 
     /// Its path, as the supervisor's root directory has it.

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv, process_vm_writev};
 use nix::unistd::Pid;
@@ -21,7 +21,7 @@ use super::callers::Callers;
 use super::listener::Listener;
 use super::request::Request;
 use crate::supervisor::recovery::hazards::Hazards;
-use crate::sys::file::namespace;
+use crate::sys::file::{Look, look, namespace};
 use crate::sys::process::pidfd_open;
 
 /// `PATH_MAX`, include/uapi/linux/limits.h: the longest path with its end, in bytes.
@@ -312,6 +312,15 @@ impl Target<'_> {
             Err(Errno::ENOENT) => Ok(0),
             found => looked(found),
         }
+    }
+
+    /// The file that the caller executes.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn executable(&self) -> Result<Look, Failed> {
+        let entry = self.entry("exe");
+        looked(look(self.base.proc_dir(), &entry, AtFlags::empty()))
     }
 
     /// Fills `buffer` from `/proc/TID/NAME`; how much of it.

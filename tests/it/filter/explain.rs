@@ -113,7 +113,12 @@ fn expected(rule: Option<Rule>) -> &'static str {
         Some((When::SetsInodeFlags { request: 1 }, _)) => "depends on argument 2 (request)",
         Some((When::MakesFile { flags: 1 }, _)) => "depends on argument 2 (flags)",
         Some((When::MakesFile { flags: 2 }, _)) => "depends on argument 3 (flags)",
-        Some((When::CapabilityPrctl { option: 0 }, _)) => "depends on argument 1 (option)",
+        Some((
+            When::CapabilityPrctl { option: 0 }
+            | When::SetIdPrctl { option: 0 }
+            | When::PrivilegePrctl { option: 0 },
+            _,
+        )) => "depends on argument 1 (option)",
         Some((When::IsLocksLimit { resource: 0 }, _)) => "depends on argument 1 (resource)",
         Some((When::IsLocksLimit { resource: 1 }, _)) => "depends on argument 2 (resource)",
         Some((

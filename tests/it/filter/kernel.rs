@@ -116,6 +116,8 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::setgroups | S::setgroups32 => always(&[1 << 20, BAD]),
         S::capget | S::capset => always(&[BAD, BAD]),
         S::prctl => prctls(wide),
+        S::execve => always(&[BAD, BAD, BAD]),
+        S::execveat => always(&[NONE, BAD, BAD, BAD, 0]),
         S::mknod => nodes(&[]),
         S::mknodat => nodes(&[NONE]),
         S::landlock_restrict_self => vec![],

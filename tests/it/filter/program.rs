@@ -157,7 +157,12 @@ fn arguments(rule: Option<(Abi, Rule)>) -> Vec<[u64; 6]> {
                 put(&[(call, number)]);
             }
         }
-        Some((_, When::CapabilityPrctl { option })) => {
+        Some((
+            _,
+            When::CapabilityPrctl { option }
+            | When::SetIdPrctl { option }
+            | When::PrivilegePrctl { option },
+        )) => {
             for number in (0..100).chain([0x8000_0007, 0xffff_fff8]) {
                 put(&[(option, number)]);
                 put(&[(option, JUNK | number)]);

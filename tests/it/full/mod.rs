@@ -12,6 +12,7 @@ mod peers;
 mod programs;
 mod refusals;
 mod sample;
+mod setid;
 mod shows;
 
 use crate::common::{Ran, dir, plain, run, zroot_with};

@@ -26,7 +26,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 use zroot::internals::supervisor::memory::credentials::{
-    ALL_CAPABILITIES, Credentials, Ids, LAST_CAPABILITY,
+    ALL_CAPABILITIES, Credentials, Ids, LAST_CAPABILITY, SetId,
 };
 
 use crate::common;
@@ -36,7 +36,7 @@ const SAME: u32 = u32::MAX;
 
 /// A system call by number. Where the kernel wants pointers there are the values instead: setgroups
 /// has the number of groups and then them, capset the effective, permitted and inheritable set.
-/// execve has nothing.
+/// execve has which of [`FILES`] is executed.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Step {
     name: &'static str,
@@ -62,11 +62,25 @@ const BEGIN: i64 = -1;
 const SAY: i64 = -2;
 const END: i64 = -3;
 
+/// Copies of this program: name, mode, owner, group.
+const FILES: [(&str, &str, u32, u32); 7] = [
+    ("plain", "755", 5, 7),
+    ("0", "4755", 0, 7),
+    ("5", "4755", 5, 7),
+    ("group-7", "2755", 5, 7),
+    ("0-and-group-7", "6755", 0, 7),
+    ("5-and-group-0", "6755", 5, 0),
+    ("not-of-the-group", "6745", 1, 9),
+];
+
+/// The one that gives nothing.
+const PLAIN: u32 = 0;
+
 /// How many groups an answer holds.
 const GROUPS: usize = 32;
 
-/// Return value, ids, sets and securebits, number of groups, groups.
-const ANSWER: usize = 16 + GROUPS;
+/// Return value, ids, sets, securebits and `no_new_privs`, number of groups, groups.
+const ANSWER: usize = 17 + GROUPS;
 
 /// What the kernel made of a step: the return value, or -errno, and what the process is afterwards.
 type Outcome = (i64, Credentials);
@@ -98,7 +112,12 @@ fn apply(model: &mut Credentials, step: &Step) -> i64 {
             Err(errno) => Err(errno),
         },
         libc::SYS_execve => {
-            model.execve();
+            let (_, mode, uid, gid) = FILES[usize::try_from(a).expect("a number")];
+            model.execve(SetId {
+                uid: "46".contains(&mode[..1]).then_some(uid),
+                gid: ["2755", "6755"].contains(&mode).then_some(gid),
+                is_traced: false,
+            });
             Ok(())
         }
         _ => unreachable!("{step:?}"),
@@ -118,7 +137,7 @@ fn differs(version: (u32, u32), before: &Credentials, step: &Step) -> bool {
                 && step.args[0] == libc::PR_SET_SECUREBITS as u64
                 && step.args[1] & 0xf00 != 0
         }
-        libc::SYS_execve => version < (6, 17) && before.ambient != 0,
+        libc::SYS_execve => version < (6, 17) && (before.ambient != 0 || before.no_new_privs),
         _ => false,
     }
 }
@@ -143,17 +162,16 @@ impl Oracle {
         let (line, other) = UnixStream::pair().expect("a pair of sockets");
         // Who has lost all privileges must be able to execute it.
         let place = common::dir();
-        let program = place.path().join("credentials");
-        common::run(
-            Command::new("install")
-                .args(["-m", "755"])
-                .arg(std::env::current_exe().expect("a path"))
-                .arg(&program),
-        )
-        .succeeds();
-        let mut command = Command::new(program);
+        for (name, mode, uid, gid) in FILES {
+            let mut install = Command::new("install");
+            install.args(["-o", &uid.to_string(), "-g", &gid.to_string(), "-m", mode]);
+            let program = std::env::current_exe().expect("a path");
+            common::run(install.arg(program).arg(place.path().join(name))).succeeds();
+        }
+        let mut command = Command::new(place.path().join(FILES[0].0));
         command
             .args(only_oracle())
+            .current_dir(place.path())
             .env_clear()
             .env("ORACLE", "server");
         let process = command
@@ -200,12 +218,13 @@ impl Oracle {
             ambient,
             bounding,
             securebits,
-        ] = [8, 9, 10, 11, 12, 13].map(|i| rest[i]);
+            no_new_privs,
+        ] = [8, 9, 10, 11, 12, 13, 14].map(|i| rest[i]);
         let (securebits, count) = (
             u32::try_from(securebits).expect("securebits"),
-            usize::try_from(rest[14]).expect("a number"),
+            usize::try_from(rest[15]).expect("a number"),
         );
-        let groups = rest[15..]
+        let groups = rest[16..]
             .iter()
             .take(count)
             .map(|gid| u32::try_from(*gid).expect("a gid"))
@@ -220,6 +239,7 @@ impl Oracle {
             ambient,
             bounding,
             securebits,
+            no_new_privs: no_new_privs != 0,
         };
         (value as i64, credentials)
     }
@@ -322,12 +342,11 @@ fn call(nr: i64, args: [u64; 5]) -> i64 {
             )
         }
         libc::SYS_execve => {
-            let program = ["credentials".to_owned()].into_iter().chain(only_oracle());
-            let program = program.map(|arg| CString::new(arg).expect("no NUL"));
-            let program: Vec<CString> = program.collect();
-            -i64::from(
-                execve(c"/proc/self/exe", &program, &[c"ORACLE=executed"]).unwrap_err() as i32,
-            )
+            let text = |arg: String| CString::new(arg).expect("no NUL");
+            let name = text(FILES[usize::try_from(a).expect("a number")].0.to_owned());
+            let program = std::iter::once(name.clone());
+            let program: Vec<CString> = program.chain(only_oracle().map(text)).collect();
+            -i64::from(execve(&name, &program, &[c"ORACLE=executed"]).unwrap_err() as i32)
         }
         _ => raw(nr, args),
     }
@@ -388,12 +407,13 @@ fn tell(value: i64) {
         libc::SYS_prctl,
         [libc::PR_GET_SECUREBITS as u64, 0, 0, 0, 0],
     ) as u64;
+    answer[15] = has(libc::PR_GET_NO_NEW_PRIVS, None, 0).into();
     let mut groups = [0_u32; GROUPS];
-    answer[15] = raw(
+    answer[16] = raw(
         libc::SYS_getgroups,
         [GROUPS as u64, groups.as_mut_ptr() as u64, 0, 0, 0],
     ) as u64;
-    answer[16..].copy_from_slice(&groups.map(u64::from));
+    answer[17..].copy_from_slice(&groups.map(u64::from));
     let bytes: Vec<u8> = answer.into_iter().flat_map(u64::to_ne_bytes).collect();
     line().write_all(&bytes).expect("an answer is sent");
 }
@@ -478,6 +498,9 @@ fn any_prctl() -> impl Strategy<Value = Step> {
         2 => any_number().prop_map(|number| prctl(libc::PR_CAPBSET_DROP, &[number])),
         6 => (inner.clone(), any_number(), rest(), rest())
             .prop_map(|(inner, number, d, e)| prctl(libc::PR_CAP_AMBIENT, &[inner as u64, number, d, e])),
+        1 => Just(prctl(libc::PR_SET_NO_NEW_PRIVS, &[1])),
+        1 => (select(vec![libc::PR_SET_NO_NEW_PRIVS, libc::PR_GET_NO_NEW_PRIVS]), 0..3_u64, rest())
+            .prop_map(|(option, b, e)| prctl(option, &[b, 0, 0, e])),
         1 => (inner, rest()).prop_map(|(inner, e)| prctl(libc::PR_CAP_AMBIENT, &[inner as u64, 0, 0, e])),
     ]
 }
@@ -509,7 +532,7 @@ fn any_step(all: u64) -> impl Strategy<Value = Step> {
         2 => groups.prop_map(|(count, [a, b, c, d])| step!(SYS_setgroups, count as u64, a, b, c, d)),
         4 => capset,
         8 => any_prctl(),
-        1 => Just(step!(SYS_execve)),
+        3 => (0..FILES.len()).prop_map(|file| step!(SYS_execve, file as u64)),
     ]
 }
 
@@ -666,7 +689,7 @@ fn setpriv(all: u64) -> Script {
         step!(SYS_capset, all, all, 0_u32),
         step!(SYS_setresgid, 7_u32, 7_u32, 7_u32),
         step!(SYS_setgroups, 0_u32),
-        step!(SYS_execve),
+        step!(SYS_execve, PLAIN),
     ])
 }
 
@@ -767,13 +790,13 @@ fn systemd(all: u64) -> Script {
         step!(SYS_setresuid, 5_u32, 5_u32, 5_u32),
         step!(SYS_capset, all, all, port),
         ambient(libc::PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE as u64),
-        step!(SYS_execve),
+        step!(SYS_execve, PLAIN),
     ])
 }
 
 /// A program that runs another one while only its effective uid is not root's.
 fn half_way() -> Script {
-    done([seteuid(5), step!(SYS_execve)])
+    done([seteuid(5), step!(SYS_execve, PLAIN)])
 }
 
 /// Plays a script to the model's root and has the answers compared.
@@ -894,13 +917,7 @@ fn execve_forgets_the_saved_ids() {
 #[test]
 fn what_is_not_about_credentials_is_not_answered() {
     let mut model = Credentials::root();
-    for option in [
-        libc::PR_SET_NAME,
-        libc::PR_SET_NO_NEW_PRIVS,
-        libc::PR_SET_DUMPABLE,
-        0,
-        -1,
-    ] {
+    for option in [libc::PR_SET_NAME, libc::PR_SET_DUMPABLE, 0, -1] {
         assert_eq!(model.prctl(option, [1, 0, 0, 0]), None);
     }
     assert_eq!(model, Credentials::root());

@@ -89,7 +89,8 @@ pub fn check(bytes: &[u8]) {
     read(&journal);
     let journal = Rc::new(journal);
     thread_local!(static MAPS: IdMaps = IdMaps::read(0));
-    let mut processes = MAPS.with(|maps| Processes::new(Rc::clone(&journal), |_| None, maps, None));
+    let mut processes =
+        MAPS.with(|maps| Processes::new(Rc::clone(&journal), |_, _| None, maps, None));
     processes.reload();
     // It goes on.
     journal.append(Table::Processes, b"the last one");

@@ -33,6 +33,23 @@ const CAPABILITY_PRCTLS: [libc::c_int; 6] = [
     libc::PR_CAP_AMBIENT,
 ];
 
+const SET_ID_PRCTLS: [libc::c_int; 3] = [
+    libc::PR_SET_MM,
+    libc::PR_SET_NO_NEW_PRIVS,
+    libc::PR_GET_NO_NEW_PRIVS,
+];
+
+/// The options that a condition is about.
+fn options(when: When) -> Vec<u64> {
+    let options = match when {
+        When::CapabilityPrctl { .. } => CAPABILITY_PRCTLS.to_vec(),
+        When::SetIdPrctl { .. } => SET_ID_PRCTLS.to_vec(),
+        _ => [&CAPABILITY_PRCTLS[..], &SET_ID_PRCTLS].concat(),
+    };
+    let wide = |option: libc::c_int| u64::try_from(option).expect("a number");
+    options.into_iter().map(wide).collect()
+}
+
 /// The rules of a policy by audit architecture and number, for all ABIs of a family.
 pub type Rules = BTreeMap<(u32, u32), (Abi, Rule)>;
 
@@ -78,11 +95,11 @@ pub fn expected(rules: &Rules, call: &Call) -> u32 {
             [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()].contains(&int(call, request))
         }
         When::MakesFile { flags } => int(call, flags) & (o_creat(*abi) | O_TMPFILE) != 0,
-        When::CapabilityPrctl { option } => CAPABILITY_PRCTLS
-            .iter()
-            .any(|number| i64::from(*number) == i64::from(int(call, option))),
         When::AsksForPeer { option } => peer_options(*abi).contains(&int(call, option)),
         When::IsSocketCall { call: number } => SOCKET_CALLS.contains(&int(call, number)),
+        When::CapabilityPrctl { option }
+        | When::SetIdPrctl { option }
+        | When::PrivilegePrctl { option } => options(rule.when).contains(&int(call, option).into()),
     };
     match (applies, rule.action, abi) {
         (false, ..) | (true, Action::Allow, _) => ALLOW,
@@ -129,15 +146,13 @@ fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
             let requests = [abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()];
             vec![(request, requests.map(u64::from).to_vec())]
         }
-        When::CapabilityPrctl { option } => {
-            let options = CAPABILITY_PRCTLS.iter().map(|option| i64::from(*option));
-            let options = options.map(|option| u64::from_ne_bytes(option.to_ne_bytes()));
-            vec![(option, options.collect())]
-        }
         When::MakesFile { flags } => {
             let bits = [o_creat(abi), O_TMPFILE].map(u64::from);
             vec![(flags, bits.to_vec())]
         }
+        When::CapabilityPrctl { option }
+        | When::SetIdPrctl { option }
+        | When::PrivilegePrctl { option } => vec![(option, options(rule.when))],
         When::IsLocksLimit { resource } => vec![(resource, locks())],
         When::IsLocksLimitOrNonNull { resource, arg } => vec![(resource, locks()), (arg, vec![0])],
         When::AsksForPeer { option } => {
