@@ -66,11 +66,11 @@ _zroot() {
                     return 0
                     ;;
                 --fake)
-                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat all" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all" -- "${cur}"))
                     return 0
                     ;;
                 --no-fake)
-                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat all" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all" -- "${cur}"))
                     return 0
                     ;;
                 --dump-filter)
@@ -82,7 +82,7 @@ _zroot() {
                     return 0
                     ;;
                 --explain)
-                    COMPREPLY=($(compgen -W "chown fchown lchown fchownat chown32 fchown32 lchown32 semctl msgctl shmctl setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32 capget capset prctl mknod mknodat landlock_restrict_self kexec_load getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getresuid getresgid getgroups getresuid32 getresgid32 getgroups32 sync syncfs fsync fdatasync msync sync_file_range sync_file_range2 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64 ioctl file_setattr sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit getrlimit ugetrlimit prlimit64 mlock mlock2 mlockall mount umount umount2 fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr chroot pivot_root setns unshare io_uring_setup oldstat oldfstat oldlstat stat fstat lstat newfstatat stat64 fstat64 lstat64 fstatat64 statx" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "chown fchown lchown fchownat chown32 fchown32 lchown32 semctl msgctl shmctl setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32 capget capset prctl mknod mknodat landlock_restrict_self kexec_load getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getresuid getresgid getgroups getresuid32 getresgid32 getgroups32 sync syncfs fsync fdatasync msync sync_file_range sync_file_range2 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64 ioctl file_setattr sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit getrlimit ugetrlimit prlimit64 mlock mlock2 mlockall mount umount umount2 fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr chroot pivot_root setns unshare open creat openat openat2 mkdir mkdirat symlink symlinkat execve execveat io_uring_setup oldstat oldfstat oldlstat stat fstat lstat newfstatat stat64 fstat64 lstat64 fstatat64 statx getsockopt connect listen socketpair bind socketcall" -- "${cur}"))
                     return 0
                     ;;
                 --chdir)

@@ -218,7 +218,7 @@ struct Pass {
 const PASSES: [Pass; 4] = [
     Pass {
         level: Level::Selective,
-        is_made: |call| !matches!(call.class, Class::Stat | Class::Maker),
+        is_made: |call| Level::Selective.has(call.class),
         before: "",
         by: &[],
         is_remembered: false,
@@ -232,12 +232,6 @@ const PASSES: [Pass; 4] = [
     },
     Pass {
         level: Level::Full,
-        is_made: |call| call.makes_file,
-        before: "export CELLS_GROUP=7; ",
-        is_remembered: false,
-    },
-    Pass {
-        level: Level::Full,
         is_made: |call| call.class == Class::Stat,
         // A change of owner takes the bits of modes away.
         before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
@@ -245,10 +239,10 @@ const PASSES: [Pass; 4] = [
         by: &[],
         is_remembered: true,
     },
-    // For who is in another group the supervisor makes a socket's file.
+    // For who is in another group the supervisor makes the files.
     Pass {
         level: Level::Full,
-        is_made: |call| call.class == Class::Peer,
+        is_made: |call| call.makes_file,
         before: "",
         by: &["env", "CELLS_GROUP=7"],
         is_remembered: false,

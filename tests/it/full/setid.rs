@@ -174,7 +174,7 @@ fn executions_are_forgotten() {
     let Some(bench) = Bench::new(TEST) else {
         return;
     };
-    let mut live = Live::start(&mut looping(&bench));
+    let mut live = Live::start(&mut looping(&bench, "1500"));
     live.says("ready");
     let size = || {
         let status = format!("/proc/{}/status", bench.one(SUPERVISOR));
@@ -183,22 +183,25 @@ fn executions_are_forgotten() {
         let number = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
         number.expect("kB")
     };
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    let before = size();
-    std::thread::sleep(std::time::Duration::from_secs(4));
-    let after = size();
+    let mut turn = || {
+        live.enter();
+        live.says("turn");
+        size()
+    };
+    let (before, after) = (turn(), turn());
     assert!(after < before + 400, "{before} kB, then {after} kB");
     end(live);
     bench.nothing_is_left();
 }
 
-/// The program of `fixtures/setid.c`, which executes set-id files as a user as long as it is let.
-fn looping(bench: &Bench) -> Command {
+/// The program of `fixtures/setid.c`, which executes set-id files as a user as long as it is let;
+/// with a number in `turn`, as many each time.
+fn looping(bench: &Bench, turn: &str) -> Command {
     let program = bench.dir.path().join("program");
     compile("setid.c", &[], &program).succeeds();
     let zroot = zroot().to_str().expect("UTF-8");
     let text = format!(
-        "P=./program; {FILES} exec setpriv --reuid 1000 --regid 1000 --clear-groups ./plain loop ./root"
+        "P=./program; {FILES} exec setpriv --reuid 1000 --regid 1000 --clear-groups ./plain loop ./root {turn}"
     );
     bench.command([zroot, "-c", "full", "sh", "-ec", &text])
 }
@@ -221,7 +224,7 @@ fn what_is_announced_outlives_a_supervisor() {
     let Some(bench) = Bench::new("what_is_announced_outlives_a_supervisor") else {
         return;
     };
-    let mut live = Live::start(&mut looping(&bench));
+    let mut live = Live::start(&mut looping(&bench, ""));
     live.says("ready");
     for _ in 0..KILLS {
         let supervisor = bench.one(SUPERVISOR);
