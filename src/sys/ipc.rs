@@ -8,11 +8,12 @@ use crate::arch::{Abi, Sysno};
 /// (include/uapi/asm-generic), of which the longest has 120 bytes.
 pub type Structure = [u64; 32];
 
-/// How large the structure is that `call` reads, in bytes.
+/// How much of the structure counts for `call`, in bytes.
 #[must_use]
 pub fn size(call: Sysno) -> usize {
     match call {
-        Sysno::semctl => size_of::<libc::semid_ds>(),
+        // Nothing else of it is set (ipc/sem.c, `semctl_down`).
+        Sysno::semctl => size_of::<libc::ipc_perm>(),
         Sysno::msgctl => size_of::<libc::msqid_ds>(),
         _ => size_of::<libc::shmid_ds>(),
     }

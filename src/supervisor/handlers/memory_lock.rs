@@ -64,9 +64,8 @@ fn lock_range(target: Target, most: u64) -> Result<Outcome, Failed> {
     let mut numbers = request.all(Kind::Number);
     let len = numbers.next().map(Argument::long).unwrap_or_default();
     let flags = numbers.next().map(Argument::word).unwrap_or_default();
-    let page = sysconf(SysconfVar::PAGE_SIZE)?
-        .unwrap_or(4096)
-        .unsigned_abs();
+    let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|page| u64::try_from(page).ok());
+    let page = page.unwrap_or(4096);
     // mm/mlock.c, `do_mlock`.
     let first = start - start % page;
     let len = len.wrapping_add(start % page + page - 1) / page * page;
