@@ -7,7 +7,7 @@
 //! were set in: they mean nothing in the next one, where the kernel says who a process is.
 //!
 //! Nobody tells what came of an execve. So what a set-id file gives is noted before the kernel
-//! executes it ([`Announced`]), and counts once the process runs another program, if that is this
+//! executes it (`Announced`), and counts once the process runs another program, if that is this
 //! very file. It is put down for good when the process asks who it is, or executes the next file.
 //!
 //! The number's lowest bit is a mark of its own, of a process that Landlock restricts. Such a
