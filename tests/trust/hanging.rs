@@ -245,7 +245,9 @@ fn served(report: &mut Report, bench: &Bench, device: &Path, (server, mount): &(
     for level in LEVELS {
         match measure(level, zroot_at(level)) {
             Ok(times) => report.check(
-                times.median < 4.0 * without.median + 500.0,
+                // A helper is a fork, of 0.3 to 1.5 ms by the machine. A call that makes a server
+                // hang takes 4 ms at least.
+                times.median < 4.0 * without.median + 2_000.0,
                 &format!(
                     "chown and chmod on {server}, {level}: {:.0} us, without zroot {:.0}",
                     times.median, without.median
