@@ -233,6 +233,6 @@ fn next(path: &CString, link: &Object, parent: &Object) -> Result<Option<CString
 fn give(target: Target, file: &OwnedFd, how: &Wish) -> Result<i32, Failed> {
     let is_cloexec = how.flags.contains(OFlag::O_CLOEXEC);
     let id = target.request.id;
-    let _ = target.hazards.may_give();
+    target.hazards.gives();
     Ok(target.listener.give(id, file.as_fd(), is_cloexec)?)
 }

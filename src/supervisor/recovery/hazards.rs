@@ -86,11 +86,15 @@ impl Hazards {
         self.find(device).is_none()
     }
 
-    /// Says that a caller is about to be given a descriptor; false if that may take long.
+    /// Whether a caller is likely to come soon for a descriptor that it is given.
     #[must_use]
     pub fn may_give(&self) -> bool {
-        self.asked.store(CALLER, Ordering::Release);
         self.find(CALLER).is_none()
+    }
+
+    /// Says that a caller is about to be given one.
+    pub fn gives(&self) {
+        self.asked.store(CALLER, Ordering::Release);
     }
 
     /// Whether a caller is given a descriptor.
@@ -158,6 +162,20 @@ mod tests {
             hazards.has_answered(true);
         }
         assert!(hazards.may_ask((0, 50)));
+    }
+
+    #[test]
+    fn a_caller_that_is_slow_is_no_file_system() {
+        let hazards = Hazards::new().expect("memory");
+        assert!(hazards.may_give() && !hazards.is_giving());
+        hazards.gives();
+        assert!(hazards.is_giving());
+        hazards.learn();
+        assert!(!hazards.may_give() && !hazards.are_possible());
+        for _ in 0..=CALM {
+            hazards.has_answered(true);
+        }
+        assert!(hazards.may_give());
     }
 
     #[test]
