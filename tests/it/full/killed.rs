@@ -3,10 +3,8 @@
 
 use std::io::Write;
 
-use nix::sys::signal::Signal;
-
 use crate::common::{run, zroot};
-use crate::supervisor::{Bench, GUARD, Live, SUPERVISOR, compile, send};
+use crate::supervisor::{Bench, Live, compile};
 
 /// How often each is killed.
 const KILLS: usize = 30;
@@ -29,12 +27,7 @@ fn nothing_is_forgotten_when_one_is_killed() {
     let mut live = Live::start(&mut command);
     live.says("ready");
     for _ in 0..KILLS {
-        let supervisor = bench.one(SUPERVISOR);
-        send(supervisor, Signal::SIGKILL);
-        bench.successor(SUPERVISOR, supervisor);
-        let guard = bench.one(GUARD);
-        send(guard, Signal::SIGKILL);
-        bench.successor(GUARD, guard);
+        bench.kill_each();
     }
     live.stdin
         .as_mut()

@@ -3,13 +3,11 @@
 use std::io::Read;
 use std::process::Command;
 
-use nix::sys::signal::Signal;
-
 use super::script;
 use crate::common::{keep, plain, run, zroot, zroot_with};
 use crate::debian::Root;
 use crate::supervisor::oracle::{Fixture, has_oracle};
-use crate::supervisor::{Bench, GUARD, Live, SUPERVISOR, compile, send};
+use crate::supervisor::{Bench, Live, SUPERVISOR, compile};
 
 /// Copies of the program `$P`: one that gives nothing, and others whose ids are 5 and 7, 0, and a
 /// group's only. `user` is how to become one.
@@ -227,12 +225,7 @@ fn what_is_announced_outlives_a_supervisor() {
     let mut live = Live::start(&mut looping(&bench, ""));
     live.says("ready");
     for _ in 0..KILLS {
-        let supervisor = bench.one(SUPERVISOR);
-        send(supervisor, Signal::SIGKILL);
-        bench.successor(SUPERVISOR, supervisor);
-        let guard = bench.one(GUARD);
-        send(guard, Signal::SIGKILL);
-        bench.successor(GUARD, guard);
+        bench.kill_each();
     }
     end(live);
     bench.nothing_is_left();

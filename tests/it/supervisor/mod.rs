@@ -186,6 +186,16 @@ impl Bench {
         })
     }
 
+    /// Kills the supervisor, and then the guard, each of which is replaced.
+    #[track_caller]
+    pub fn kill_each(&self) {
+        for name in [SUPERVISOR, GUARD] {
+            let old = self.one(name);
+            send(old, Signal::SIGKILL);
+            self.successor(name, old);
+        }
+    }
+
     /// Asserts that nothing is left over, as soon as that can be expected.
     #[track_caller]
     pub fn nothing_is_left(&self) {
