@@ -8,14 +8,14 @@ const OTHERS: &str = "\
     bdflush bpf break brk cachectl cacheflush cachestat chdir clock_getres clock_getres_time64 clock_gettime clock_gettime64 \
     clock_nanosleep clock_nanosleep_time64 clone clone3 close close_range copy_file_range create_module delete_module dup dup2 dup3 \
     epoll_create epoll_create1 epoll_ctl epoll_ctl_old epoll_pwait epoll_pwait2 epoll_wait epoll_wait_old eventfd eventfd2 exit \
-    exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_init fanotify_mark fchdir fcntl fcntl64 fgetxattr \
-    file_getattr finit_module flistxattr flock fork fstatat fstatfs fstatfs64 ftime ftruncate ftruncate64 futex futex_requeue \
+    exit_group faccessat faccessat2 fadvise64 fadvise64_64 fallocate fanotify_init fanotify_mark fchdir fcntl fcntl64 \
+    file_getattr finit_module flock fork fstatat fstatfs fstatfs64 ftime ftruncate ftruncate64 futex futex_requeue \
     futex_time64 futex_wait futex_waitv futex_wake get_kernel_syms get_mempolicy get_robust_list get_thread_area getcpu getcwd getdents \
     getdents64 getitimer getpeername getpgid getpgrp getpid getpmsg getppid getpriority getrandom getrusage getsid getsockname gettid \
-    gettimeofday getxattr getxattrat gtty idle init_module inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel \
+    gettimeofday gtty idle init_module inotify_add_watch inotify_init inotify_init1 inotify_rm_watch io_cancel \
     io_destroy io_getevents io_pgetevents io_pgetevents_time64 io_setup io_submit io_uring_enter io_uring_register ioperm iopl \
-    ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule landlock_create_ruleset lgetxattr link linkat listmount listxattr \
-    listxattrat llistxattr llseek lock lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise \
+    ioprio_get ipc kcmp kexec_file_load keyctl kill landlock_add_rule landlock_create_ruleset link linkat listmount \
+    llseek lock lookup_dcookie lseek lsm_get_self_attr lsm_list_modules lsm_set_self_attr madvise \
     map_shadow_stack mbind membarrier memfd_create memfd_secret migrate_pages mincore mmap mmap2 modify_ldt move_pages mprotect mpx \
     mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64 mq_unlink mremap mseal \
     msgget msgrcv msgsnd multiplexer munlock munlockall munmap name_to_handle_at nanosleep nfsservctl oldolduname olduname \

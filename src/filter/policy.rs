@@ -646,6 +646,8 @@ impl Class {
             Class::Sync => &[group![Faked: sync syncfs fsync fdatasync msync sync_file_range sync_file_range2]],
             Class::Xattr => &[group![Asked:
                 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat
+            ], group![OnlyRemembered:
+                getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat
             ]],
             Class::Foreign => &[group![OnlyAsked:
                 chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64

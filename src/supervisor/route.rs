@@ -2,7 +2,7 @@
 
 use super::handlers::{
     Handler, device, identity, ipc, landlock, limit, maker, memory_lock, mode_and_time, mount,
-    open, owner, peer, plain, priority, set_id, stat, xattr,
+    open, owner, peer, plain, priority, set_id, stat, xattr, xattr_read,
 };
 use super::handshake;
 use super::session::Session;
@@ -103,7 +103,17 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
                 mode_and_time::answer_times
             }
         }
-        (Action::Notify, Class::Xattr) => xattr::answer,
+        (Action::Notify, Class::Xattr) => match call {
+            Sysno::getxattr
+            | Sysno::lgetxattr
+            | Sysno::fgetxattr
+            | Sysno::getxattrat
+            | Sysno::listxattr
+            | Sysno::llistxattr
+            | Sysno::flistxattr
+            | Sysno::listxattrat => xattr_read::answer,
+            _ => xattr::answer,
+        },
         (Action::Notify, Class::Maker) => match call {
             Sysno::mkdir | Sysno::mkdirat | Sysno::symlink | Sysno::symlinkat => maker::answer,
             _ => open::answer,

@@ -169,9 +169,12 @@ fn at_execve(level: Level) -> AtExecve {
         // owners would make programs complain of files that are not theirs.
         Level::Zero | Level::Selective => |_, _| None,
         Level::Full => |credentials: &Credentials, file: SetId| {
-            let mut credentials = credentials.clone();
-            credentials.execve(file);
-            Some(credentials)
+            let mut now = credentials.clone();
+            // The kernel has executed it.
+            if now.execve(file).is_err() {
+                let _ = now.execve(SetId::default());
+            }
+            Some(now)
         },
     }
 }

@@ -287,6 +287,33 @@ pub fn setxattr(path: &CStr, name: &CStr, value: &[u8], flags: i32) -> Result<()
         .map(drop)
 }
 
+/// getxattr(2): the value.
+///
+/// # Errors
+/// getxattr(2)'s.
+pub fn getxattr(path: &CStr, name: &CStr) -> Result<Vec<u8>, Errno> {
+    // SAFETY: two strings that end in a null byte, and room for as many bytes as are said.
+    xattr_bytes(|to, room| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), to.cast(), room) })
+}
+
+/// listxattr(2): the names, each with its end.
+///
+/// # Errors
+/// listxattr(2)'s.
+pub fn listxattr(path: &CStr) -> Result<Vec<u8>, Errno> {
+    // SAFETY: a string that ends in a null byte, and room for as many bytes as are said.
+    xattr_bytes(|to, room| unsafe { libc::listxattr(path.as_ptr(), to.cast(), room) })
+}
+
+/// What `call` writes, which has room for as many bytes as are said.
+fn xattr_bytes(call: impl Fn(*mut u8, usize) -> isize) -> Result<Vec<u8>, Errno> {
+    // As much as there can be (XATTR_SIZE_MAX, XATTR_LIST_MAX, include/uapi/linux/limits.h).
+    let mut bytes = vec![0; 65536];
+    let len = Errno::result(call(bytes.as_mut_ptr(), bytes.len()))?;
+    bytes.truncate(len.unsigned_abs());
+    Ok(bytes)
+}
+
 /// removexattr(2).
 ///
 /// # Errors

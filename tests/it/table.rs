@@ -570,9 +570,9 @@ const CONSIDERED: &[(&str, &str)] = &[
     (
         "a question, or a question's answer: changes nothing",
         "\
-        cachestat faccessat2 fgetxattr file_getattr flistxattr fstatfs fstatfs64 \
-        getpgid getpriority getxattr getxattrat ioprio_get lgetxattr \
-        listmount listxattr listxattrat llistxattr lsm_get_self_attr lsm_list_modules query_module \
+        cachestat faccessat2 file_getattr fstatfs fstatfs64 \
+        getpgid getpriority ioprio_get \
+        listmount lsm_get_self_attr lsm_list_modules query_module \
         sched_get_priority_max sched_get_priority_min sched_getattr statfs statfs64 statmount sysfs",
     ),
     (

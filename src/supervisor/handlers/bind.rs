@@ -58,7 +58,7 @@ fn bind(session: &mut Session, request: &Request) -> Result<Outcome, Failed> {
         if !session.in_flight.has_made(created) {
             return Ok(Outcome::CONTINUE);
         }
-        let how = remember(&maker, &file, owner);
+        let how = remember(&maker, &parent, &file, owner);
         session.in_flight.has_created(created);
         return Ok(how);
     }
@@ -75,14 +75,14 @@ fn bind(session: &mut Session, request: &Request) -> Result<Outcome, Failed> {
         // Somebody was quicker to take it away.
         return Ok(Outcome::real(Answer::Value(0)));
     };
-    let outcome = remember(&maker, &file, owner);
+    let outcome = remember(&maker, &parent, &file, owner);
     session.in_flight.has_created(created);
     Ok(outcome)
 }
 
-/// Remembers that `file`, which is there by now, is `owner`'s.
-fn remember(maker: &Maker, file: &Object, owner: (u32, u32)) -> Outcome {
-    let how = match maker.remember(file, owner, None) {
+/// Remembers that `file`, which is there by now in `parent`, is `owner`'s.
+fn remember(maker: &Maker, parent: &Object, file: &Object, owner: (u32, u32)) -> Outcome {
+    let how = match maker.remember(parent, file, owner, None) {
         Ok(()) => How::Remembered,
         Err(_) => How::Real,
     };

@@ -80,7 +80,10 @@ fn mknod(session: &mut Session, request: &Request) -> Result<Option<How>, Failed
         return Ok(Some(how));
     };
     let owner = owner.unwrap_or_else(|| session.maps.shows(found.uid, found.gid));
-    owners.set(&made, Record { owner, device })?;
+    match maker {
+        Some(maker) => maker.remember(&parent, &made, owner, device)?,
+        None => owners.set(&made, Record { owner, device })?,
+    }
     Ok(Some(How::Remembered))
 }
 

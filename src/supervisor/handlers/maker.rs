@@ -1,5 +1,5 @@
 //! Files that a process makes: they belong to it, which the kernel does not know of one that has
-//! set another identity, nor of a directory that hands on a group that is remembered.
+//! set another identity, nor of a directory that hands on a group or an ACL that is remembered.
 //!
 //! Such a file is made by the supervisor, so that nobody else's is taken for it. What belongs to
 //! root anyway is left to the kernel. mkdir and symlink are here; the others use it.
@@ -11,7 +11,9 @@ use caps::Capability;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, umask};
 
+use super::acl;
 use crate::arch::signature::Kind;
+use crate::supervisor::memory::attributes::Known;
 use crate::supervisor::memory::credentials::Credentials;
 use crate::supervisor::memory::owners::{Device, Record};
 use crate::supervisor::memory::remembered::Remembered;
@@ -67,7 +69,14 @@ impl Maker {
                 shown(),
             )
         };
-        Ok(((uid, gid) != (0, kernels)).then_some((uid, gid)))
+        let is_other = (uid, gid) != (0, kernels) || self.inherited_acl(parent)?.is_some();
+        Ok(is_other.then_some((uid, gid)))
+    }
+
+    /// The ACL for what is made in `parent`, if one is remembered.
+    fn inherited_acl(&self, parent: &Object) -> Result<Option<Known>, Errno> {
+        let attributes = self.owners.attributes(parent)?;
+        Ok(attributes.get(acl::DEFAULT.to_bytes()).cloned())
     }
 
     /// What it leaves out of permissions.
@@ -95,14 +104,31 @@ impl Maker {
         Ok(Mode::from_bits_truncate(mode))
     }
 
-    /// Remembers that `file`, which has just been made, is `owner`'s.
+    /// Remembers that `file`, which has just been made in `parent`, is `owner`'s.
     pub fn remember(
         &self,
+        parent: &Object,
         file: &Object,
         owner: (u32, u32),
         device: Option<Device>,
     ) -> Result<(), Errno> {
-        self.owners.set(file, Record { owner, device })
+        self.owners.set(file, Record { owner, device })?;
+        let Some(known) = self.inherited_acl(parent)? else {
+            return Ok(());
+        };
+        // Its mode says the rest: fs/posix_acl.c, `posix_acl_create`.
+        let kind = file.found()?.mode & libc::S_IFMT;
+        let acls: &[&CStr] = match kind {
+            libc::S_IFLNK => return Ok(()),
+            libc::S_IFDIR => &[acl::ACCESS, acl::DEFAULT],
+            _ => &[acl::ACCESS],
+        };
+        self.owners.change_attributes(file, owner, |all| {
+            for name in acls {
+                all.set(name.to_bytes(), Some(known.clone()));
+            }
+            Ok(())
+        })
     }
 }
 
@@ -175,6 +201,6 @@ fn mkdir_or_symlink(session: &mut Session, request: &Request) -> Result<Option<H
     let made = parent.child(&name)?;
     let found = made.found()?;
     session.in_flight.has_created(created(request.tid, &found));
-    maker.remember(&made, owner, None)?;
+    maker.remember(&parent, &made, owner, None)?;
     Ok(Some(How::Remembered))
 }

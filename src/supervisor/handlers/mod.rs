@@ -1,6 +1,7 @@
 //! The answers: one file per kind of call. A [`Handler`] gets the session and the request, and says
 //! what the caller is answered and what that is worth.
 
+mod acl;
 pub mod bind;
 pub mod device;
 pub mod identity;
@@ -21,6 +22,7 @@ pub mod set_id;
 pub mod stat;
 mod view;
 pub mod xattr;
+pub mod xattr_read;
 
 use super::session::Session;
 use super::target::answer::Outcome;

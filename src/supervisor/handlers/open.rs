@@ -127,7 +127,7 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
         };
         let mode = maker.permissions(how.mode, &parent, owner.1)?;
         let file = parent.open_new(c".", how.flags, mode)?;
-        maker.remember(&parent.beside(&file)?, owner, None)?;
+        maker.remember(&parent, &parent.beside(&file)?, owner, None)?;
         return give(target, &file, &how).map(|fd| Some((fd, How::Remembered)));
     }
     let may_be_created = session.in_flight.may_be_created();
@@ -159,7 +159,7 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
                 let found = made.found()?;
                 session.in_flight.has_created(created(request.tid, &found));
                 let fd = maker
-                    .remember(&made, owner, None)
+                    .remember(&parent, &made, owner, None)
                     .map_err(Failed::from)
                     .and_then(|()| give(target, &file, &how));
                 // The kernel looks for room first.
@@ -176,7 +176,7 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
                 let is_made =
                     is_file && (may_be_created || orphan == Some(created(request.tid, &found)));
                 if is_made {
-                    maker.remember(&there, owner, None)?;
+                    maker.remember(&parent, &there, owner, None)?;
                 } else if how.flags.contains(OFlag::O_EXCL) {
                     return Err(Errno::EEXIST.into());
                 }

@@ -5,6 +5,7 @@ use caps::Capability;
 use nix::errno::Errno;
 
 use super::rights::Rights;
+use crate::supervisor::memory::attributes::Known;
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
@@ -75,6 +76,17 @@ fn remember(
 ) -> Result<How, Failed> {
     // To make it another's may have made it another inode (fs/overlayfs/copy_up.c).
     let object = object.looked_at_anew();
+    // What a file's capabilities are worth, its owner says (security/commoncap.c,
+    // `cap_inode_killpriv`). The kernel has removed its own.
+    const CAPABILITIES: &[u8] = b"security.capability";
+    let attributes = owners.attributes(&object)?;
+    if let Some(Known::Value(_)) = attributes.get(CAPABILITIES) {
+        let otherwise = session.maps.shows(0, 0);
+        owners.change_attributes(&object, otherwise, |all| {
+            all.set(CAPABILITIES, None);
+            Ok(())
+        })?;
+    }
     let given = |id| (id != SAME).then_some(id);
     // What the kernel knows now need not be remembered; but what was, must be right.
     if how == How::Real && owners.find(&object)?.is_none() {

@@ -1,11 +1,12 @@
-//! execve: what a set-id file gives, by the owner that is remembered of it. The kernel knows none
-//! of that, and has `no_new_privs` on for zroot's sake. So it executes the file, and who becomes
-//! another by it is told so from then on. And `no_new_privs`, as far as a process has set it.
+//! execve: what a set-id file gives, by the owner that is remembered of it, and what a file with
+//! capabilities gives. The kernel knows none of that, and has `no_new_privs` on for zroot's sake. So
+//! it executes the file, and who becomes another by it is told so from then on. And `no_new_privs`,
+//! as far as a process has set it.
 //!
 //! What is found here only says which file the kernel has to come to: that it has is looked at
 //! afterwards ([`processes`](crate::supervisor::memory::processes)).
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use caps::Capability;
 use nix::errno::Errno;
@@ -15,8 +16,10 @@ use super::identity;
 use super::rights::{is_since, is_unheard_of};
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
-use crate::supervisor::memory::credentials::{Credentials, SetId};
+use crate::supervisor::memory::attributes::Known;
+use crate::supervisor::memory::credentials::{Credentials, FileCapabilities, SetId};
 use crate::supervisor::memory::processes::Executable;
+use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
 use crate::supervisor::target::files::{File, known_flags};
@@ -77,9 +80,12 @@ fn no_new_privs(session: &mut Session, request: &Request) -> Result<Outcome, Fai
 
 /// Answers execve and execveat: the kernel executes it.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
-    // Whatever fails here, the file gives nothing.
-    let _ = announce(session, request);
-    Outcome::CONTINUE
+    match announce(session, request) {
+        // It is a file that works with all of its capabilities only.
+        Err(Failed::Error(Errno::EPERM)) => Outcome::real(Answer::Error(Errno::EPERM)),
+        // Whatever fails here, the file gives nothing.
+        _ => Outcome::CONTINUE,
+    }
 }
 
 fn announce(session: &mut Session, request: &Request) -> Result<(), Failed> {
@@ -99,8 +105,11 @@ fn announce(session: &mut Session, request: &Request) -> Result<(), Failed> {
     let gives = if is_root && all_are_roots {
         None
     } else {
-        // An error is the kernel's to tell, and a helper could not put down what it finds.
-        gives(session, target).unwrap_or(None)
+        match gives(session, target) {
+            Err(Failed::Error(Errno::EPERM)) => return Err(Errno::EPERM.into()),
+            // An error is the kernel's to tell, and a helper could not put down what it finds.
+            gives => gives.unwrap_or(None),
+        }
     };
     session.processes.announce(target, gives)
 }
@@ -113,7 +122,15 @@ fn gives(session: &Session, target: Target) -> Result<Option<(Executable, SetId)
     let found = Look::from(&glance.status);
     let has = |bits: u32| found.mode & bits == bits;
     let (has_uid, has_gid) = (has(libc::S_ISUID), has(libc::S_ISGID | libc::S_IXGRP));
-    if !has_uid && !has_gid || !session.processes.is_at_home(target) || glance.is_on_nosuid()? {
+    // Root has them all.
+    let is_root = session.processes.changed(target).is_none();
+    let capabilities = if is_root {
+        None
+    } else {
+        file_capabilities(session, target, &glance)
+    };
+    let gives_nothing = !has_uid && !has_gid && capabilities.is_none();
+    if gives_nothing || !session.processes.is_at_home(target) || glance.is_on_nosuid()? {
         return Ok(None);
     }
     let remembered = session
@@ -138,15 +155,37 @@ fn gives(session: &Session, target: Target) -> Result<Option<(Executable, SetId)
     let gives = SetId {
         uid: has_uid.then_some(uid),
         gid: has_gid.then_some(gid),
+        capabilities,
         is_traced: !session.processes.is_tracer_capable(target)?,
     };
     let with = |gives| {
         let mut caller = Credentials::clone(&caller);
-        caller.execve(gives);
-        caller
+        caller.execve(gives).map(|()| caller)
     };
-    let is_any = with(gives) != with(SetId::default());
+    let is_any = with(gives)? != with(SetId::default())?;
     Ok(is_any.then(|| (Executable::from(&found), gives)))
+}
+
+/// The capabilities of the file that was looked at.
+fn file_capabilities(
+    session: &Session,
+    target: Target,
+    glance: &Glance,
+) -> Option<FileCapabilities> {
+    const NAME: &CStr = c"security.capability";
+    let found = Look::from(&glance.status);
+    let remembered = session
+        .owners
+        .filter(Remembered::has_attributes)
+        .and_then(|owners| {
+            let all = owners.attributes_of(&found, || glance.handle(target));
+            all.get(NAME.to_bytes()).cloned()
+        });
+    match remembered {
+        Some(Known::Value(value)) => FileCapabilities::of(&value),
+        Some(Known::Removed) => None,
+        None => FileCapabilities::of(&glance.xattr(NAME).ok()?),
+    }
 }
 
 /// Whether a file of that `mode` and `owner` may be executed (fs/namei.c, `generic_permission`).

@@ -1,6 +1,7 @@
 //! Extended attributes: real where the kernel permits (user.*, file capabilities, ACLs whose ids
 //! are mapped), pretended where it refuses for lack of privilege. Of an ACL that names ids which
-//! are not mapped the rest is set, and so its mask, which a file's mode shows.
+//! are not mapped the rest is set, and so its mask, which a file's mode shows. At a level that
+//! remembers, what the kernel refused is read back ([`xattr_read`](super::xattr_read)).
 
 use std::ffi::{CStr, CString};
 
@@ -8,8 +9,10 @@ use caps::Capability;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 
+use super::acl;
 use super::rights::Rights;
 use crate::arch::signature::Kind;
+use crate::supervisor::memory::attributes::Known;
 use crate::supervisor::memory::id_maps::IdMaps;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
@@ -19,10 +22,11 @@ use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
 
 /// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
-const NAME_MAX: usize = 256;
-const SIZE_MAX: u64 = 65536;
+pub(super) const NAME_MAX: usize = 256;
+pub(super) const SIZE_MAX: u64 = 65536;
 
 /// What becomes of which attribute.
+#[derive(Clone)]
 struct Change {
     name: CString,
     /// The value and `XATTR_CREATE` or `XATTR_REPLACE`; `None` to remove.
@@ -30,7 +34,7 @@ struct Change {
 }
 
 /// Where a value is in the caller's memory, its size, and the flags.
-type ValueAt = (u64, u64, i32);
+pub(super) type ValueAt = (u64, u64, i32);
 
 /// Answers a call of class `xattr`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -54,9 +58,9 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
     if !may_change(&rights, &object, &change.name) {
         return Err(object.refusal().into());
     }
-    let how = make(&rights, &object, &change, &session.maps)?;
+    let how = make(session, &rights, &object, &change)?;
     if change.set.is_some()
-        && change.name.as_c_str() == c"system.posix_acl_access"
+        && change.name.as_c_str() == acl::ACCESS
         && rights.set_gid_bit_falls(&object)
     {
         let mode = u32::from(object.statx(0, libc::STATX_MODE)?.stx_mode);
@@ -78,7 +82,7 @@ fn is_device(session: &Session, object: &Object) -> Result<bool, Failed> {
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
 /// (fs/namei.c, `getname_maybe_null`), a descriptor opened with `O_PATH` will not do, and
 /// `AT_FDCWD` in its place only to set (fs/xattr.c, `path_setxattrat`, `path_removexattrat`).
-fn file_at(target: Target, sets: bool) -> Result<(File, bool), Failed> {
+pub(super) fn file_at(target: Target, sets: bool) -> Result<(File, bool), Failed> {
     let open = |dir| {
         if dir == libc::AT_FDCWD && sets {
             File::Empty(dir)
@@ -116,7 +120,7 @@ fn value_at(target: Target) -> Result<Option<ValueAt>, Failed> {
 }
 
 /// `struct xattr_args`, include/uapi/linux/xattr.h.
-fn read_args(target: Target, address: u64, size: u64) -> Result<ValueAt, Failed> {
+pub(super) fn read_args(target: Target, address: u64, size: u64) -> Result<ValueAt, Failed> {
     let mut bytes = [0; 4096];
     match size {
         0..16 => return Err(Errno::EINVAL.into()),
@@ -156,7 +160,77 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
     Ok(Change { name, set })
 }
 
-fn make(rights: &Rights, object: &Object, change: &Change, maps: &IdMaps) -> Result<How, Failed> {
+/// Sets it or removes it: for real, or else in what is remembered, at a level that does.
+fn make(
+    session: &Session,
+    rights: &Rights,
+    object: &Object,
+    change: &Change,
+) -> Result<How, Failed> {
+    let Some(owners) = &session.owners else {
+        return try_for_real(rights, object, change, &session.maps);
+    };
+    let name = change.name.to_bytes();
+    // What is remembered stands in the kernel's place.
+    let known = owners.attributes(object)?.get(name).cloned();
+    let mut attempt = change.clone();
+    match (&known, &mut attempt.set) {
+        (Some(Known::Value(_)), Some((_, libc::XATTR_CREATE))) => return Err(Errno::EEXIST.into()),
+        (Some(Known::Removed), Some((_, libc::XATTR_REPLACE))) | (Some(Known::Removed), None) => {
+            return Err(Errno::ENODATA.into());
+        }
+        (Some(_), Some((_, flags))) => *flags = 0,
+        _ => {}
+    }
+    let how = match try_for_real(rights, object, &attempt, &session.maps) {
+        // The kernel never had it.
+        Err(Failed::Error(Errno::ENODATA)) if known.is_some() => How::Real,
+        how => how?,
+    };
+    if how == How::Real && known.is_none() {
+        return Ok(how);
+    }
+    let now = match (&change.set, how) {
+        (_, How::Real) => None,
+        (Some((value, flags)), _) => {
+            // The kernel refuses before it looks whether there is one.
+            if known.is_none() && *flags != 0 && !acl::is_one(&change.name) {
+                let is_there = object.xattr(&change.name).is_ok();
+                match (*flags, is_there) {
+                    (libc::XATTR_CREATE, true) => return Err(Errno::EEXIST.into()),
+                    (libc::XATTR_REPLACE, false) => return Err(Errno::ENODATA.into()),
+                    _ => {}
+                }
+            }
+            Some(Known::Value(value.clone()))
+        }
+        (None, _) => match (object.xattr(&change.name), &known) {
+            (Ok(_), _) => Some(Known::Removed),
+            // There is none, which is no error of an ACL's.
+            (Err(_), None) if is_system(&change.name) => return Ok(How::Real),
+            (Err(_), None) => return Err(Errno::ENODATA.into()),
+            (Err(_), Some(_)) => None,
+        },
+    };
+    let found = object.found()?;
+    let otherwise = session.maps.shows(found.uid, found.gid);
+    if now.is_some() && change.name.as_c_str() == acl::DEFAULT {
+        owners.has_default_acl();
+    }
+    owners.change_attributes(object, otherwise, |all| {
+        all.set(name, now.clone());
+        Ok(())
+    })?;
+    Ok(How::Remembered)
+}
+
+/// Has the kernel do it, as far as it lets us.
+fn try_for_real(
+    rights: &Rights,
+    object: &Object,
+    change: &Change,
+    maps: &IdMaps,
+) -> Result<How, Failed> {
     let done = match change.make(object) {
         Err(Errno::EINVAL) => {
             let rest = change.for_the_mapped(maps).ok_or(Errno::EINVAL)?;
@@ -165,6 +239,8 @@ fn make(rights: &Rights, object: &Object, change: &Change, maps: &IdMaps) -> Res
         done => done.map(|()| How::Real),
     };
     match done {
+        // A name has something behind its prefix (fs/xattr.c, `xattr_resolve_name`).
+        Err(Errno::EPERM) if change.name.to_bytes().ends_with(b".") => Err(Errno::EINVAL.into()),
         // The others' capability it has, or it would not be here.
         Err(errno)
             if is_refusal(errno, &change.name)
@@ -182,7 +258,7 @@ fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
     let is = |space: &[u8]| name.to_bytes().starts_with(space);
     if name == c"security.capability" {
         rights.have(Capability::CAP_SETFCAP)
-    } else if is(b"security.") || is(b"trusted.") {
+    } else if is(b"security.") || is_trusted(name.to_bytes()) {
         rights.have(Capability::CAP_SYS_ADMIN)
     } else {
         // A link has no ACL, whoever asks (fs/posix_acl.c, `vfs_set_acl`).
@@ -193,6 +269,11 @@ fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
         };
         !is_system(name) || is_link(object) || rights.may_own(object)
     }
+}
+
+/// Whether only who has `CAP_SYS_ADMIN` hears of it.
+pub(super) fn is_trusted(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.")
 }
 
 fn is_system(name: &CStr) -> bool {
@@ -220,53 +301,12 @@ impl Change {
         }
     }
 
-    /// An ACL (include/uapi/linux/posix_acl_xattr.h: version 2, then tag, permissions and id of
-    /// each entry, little-endian) in which one entry stands for all those whom the kernel does not
-    /// know here: who changes the ACL later works its mask out from all entries. It names the
-    /// user's own id, so that it permits nobody anything: every file is the user's, and an owner
-    /// has an entry of its own (fs/posix_acl.c, `posix_acl_permission`).
-    ///
-    /// `None` if there is nobody to stand for, or the ACL is wrong apart from them.
+    /// The same for those whom the kernel knows here, if it is an ACL that names others.
     fn for_the_mapped(&self, maps: &IdMaps) -> Option<Change> {
-        const USER_OBJ: u16 = 1;
-        const USER: u16 = 2;
-        const GROUP: u16 = 8;
-        const MASK: u16 = 16;
-        const HEADER: usize = 4;
-        let (acl, flags) = self
-            .set
-            .as_ref()
-            .filter(|_| self.name.to_bytes().starts_with(b"system.posix_acl_"))?;
-        let tag = |entry: &&[u8]| u16::from_le_bytes([entry[0], entry[1]]);
-        let is_known = |entry: &&[u8]| {
-            let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
-            match tag(entry) {
-                USER => maps.has_uid(id),
-                GROUP => maps.has_gid(id),
-                _ => true,
-            }
-        };
-        let entries = acl.get(HEADER..)?.chunks_exact(8);
-        // What the kernel would not miss in the rest (fs/posix_acl.c, posix_acl_valid): named
-        // entries need a mask.
-        let is_valid = entries.remainder().is_empty()
-            && entries.clone().all(|entry| entry[2] <= 7 && entry[3] == 0)
-            && entries.clone().is_sorted_by_key(|entry| tag(&entry))
-            && entries.clone().any(|entry| tag(&entry) == MASK);
-        let own = |entry: &&[u8]| tag(entry) == USER && entry[4..] == maps.own.0.to_le_bytes();
-        let stood_for: Vec<_> = entries.clone().filter(|entry| !is_known(entry)).collect();
-        let mut all = stood_for.iter().copied().chain(entries.clone().filter(own));
-        let permissions = all.try_fold(0, |all, entry| Some(all | entry.get(2)?))?;
-        let [low, high] = USER.to_le_bytes();
-        let stand_in = [&[low, high, permissions, 0], &maps.own.0.to_le_bytes()[..]].concat();
-        let rest = entries.filter(|entry| is_known(entry) && !own(entry));
-        let mut rest: Vec<&[u8]> = rest.collect();
-        // Behind the owner's, where those of users are.
-        let at = rest.iter().filter(|entry| tag(entry) <= USER_OBJ).count();
-        rest.insert(at, &stand_in);
-        (is_valid && !stood_for.is_empty()).then(|| Change {
+        let (value, flags) = self.set.as_ref().filter(|_| acl::is_one(&self.name))?;
+        Some(Change {
             name: self.name.clone(),
-            set: Some(([&acl[..HEADER], &rest.concat()].concat(), *flags)),
+            set: Some((acl::for_the_mapped(value, maps)?, *flags)),
         })
     }
 }

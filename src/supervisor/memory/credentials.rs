@@ -207,8 +207,47 @@ pub struct SetId {
     pub uid: Option<u32>,
     /// Its group, if it has the set-gid bit, and the group may execute it.
     pub gid: Option<u32>,
+    /// The capabilities that it has, if it has any.
+    pub capabilities: Option<FileCapabilities>,
     /// Whether somebody without `CAP_SYS_PTRACE` traces who executes it.
     pub is_traced: bool,
+}
+
+/// A file's capabilities, capabilities(7).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct FileCapabilities {
+    /// What everybody gets who executes it.
+    pub permitted: u64,
+    /// What those get who may hand it on.
+    pub inheritable: u64,
+    /// Whether they are effective at once, or else the file is not executed.
+    pub are_effective: bool,
+}
+
+impl FileCapabilities {
+    /// What the attribute `security.capability` says (include/uapi/linux/capability.h, `struct
+    /// vfs_ns_cap_data`); `None` for nothing that counts for this user namespace's root.
+    #[must_use]
+    pub fn of(value: &[u8]) -> Option<FileCapabilities> {
+        const EFFECTIVE: u32 = 1;
+        let word = |at: usize| {
+            let bytes = value.get(4 * at..4 * at + 4)?;
+            Some(u32::from_le_bytes(bytes.try_into().ok()?))
+        };
+        let head = word(0)?;
+        let (words, high) = match (head >> 24, value.len()) {
+            (1, 12) => ([word(1)?, word(2)?], [0, 0]),
+            (2, 20) | (3, 24) => ([word(1)?, word(2)?], [word(3)?, word(4)?]),
+            _ => return None,
+        };
+        let set = |i: usize| (u64::from(high[i]) << 32 | u64::from(words[i])) & ALL_CAPABILITIES;
+        let is_ours = value.len() < 24 || word(5)? == 0;
+        is_ours.then_some(FileCapabilities {
+            permitted: set(0),
+            inheritable: set(1),
+            are_effective: head & EFFECTIVE != 0,
+        })
+    }
 }
 
 impl Credentials {
@@ -430,24 +469,37 @@ impl Credentials {
         })
     }
 
-    /// What execve(2) of a file that gives `file`, and no capabilities, does to them:
-    /// `bprm_fill_uid()` in fs/exec.c and `cap_bprm_creds_from_file()` in security/commoncap.c, for
-    /// a task that shares its directories with nobody.
-    pub fn execve(&mut self, file: SetId) {
+    /// What execve(2) of a file that gives `file` does to them: `bprm_fill_uid()` in fs/exec.c and
+    /// `cap_bprm_creds_from_file()` in security/commoncap.c, for a task that shares its directories
+    /// with nobody.
+    ///
+    /// # Errors
+    /// `EPERM` if the file has to have more capabilities than it can get; then nothing has changed.
+    pub fn execve(&mut self, file: SetId) -> Result<(), Errno> {
         let (mut uid, mut gid) = (self.uid.effective, self.gid.effective);
         if !self.no_new_privs {
             uid = file.uid.unwrap_or(uid);
             gid = file.gid.unwrap_or(gid);
         }
+        // get_file_caps()
+        let (mut permitted, mut are_effective) = (0, false);
+        if let Some(has) = file.capabilities {
+            permitted = self.bounding & has.permitted | self.inheritable & has.inheritable;
+            are_effective = has.are_effective;
+            if has.permitted & !permitted != 0 && are_effective {
+                return Err(Errno::EPERM);
+            }
+        }
         // handle_privileged_root(): a file without capabilities stands for one with all of them
         // when root executes it.
-        let privileged = !self.is_secure(securebits::NOROOT);
-        let root = privileged && uid == 0;
-        let mut permitted = if root || privileged && self.uid.real == 0 {
-            self.bounding | self.inheritable
-        } else {
-            0
-        };
+        let is_real = self.uid.real == 0;
+        let is_mixed = file.capabilities.is_some() && uid == 0 && !is_real;
+        if !self.is_secure(securebits::NOROOT) && !is_mixed {
+            if uid == 0 || is_real {
+                permitted = self.bounding | self.inheritable;
+            }
+            are_effective |= uid == 0;
+        }
         // An effective gid that is no group of the task's is taken for that of a setgid file.
         // Before Linux 6.17 an effective id other than the real one was.
         let is_set_id = uid != self.uid.effective || !self.is_in_group(gid);
@@ -458,11 +510,15 @@ impl Credentials {
             }
             permitted &= self.permitted;
         }
-        if is_set_id {
+        if is_set_id || file.capabilities.is_some() {
             self.ambient = 0;
         }
         self.permitted = permitted | self.ambient;
-        self.effective = if root { self.permitted } else { self.ambient };
+        self.effective = if are_effective {
+            self.permitted
+        } else {
+            self.ambient
+        };
         self.securebits &= !securebits::KEEP_CAPS;
         for (ids, effective) in [(&mut self.uid, uid), (&mut self.gid, gid)] {
             *ids = Ids {
@@ -470,6 +526,7 @@ impl Credentials {
                 ..Ids::all(effective)
             };
         }
+        Ok(())
     }
 
     /// Sets the uids and has the capabilities follow: `cap_emulate_setxuid()` in

@@ -1,5 +1,7 @@
 //! What the supervisor remembers between calls, and what it knows of its user namespace.
 
+pub mod attributes;
+mod counted;
 pub mod credentials;
 pub mod given;
 pub mod id_maps;

@@ -1,4 +1,5 @@
-//! Who owns which file, and which device it is, by inode: what level full remembers.
+//! Who owns which file, which device it is, and which extended attributes it has, by inode: what
+//! level full remembers.
 //!
 //! A hash table in memory that all servers share: the one that serves, its successor, helpers, and
 //! a server that was given up and comes back. Each may be killed between any two instructions, so
@@ -20,6 +21,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 
+use super::attributes::{Attributes, Texts};
+use super::counted::{index, joined, parts, place, swap};
 use crate::sys::file::Place;
 use crate::sys::memory::{Region, Shared, shareable};
 
@@ -29,6 +32,8 @@ const MOST: usize = 1 << 26;
 const LEAST: usize = 1 << 16;
 /// How many where each that is asked for is taken from what others may have, used or not.
 const STRICT: usize = 1 << 20;
+/// For as many entries there is one unit of memory for attributes.
+const PER_TEXT: usize = 4;
 /// How many are kept for changes of what is known, when no new inode fits in.
 const KEPT: usize = 64;
 /// How many chains there are: 4 MB, if all are used.
@@ -54,6 +59,7 @@ shareable! {
         birth: AtomicU64,
         owner: AtomicU64,
         device: AtomicU64,
+        attributes: AtomicU32,
     }
 }
 
@@ -106,12 +112,22 @@ pub struct Record {
     pub device: Option<Device>,
 }
 
+/// All that an entry has room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Whole {
+    birth: u64,
+    record: Record,
+    /// The block that has the attributes.
+    attributes: u32,
+}
+
 /// The table.
 #[derive(Clone, Copy)]
 pub struct Owners {
     head: Shared<Head>,
     buckets: Region<AtomicU32>,
     entries: Region<Entry>,
+    texts: Texts,
     /// Keeps whoever chooses inodes' numbers from choosing those of one chain.
     seed: u64,
 }
@@ -128,14 +144,13 @@ impl Owners {
             fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.starts_with(b"2"));
         #[allow(clippy::useless_conversion)] // 32 bits on some
         let limit = getrlimit(Resource::RLIMIT_AS).map_or(u64::MAX, |(soft, _)| soft.into());
-        let (mut entries, table) = (most(limit, is_strict), Owners::with(1, BUCKETS)?);
-        loop {
-            match Region::reserve(entries) {
-                Ok(entries) => return Ok(Owners { entries, ..table }),
-                Err(error) if entries <= LEAST => return Err(error),
-                Err(_) => entries = fewer(entries),
-            }
-        }
+        let most = most(limit, is_strict);
+        let table = Owners::with(1, BUCKETS)?;
+        Ok(Owners {
+            entries: as_many(most, LEAST, Region::reserve)?,
+            texts: as_many(most / PER_TEXT, LEAST / PER_TEXT, Texts::with)?,
+            ..table
+        })
     }
 
     /// One of `entries`, less than 2^32, and `buckets`, a power of two, at most 2^20.
@@ -153,6 +168,7 @@ impl Owners {
             head: Shared::zeroed()?,
             buckets,
             entries: Region::reserve(entries)?,
+            texts: Texts::with(entries)?,
             seed,
         })
     }
@@ -173,14 +189,35 @@ impl Owners {
         }
         let birth = birth();
         let (_, found) = self.read(entry);
-        found.filter(|found| found.0 == birth).map(|found| found.1)
+        found
+            .filter(|found| found.birth == birth)
+            .map(|found| found.record)
+    }
+
+    /// The attributes of `inode` with `birth` that are remembered.
+    #[must_use]
+    pub fn attributes(&self, inode: Inode, birth: u64) -> Attributes {
+        let Some(entry) = self.known(inode) else {
+            return Attributes::default();
+        };
+        loop {
+            let (word, found) = self.read(entry);
+            let Some(found) = found.filter(|found| found.birth == birth) else {
+                return Attributes::default();
+            };
+            let text = self.texts.read(found.attributes);
+            // Then nobody has given the block away.
+            if entry.record.load(Ordering::Acquire) == word {
+                return Attributes::of(&text);
+            }
+        }
     }
 
     /// The birth of the inode of which something is remembered under the number of `inode`.
     #[must_use]
     pub fn birth(&self, inode: Inode) -> Option<u64> {
         let (_, found) = self.read(self.known(inode)?);
-        found.map(|found| found.0)
+        found.map(|found| found.birth)
     }
 
     /// Knows what is remembered of `inode` with the birth `from` by `to` from now on. Where memory
@@ -189,15 +226,15 @@ impl Owners {
         let Some(entry) = self.known(inode) else {
             return;
         };
-        let (word, Some((birth, record))) = self.read(entry) else {
+        let (word, Some(known)) = self.read(entry) else {
             return;
         };
         let Ok(number) = self.room() else {
             return;
         };
         // Who changes it at the same time is right; the next one to look will try again.
-        self.entry(number).write(to, record);
-        if birth == from && swap(&entry.record, word, number).is_ok() {
+        self.entry(number).write(Whole { birth: to, ..known });
+        if known.birth == from && swap(&entry.record, word, number).is_ok() {
             self.spare(place(word));
         } else {
             self.spare(number);
@@ -209,7 +246,13 @@ impl Owners {
     /// # Errors
     /// `ENOMEM`; then nothing has changed.
     pub fn set(&self, inode: Inode, birth: u64, record: Record) -> Result<(), Errno> {
-        self.change(inode, birth, |_| record)
+        self.change(inode, birth, |_| {
+            Ok(Whole {
+                birth,
+                record,
+                attributes: 0,
+            })
+        })
     }
 
     /// Gives `inode` to `uid` and `gid`, as far as there are. The rest of what is known stays, and
@@ -226,11 +269,39 @@ impl Owners {
         otherwise: (u32, u32),
     ) -> Result<(), Errno> {
         self.change(inode, birth, |known| {
-            let (owner, device) = known.map_or((otherwise, None), |old| (old.owner, old.device));
-            Record {
-                owner: (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1)),
-                device,
-            }
+            let mut now = known.unwrap_or(Whole::plain(birth, otherwise));
+            let owner = now.record.owner;
+            now.record.owner = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
+            Ok(now)
+        })
+    }
+
+    /// Has `change` made to the attributes of `inode` that are remembered. It may be asked more
+    /// than once. If nothing else is known, the owner is taken to be `otherwise`.
+    ///
+    /// # Errors
+    /// Those of `change`; `ENOSPC` if they are too long; `ENOMEM`. Then nothing has changed.
+    pub fn change_attributes(
+        &self,
+        inode: Inode,
+        birth: u64,
+        otherwise: (u32, u32),
+        change: impl Fn(&mut Attributes) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        self.change(inode, birth, |known| {
+            let now = known.unwrap_or(Whole::plain(birth, otherwise));
+            let old = self.texts.read(now.attributes);
+            let mut attributes = Attributes::of(&old);
+            change(&mut attributes)?;
+            let new = attributes.text();
+            Ok(Whole {
+                attributes: if new == old {
+                    now.attributes
+                } else {
+                    self.texts.put(&new)?
+                },
+                ..now
+            })
         })
     }
 
@@ -239,32 +310,35 @@ impl Owners {
         let Some(entry) = self.known(inode) else {
             return;
         };
-        let mut word = entry.record.load(Ordering::Acquire);
-        while place(word) != 0 {
-            match swap(&entry.record, word, 0) {
-                Ok(()) => return self.spare(place(word)),
-                Err(now) => word = now,
+        while let (word, Some(known)) = self.read(entry) {
+            if swap(&entry.record, word, 0).is_ok() {
+                self.texts.spare(known.attributes);
+                return self.spare(place(word));
             }
         }
     }
 
-    /// Remembers what `new` makes of what is known of `inode`. It may be asked more than once.
+    /// Remembers what `new` makes of what is known of `inode`. It may be asked more than once, and
+    /// what it finds of attributes may be anything then.
     fn change(
         &self,
         inode: Inode,
         birth: u64,
-        new: impl Fn(Option<Record>) -> Record,
+        new: impl Fn(Option<Whole>) -> Result<Whole, Errno>,
     ) -> Result<(), Errno> {
         let bucket = self.bucket_with_memory(inode)?;
         let mut head = bucket.load(Ordering::Acquire);
         if let Some(entry) = self.search(head, 0, inode) {
             return self.replace(entry, birth, new);
         }
-        let number = self.take(KEPT)?;
+        let first = new(None)?;
+        let number = self
+            .take(KEPT)
+            .inspect_err(|_| self.texts.spare(first.attributes))?;
         let entry = self.entry(number);
         entry.dev.store(joined(inode.dev), Ordering::Release);
         entry.ino.store(inode.ino, Ordering::Release);
-        entry.write(birth, new(None));
+        entry.write(first);
         entry.record.store(joined((0, number)), Ordering::Release);
         loop {
             entry.next.store(head, Ordering::Release);
@@ -274,6 +348,7 @@ impl Owners {
             };
             // Somebody was faster. If with the same inode, we have a place too many.
             if let Some(entry) = self.search(now, head, inode) {
+                self.texts.spare(first.attributes);
                 self.spare(number);
                 return self.replace(entry, birth, new);
             }
@@ -286,32 +361,45 @@ impl Owners {
         &self,
         entry: &Entry,
         birth: u64,
-        new: impl Fn(Option<Record>) -> Record,
+        new: impl Fn(Option<Whole>) -> Result<Whole, Errno>,
     ) -> Result<(), Errno> {
         let mut room = None;
-        loop {
-            let (word, known) = self.read(entry);
-            let known = known.filter(|known| known.0 == birth).map(|known| known.1);
-            let record = new(known);
-            if known == Some(record) {
-                if let Some(room) = room {
-                    self.spare(room);
-                }
-                return Ok(());
-            }
-            let number = match room {
-                Some(number) => number,
-                None => self.room()?,
+        let done = loop {
+            let (word, there) = self.read(entry);
+            let known = there.filter(|there| there.birth == birth);
+            let is_same = || entry.record.load(Ordering::Acquire) == word;
+            let now = match new(known) {
+                Ok(now) if known == Some(now) && is_same() => break Ok(()),
+                Ok(now) => now,
+                Err(_) if !is_same() => continue,
+                Err(error) => break Err(error),
             };
-            self.entry(number).write(birth, record);
+            // A new text is ours alone until the word leads to it.
+            let attributes = known.map_or(0, |known| known.attributes);
+            let own = Some(now.attributes).filter(|own| *own != attributes);
+            let number = match room.map_or_else(|| self.room(), Ok) {
+                Ok(number) => *room.insert(number),
+                Err(error) => {
+                    own.into_iter().for_each(|own| self.texts.spare(own));
+                    break Err(error);
+                }
+            };
+            self.entry(number).write(now);
             if swap(&entry.record, word, number).is_ok() {
-                if place(word) != 0 {
+                if let Some(there) = there {
                     self.spare(place(word));
+                    if there.attributes != now.attributes {
+                        self.texts.spare(there.attributes);
+                    }
                 }
                 return Ok(());
             }
-            room = Some(number);
+            own.into_iter().for_each(|own| self.texts.spare(own));
+        };
+        if let Some(room) = room {
+            self.spare(room);
         }
+        done
     }
 
     /// The inode's entry, whether or not anything is remembered of it.
@@ -336,8 +424,8 @@ impl Owners {
         })
     }
 
-    /// The record of `entry`'s inode, with its birth, if there is one; and the word that says so.
-    fn read(&self, entry: &Entry) -> (u64, Option<(u64, Record)>) {
+    /// What is known of `entry`'s inode, if anything is; and the word that says so.
+    fn read(&self, entry: &Entry) -> (u64, Option<Whole>) {
         let mut word = entry.record.load(Ordering::Acquire);
         loop {
             if place(word) == 0 {
@@ -441,19 +529,21 @@ impl Entry {
     }
 
     /// Writes a record here. The place is the caller's own.
-    fn write(&self, birth: u64, record: Record) {
+    fn write(&self, whole: Whole) {
+        let record = whole.record;
         let device = record.device.map_or(0, |device| {
             let kind = (device.kind & 0xf000) << 16;
             joined((kind | device.number.0 & 0x0fff_ffff, device.number.1))
         });
         // Not Relaxed: who sees one of these sees what has been done before, too.
-        self.birth.store(birth, Ordering::Release);
+        self.birth.store(whole.birth, Ordering::Release);
         self.owner.store(joined(record.owner), Ordering::Release);
         self.device.store(device, Ordering::Release);
+        self.attributes.store(whole.attributes, Ordering::Release);
     }
 
-    /// The record here, with its birth: of several, if the place is somebody's who writes.
-    fn read(&self) -> (u64, Record) {
+    /// The record here: of several, if the place is somebody's who writes.
+    fn read(&self) -> Whole {
         let birth = self.birth.load(Ordering::Acquire);
         let owner = parts(self.owner.load(Ordering::Acquire));
         let (major, minor) = parts(self.device.load(Ordering::Acquire));
@@ -461,7 +551,23 @@ impl Entry {
             kind: major >> 16 & 0xf000,
             number: (major & 0x0fff_ffff, minor),
         });
-        (birth, Record { owner, device })
+        Whole {
+            birth,
+            record: Record { owner, device },
+            attributes: self.attributes.load(Ordering::Acquire),
+        }
+    }
+}
+
+impl Whole {
+    /// A file of which nothing is known but that it is `owner`'s.
+    fn plain(birth: u64, owner: (u32, u32)) -> Whole {
+        let device = None;
+        Whole {
+            birth,
+            record: Record { owner, device },
+            attributes: 0,
+        }
     }
 }
 
@@ -469,42 +575,27 @@ impl Entry {
 fn most(limit: u64, is_strict: bool) -> usize {
     let mut entries = if is_strict { STRICT } else { MOST };
     while entries > LEAST && entries as u64 * size_of::<Entry>() as u64 > limit / 4 {
-        entries = fewer(entries);
+        entries = fewer(entries, LEAST);
     }
     entries
 }
 
-fn fewer(entries: usize) -> usize {
-    (entries / 4).max(LEAST)
+/// What `make` makes of `count`, or of less where that is too much, but not of less than `least`.
+fn as_many<T>(
+    mut count: usize,
+    least: usize,
+    make: fn(usize) -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    loop {
+        match make(count) {
+            Err(_) if count > least => count = fewer(count, least),
+            made => return made,
+        }
+    }
 }
 
-/// Has `word` lead to `place`, if it still is what it was: then one change more is counted. If not,
-/// what it is.
-///
-/// The count has 32 bits. It would have to be the same once more just when somebody who stopped
-/// before goes on.
-fn swap(word: &AtomicU64, was: u64, place: u32) -> Result<(), u64> {
-    let new = joined((parts(was).0.wrapping_add(1), place));
-    word.compare_exchange(was, new, Ordering::AcqRel, Ordering::Acquire)
-        .map(drop)
-}
-
-/// The place that such a word leads to.
-fn place(word: u64) -> u32 {
-    parts(word).1
-}
-
-fn joined((high, low): (u32, u32)) -> u64 {
-    u64::from(high) << 32 | u64::from(low)
-}
-
-fn parts(word: u64) -> (u32, u32) {
-    let low = |word: u64| u32::try_from(word & 0xffff_ffff).unwrap_or_default();
-    (low(word >> 32), low(word))
-}
-
-fn index(number: u32) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
+fn fewer(count: usize, least: usize) -> usize {
+    (count / 4).max(least)
 }
 
 /// Another number for each, no bit of which says much of `number` (the end of splitmix64).
@@ -715,7 +806,7 @@ mod tests {
 
     #[test]
     fn addresses_are_left_for_others() {
-        assert_eq!(size_of::<Entry>(), 56);
+        assert_eq!(size_of::<Entry>(), 64);
         assert_eq!(most(u64::MAX, false), MOST);
         assert_eq!(most(u64::MAX, true), STRICT);
         assert_eq!(most(1 << 32, false), MOST / 4);

@@ -21,7 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use caps::Capability;
 use nix::errno::Errno;
 
-use super::credentials::{Credentials, Ids, SetId};
+use super::credentials::{Credentials, FileCapabilities, Ids, SetId};
 use super::id_maps::{IdMaps, inside};
 use super::peers::{Peers, Standing, Way};
 use crate::supervisor::recovery::journal::{Journal, Table};
@@ -803,6 +803,7 @@ impl Record<'_> {
                         SetId {
                             uid,
                             gid,
+                            capabilities,
                             is_traced,
                         },
                     )) = file
@@ -818,6 +819,11 @@ impl Record<'_> {
                         bytes.extend(born.unwrap_or_default().to_ne_bytes());
                         let id = |id: &Option<u32>| id.map_or(u64::MAX, u64::from);
                         put(&mut bytes, [id(uid), id(gid), (*is_traced).into()]);
+                        put(&mut bytes, [capabilities.is_some().into()]);
+                        if let Some(has) = capabilities {
+                            let is_effective = has.are_effective.into();
+                            put(&mut bytes, [has.permitted, has.inheritable, is_effective]);
+                        }
                     }
                 }
             }
@@ -964,6 +970,14 @@ impl Rest<'_> {
         // What is no id stands for none.
         let (uid, gid) = (self.word()?.try_into().ok(), self.word()?.try_into().ok());
         let is_traced = self.word()? != 0;
+        let capabilities = match self.word()? {
+            0 => None,
+            _ => Some(FileCapabilities {
+                permitted: self.word()?,
+                inheritable: self.word()?,
+                are_effective: self.word()? != 0,
+            }),
+        };
         let file = Executable {
             dev,
             ino,
@@ -975,6 +989,7 @@ impl Rest<'_> {
             SetId {
                 uid,
                 gid,
+                capabilities,
                 is_traced,
             },
         ))

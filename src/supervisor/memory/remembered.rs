@@ -1,5 +1,6 @@
-//! Whose a file is, and which device it stands for, where the kernel does not know: by its inode
-//! ([`owners`](super::owners) is the table), as long as that is the one it was.
+//! Whose a file is, which device it stands for, and which attributes it has, where the kernel does
+//! not know: by its inode ([`owners`](super::owners) is the table), as long as that is the one it
+//! was.
 //!
 //! File systems give an inode's number to the next file, ext4 at once. What tells the two apart is
 //! when they were made; that is told in ticks of the kernel's clock, so that two may be made in
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
+use super::attributes::Attributes;
 use super::owners::{Inode, Owners, Record};
 use crate::supervisor::target::object::Object;
 use crate::sys::file::Look;
@@ -24,8 +26,10 @@ const BY_HANDLE: u64 = 1 << 63;
 #[derive(Clone, Copy)]
 pub struct Remembered {
     owners: Owners,
-    /// Whether a directory may hand a group on that the kernel does not know of.
+    /// Whether a directory may hand something on that the kernel does not know of.
     has_heirs: Shared<AtomicBool>,
+    /// Whether any attribute has ever been remembered.
+    has_attributes: Shared<AtomicBool>,
 }
 
 impl Remembered {
@@ -37,11 +41,12 @@ impl Remembered {
         Ok(Remembered {
             owners: Owners::new()?,
             has_heirs: Shared::zeroed()?,
+            has_attributes: Shared::zeroed()?,
         })
     }
 
-    /// Whether what is made in a directory may get a group from it that the kernel does not know
-    /// of: some set-gid directory has one.
+    /// Whether what is made in a directory may get a group or an ACL from it that the kernel does
+    /// not know of: some directory has one.
     #[must_use]
     pub fn has_heirs(&self) -> bool {
         self.has_heirs.load(Ordering::Acquire)
@@ -53,6 +58,55 @@ impl Remembered {
         if is_set_gid && mode & libc::S_IFMT == libc::S_IFDIR && gid != 0 {
             self.has_heirs.store(true, Ordering::Release);
         }
+    }
+
+    /// Whether any attribute has ever been remembered.
+    #[must_use]
+    pub fn has_attributes(&self) -> bool {
+        self.has_attributes.load(Ordering::Acquire)
+    }
+
+    /// The attributes of `object` that are remembered.
+    ///
+    /// # Errors
+    /// statx(2)'s.
+    pub fn attributes(&self, object: &Object) -> Result<Attributes, Errno> {
+        if !self.has_attributes() {
+            return Ok(Attributes::default());
+        }
+        Ok(self.attributes_of(&object.found()?, || object.handle()))
+    }
+
+    /// Those of the file that was `found`, as [`of`](Remembered::of).
+    pub fn attributes_of(&self, found: &Look, handle: impl FnOnce() -> Option<u64>) -> Attributes {
+        let inode = Inode::from(found.place);
+        let is_known = self.known(inode, found.born, handle).is_some();
+        // Another may have renamed it: it is the same file.
+        let birth = self.owners.birth(inode).filter(|_| is_known);
+        birth.map_or_else(Attributes::default, |birth| {
+            self.owners.attributes(inode, birth)
+        })
+    }
+
+    /// Has `change` made to those of `object`, as [`Owners::change_attributes`].
+    ///
+    /// # Errors
+    /// statx(2)'s; those of [`Owners::change_attributes`].
+    pub fn change_attributes(
+        &self,
+        object: &Object,
+        otherwise: (u32, u32),
+        change: impl Fn(&mut Attributes) -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let (inode, birth) = self.identity(object)?;
+        self.has_attributes.store(true, Ordering::Release);
+        self.owners
+            .change_attributes(inode, birth, otherwise, change)
+    }
+
+    /// Says that a directory has an ACL now, for what is made in it, that the kernel does not know.
+    pub fn has_default_acl(&self) {
+        self.has_heirs.store(true, Ordering::Release);
     }
 
     /// Whether anything has ever been remembered.
@@ -100,9 +154,7 @@ impl Remembered {
         (uid, gid): (Option<u32>, Option<u32>),
         otherwise: (u32, u32),
     ) -> Result<(), Errno> {
-        let (inode, born) = inode(object)?;
-        let birth = self.known(inode, born, || object.handle());
-        let birth = birth.unwrap_or_else(|| birth_of(object, born));
+        let (inode, birth) = self.identity(object)?;
         self.owners.update(inode, birth, uid, gid, otherwise)
     }
 
@@ -113,6 +165,13 @@ impl Remembered {
     pub fn set(&self, object: &Object, record: Record) -> Result<(), Errno> {
         let (inode, born) = inode(object)?;
         self.owners.set(inode, birth_of(object, born), record)
+    }
+
+    /// Which inode `object` is, and its birth, as it is remembered or is to be.
+    fn identity(&self, object: &Object) -> Result<(Inode, u64), Errno> {
+        let (inode, born) = inode(object)?;
+        let birth = self.known(inode, born, || object.handle());
+        Ok((inode, birth.unwrap_or_else(|| birth_of(object, born))))
     }
 
     /// The birth that is remembered of `inode`, if it is still the one that was made when `born`

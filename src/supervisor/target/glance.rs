@@ -17,7 +17,7 @@ use super::base::own_link;
 use super::files::{File, by_kernel};
 use super::object::Object;
 use super::proc::Target;
-use crate::sys::file::{Look, handle, look, statx};
+use crate::sys::file::{Look, getxattr, handle, look, statx};
 
 /// A file that has been looked at for a caller, which has been told nothing of it yet.
 pub struct Glance<'a> {
@@ -134,6 +134,18 @@ impl Glance<'_> {
         let file = openat(target.base.proc_dir(), &*link, flags, Mode::empty());
         let read = file.and_then(|file| nix::unistd::read(&file, buffer));
         Ok(read.unwrap_or(0))
+    }
+
+    /// An extended attribute of it. To be asked after [`start`](Glance::start).
+    ///
+    /// # Errors
+    /// getxattr(2)'s.
+    pub fn xattr(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
+        match &self.at {
+            At::Found(object) => object.xattr(name),
+            At::Held { file, .. } => getxattr(&own_link(file.as_fd()), name),
+            At::Named { .. } | At::NamedInProc(_) => Err(Errno::ENODATA),
+        }
     }
 
     /// Whether set-id bits do not count where it is.

@@ -18,8 +18,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
 
 use super::base::{Base, own_link};
 use crate::sys::file::{
-    Look, Place, Time, chmod_at, chmod_empty, handle, has_fchmodat2, look, removexattr, setxattr,
-    statx, touch_empty,
+    Look, Place, Time, chmod_at, chmod_empty, getxattr, handle, has_fchmodat2, listxattr, look,
+    removexattr, setxattr, statx, touch_empty,
 };
 use crate::sys::process::Capabilities;
 
@@ -200,6 +200,22 @@ impl<'a> Object<'a> {
     /// removexattr(2)'s.
     pub fn remove_xattr(&self, name: &CStr) -> Result<(), Errno> {
         removexattr(&own_link(self.fd()), name)
+    }
+
+    /// An extended attribute's value.
+    ///
+    /// # Errors
+    /// getxattr(2)'s.
+    pub fn xattr(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
+        getxattr(&own_link(self.fd()), name)
+    }
+
+    /// The names of its extended attributes that the supervisor sees, each with its end.
+    ///
+    /// # Errors
+    /// listxattr(2)'s.
+    pub fn xattr_names(&self) -> Result<Vec<u8>, Errno> {
+        listxattr(&own_link(self.fd()))
     }
 
     /// Opens it, a regular file, as open(2) does with `flags`.

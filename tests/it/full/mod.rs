@@ -1,6 +1,7 @@
 //! Level full: owners, devices and identities that are remembered. What zroot shows is compared
 //! with what real root sees of the same.
 
+mod attributes;
 mod files;
 mod found;
 mod histories;

@@ -26,8 +26,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::TestRunner;
 use zroot::internals::supervisor::memory::credentials::{
-    ALL_CAPABILITIES, Credentials, Ids, LAST_CAPABILITY, SetId,
+    ALL_CAPABILITIES, Credentials, FileCapabilities, Ids, LAST_CAPABILITY, SetId,
 };
+use zroot::internals::sys::file::setxattr;
 
 use crate::common;
 
@@ -62,16 +63,64 @@ const BEGIN: i64 = -1;
 const SAY: i64 = -2;
 const END: i64 = -3;
 
-/// Copies of this program: name, mode, owner, group.
-const FILES: [(&str, &str, u32, u32); 7] = [
-    ("plain", "755", 5, 7),
-    ("0", "4755", 0, 7),
-    ("5", "4755", 5, 7),
-    ("group-7", "2755", 5, 7),
-    ("0-and-group-7", "6755", 0, 7),
-    ("5-and-group-0", "6755", 5, 0),
-    ("not-of-the-group", "6745", 1, 9),
+/// Copies of this program: name, mode, owner, group, capabilities.
+const FILES: [(&str, &str, u32, u32, Option<FileCapabilities>); 13] = [
+    ("plain", "755", 5, 7, None),
+    ("0", "4755", 0, 7, None),
+    ("5", "4755", 5, 7, None),
+    ("group-7", "2755", 5, 7, None),
+    ("0-and-group-7", "6755", 0, 7, None),
+    ("5-and-group-0", "6755", 5, 0, None),
+    ("not-of-the-group", "6745", 1, 9, None),
+    ("p", "755", 5, 7, has(&[CAP_SETUID], &[], false)),
+    ("ep", "755", 5, 7, has(&[CAP_SETUID, CAP_CHOWN], &[], true)),
+    ("ei", "755", 5, 7, has(&[], &[CAP_CHOWN, CAP_SETPCAP], true)),
+    ("p-i", "755", 0, 0, has(&[CAP_SETUID], &[CAP_CHOWN], false)),
+    ("0-ep", "4755", 0, 7, has(&[CAP_SETUID], &[], true)),
+    (
+        "5-eip",
+        "6755",
+        5,
+        7,
+        has(&[CAP_SETGID], &[CAP_SETGID], true),
+    ),
 ];
+
+const fn has(
+    permitted: &[Capability],
+    inheritable: &[Capability],
+    are_effective: bool,
+) -> Option<FileCapabilities> {
+    const fn set(capabilities: &[Capability]) -> u64 {
+        let (mut all, mut i) = (0, 0);
+        while i < capabilities.len() {
+            all |= 1 << capabilities[i] as u64;
+            i += 1;
+        }
+        all
+    }
+    Some(FileCapabilities {
+        permitted: set(permitted),
+        inheritable: set(inheritable),
+        are_effective,
+    })
+}
+
+/// The attribute that says so (include/uapi/linux/capability.h, `struct vfs_cap_data`).
+fn attribute(has: FileCapabilities) -> Vec<u8> {
+    let word = |set: u64, shift: u32| u32::try_from(set >> shift & 0xffff_ffff).expect("32 bits");
+    let (permitted, inheritable) = (has.permitted, has.inheritable);
+    let words = [
+        0x0200_0000 | u32::from(has.are_effective),
+        word(permitted, 0),
+        word(inheritable, 0),
+        word(permitted, 32),
+        word(inheritable, 32),
+    ];
+    let bytes: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+    assert_eq!(FileCapabilities::of(&bytes), Some(has));
+    bytes
+}
 
 /// The one that gives nothing.
 const PLAIN: u32 = 0;
@@ -112,13 +161,13 @@ fn apply(model: &mut Credentials, step: &Step) -> i64 {
             Err(errno) => Err(errno),
         },
         libc::SYS_execve => {
-            let (_, mode, uid, gid) = FILES[usize::try_from(a).expect("a number")];
+            let (_, mode, uid, gid, has) = FILES[usize::try_from(a).expect("a number")];
             model.execve(SetId {
                 uid: "46".contains(&mode[..1]).then_some(uid),
                 gid: ["2755", "6755"].contains(&mode).then_some(gid),
+                capabilities: has,
                 is_traced: false,
-            });
-            Ok(())
+            })
         }
         _ => unreachable!("{step:?}"),
     };
@@ -162,11 +211,17 @@ impl Oracle {
         let (line, other) = UnixStream::pair().expect("a pair of sockets");
         // Who has lost all privileges must be able to execute it.
         let place = common::dir();
-        for (name, mode, uid, gid) in FILES {
+        for (name, mode, uid, gid, has) in FILES {
             let mut install = Command::new("install");
             install.args(["-o", &uid.to_string(), "-g", &gid.to_string(), "-m", mode]);
             let program = std::env::current_exe().expect("a path");
-            common::run(install.arg(program).arg(place.path().join(name))).succeeds();
+            let file = place.path().join(name);
+            common::run(install.arg(program).arg(&file)).succeeds();
+            if let Some(has) = has {
+                let file = CString::new(file.into_os_string().into_encoded_bytes());
+                let file = file.expect("no NUL");
+                setxattr(&file, c"security.capability", &attribute(has), 0).expect("setxattr");
+            }
         }
         let mut command = Command::new(place.path().join(FILES[0].0));
         command

@@ -19,6 +19,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
+use zroot::internals::supervisor::memory::attributes::{Attributes, Known};
 use zroot::internals::supervisor::memory::owners::{Device, Inode, Owners, Record};
 use zroot::internals::sys::memory::Shared;
 
@@ -62,14 +63,36 @@ impl Random {
 
 // One change, and what it comes to.
 
-/// A record with its birth.
-type State = Option<(u64, Record)>;
+/// A record with its birth, and the number that its attribute says; 0 if there is none.
+type State = Option<(u64, Record, u32)>;
 
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Set(u64, u32),
     Update(u64, Option<u32>, Option<u32>),
+    Attribute(u64, u32),
     Forget,
+}
+
+/// A value that says `number`: of each length, so that it is in a block of each size.
+fn value(number: u32) -> Vec<u8> {
+    number.to_ne_bytes().repeat(1 + number as usize * 7 % 40)
+}
+
+/// The number that the attribute of `inode` says, which was born at `birth`.
+fn attribute(owners: &Owners, inode: Inode, birth: u64) -> u32 {
+    let all = owners.attributes(inode, birth);
+    let Some(Known::Value(value)) = all.get(b"name") else {
+        return 0;
+    };
+    let number = value
+        .first_chunk()
+        .map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    if *value == self::value(number) {
+        number
+    } else {
+        u32::MAX
+    }
 }
 
 /// A record all of whose parts say `number`.
@@ -97,6 +120,16 @@ impl Change {
             Change::Update(birth, uid, gid) => {
                 owners.update(inode, birth, uid, gid, OTHERWISE).is_ok()
             }
+            Change::Attribute(birth, number) => {
+                let value = value(number);
+                let change = |all: &mut Attributes| {
+                    all.set(b"name", Some(Known::Value(value.clone())));
+                    Ok(())
+                };
+                owners
+                    .change_attributes(inode, birth, OTHERWISE, change)
+                    .is_ok()
+            }
             Change::Forget => {
                 owners.forget(inode);
                 true
@@ -106,25 +139,39 @@ impl Change {
 
     fn after(self, state: State) -> State {
         match self {
-            Change::Set(birth, number) => Some((birth, record(number))),
+            Change::Set(birth, number) => Some((birth, record(number), 0)),
             Change::Update(birth, uid, gid) => {
-                let known = state.filter(|state| state.0 == birth).map(|state| state.1);
-                let mut record = known.unwrap_or(Record {
-                    owner: OTHERWISE,
-                    device: None,
-                });
+                let (birth, mut record, attribute) = known(state, birth);
                 record.owner.0 = uid.unwrap_or(record.owner.0);
                 record.owner.1 = gid.unwrap_or(record.owner.1);
-                Some((birth, record))
+                Some((birth, record, attribute))
+            }
+            Change::Attribute(birth, number) => {
+                let (birth, record, _) = known(state, birth);
+                Some((birth, record, number))
             }
             Change::Forget => None,
         }
     }
 }
 
+/// What is known of the one that was born at `birth`, or what that is taken to be.
+fn known(state: State, birth: u64) -> (u64, Record, u32) {
+    let plain = Record {
+        owner: OTHERWISE,
+        device: None,
+    };
+    state
+        .filter(|state| state.0 == birth)
+        .unwrap_or((birth, plain, 0))
+}
+
 /// What is known of `inode`, which was born at 1 or 2.
 fn state(owners: &Owners, inode: Inode) -> State {
-    let [one, two] = [1, 2].map(|birth| Some((birth, owners.find(inode, || birth)?)));
+    let [one, two] = [1, 2].map(|birth| {
+        let record = owners.find(inode, || birth)?;
+        Some((birth, record, attribute(owners, inode, birth)))
+    });
     assert!(one.is_none() || two.is_none(), "{one:?} {two:?}");
     one.or(two)
 }
@@ -142,21 +189,24 @@ enum Before {
 }
 
 /// What the one does who is stopped.
-const CHANGES: [Change; 5] = [
+const CHANGES: [Change; 7] = [
     Change::Set(1, 4),
     Change::Set(2, 5),
     Change::Update(1, Some(6), None),
     Change::Update(2, None, Some(7)),
     Change::Forget,
+    Change::Attribute(1, 14),
+    Change::Attribute(2, 15),
 ];
 
 /// What another does meanwhile.
-const MEANWHILE: [Change; 5] = [
+const MEANWHILE: [Change; 6] = [
     Change::Update(1, None, Some(8)),
     Change::Set(2, 9),
     Change::Forget,
     Change::Update(2, Some(10), None),
     Change::Set(1, 11),
+    Change::Attribute(1, 16),
 ];
 
 /// And after that: the record is in the same place as before.
@@ -185,7 +235,7 @@ impl Scenes {
             Before::Empty => return (owners, inode, None),
             Before::Unknown => &[],
             Before::Forgotten => &[Change::Set(1, 1), Change::Forget],
-            Before::Known => &[Change::Set(1, 1)],
+            Before::Known => &[Change::Set(1, 1), Change::Attribute(1, 3)],
         };
         bystander(&owners, self.next as u32);
         assert!(changes.iter().all(|change| change.make(&owners, inode)));
@@ -202,8 +252,11 @@ fn bystander(owners: &Owners, number: u32) {
     let other = inode(1 << 30 | u64::from(number % 4));
     for (birth, number) in [(1, number), (2, number + 1), (1, number + 2)] {
         owners.set(other, birth, record(number)).expect("memory");
-        let expected = Some((birth, record(number)));
+        let expected = Some((birth, record(number), 0));
         assert_eq!(state(owners, other), expected);
+        let said = 17 + number % 64;
+        assert!(Change::Attribute(birth, said).make(owners, other));
+        assert_eq!(attribute(owners, other, birth), said);
     }
 }
 
@@ -399,6 +452,39 @@ fn a_stopped_reader_sees_no_mixture() {
             assert!(
                 expected.contains(&seen),
                 "{meanwhile:?} {birth} {steps}: {seen:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_stopped_reader_sees_no_mixture_of_attributes() {
+    if !can_step("a_stopped_reader_sees_no_mixture_of_attributes") {
+        return;
+    }
+    let mut scenes = Scenes::new();
+    let found: Shared<AtomicU64> = Shared::zeroed().expect("memory");
+    for meanwhile in MEANWHILE {
+        for steps in steps() {
+            let (owners, inode, was) = scenes.set(Before::Known);
+            let reader = stopped(steps, || {
+                found.store(attribute(&owners, inode, 1).into(), Ordering::Release);
+                true
+            });
+            let Some(reader) = reader else {
+                break;
+            };
+            assert!(meanwhile.make(&owners, inode) && AND_THEN.make(&owners, inode));
+            // The block has something else now.
+            bystander(&owners, steps);
+            ptrace::cont(reader, None).expect("going on");
+            is_well(reader);
+            let own = |state: State| known(state, 1).2;
+            let then = meanwhile.after(was);
+            let seen = found.load(Ordering::Acquire) as u32;
+            assert!(
+                [own(was), own(then), own(AND_THEN.after(then))].contains(&seen),
+                "{meanwhile:?} {steps}: {seen}"
             );
         }
     }
@@ -611,7 +697,7 @@ fn status(process: Pid, name: &str) -> u64 {
 
 #[test]
 fn a_million_take_little_memory() {
-    for (count, most) in [(0, 100), (1, 300), (70_000, 8_000), (1_000_000, 64_000)] {
+    for (count, most) in [(0, 100), (1, 300), (70_000, 8_000), (1_000_000, 72_000)] {
         // A child has none of the pages that are shared, but for those that it touches.
         let child = child(|| {
             let Ok(owners) = Owners::new() else {

@@ -1,0 +1,183 @@
+//! Extended attributes that the kernel refuses, ACLs that name others, and capabilities of files: set,
+//! read back, listed, copied and handed on as by real root.
+
+use super::script;
+
+/// Says each command, what it says, and its status.
+const TELL: &str = "t() { echo \"+ $*\"; \"$@\" 2>&1 || echo \"= $?\"; }\n";
+/// Somebody without privileges.
+const USER: &str = "user='setpriv --reuid 5 --regid 5 --clear-groups'; chmod 777 .\n";
+
+#[track_caller]
+fn told(test: &str, steps: &str) -> String {
+    script(test, &format!("{TELL}{USER}{steps}"))
+}
+
+#[test]
+fn refused_attributes_are_read_back() {
+    let said = told(
+        "refused_attributes_are_read_back",
+        r"
+touch f; mkdir d; ln -s f l; mkfifo p; mknod n c 1 3
+t setfattr -n trusted.md5 -v abc f
+t getfattr -n trusted.md5 f
+t setfattr -n trusted.empty f
+t setfattr -n security.foo -v 0x0102 f
+t setfattr -n user.n -v hi f
+t getfattr -d -m - f
+for i in d p n; do t setfattr -n trusted.i -v $i $i; t getfattr -d -m - $i; done
+t setfattr -h -n trusted.link -v z l; t getfattr -h -d -m - l; t getfattr -d -m - l
+t setfattr -x trusted.none f; t setfattr -x security.none f; t setfattr -x trusted.md5 f
+t setfattr -n trusted. -v 1 f; t setfattr -n security. -v 1 f; t setfattr -n trusted -v 1 f
+t getfattr -d -m - f
+ln f g; mv f h; t getfattr -d -m - g h
+rm g h; touch f; t getfattr -d -m - f
+",
+    );
+    assert!(said.contains("trusted.md5=\"abc\"") && said.contains("security.foo=0sAQI="));
+}
+
+#[test]
+fn who_is_not_root_sees_no_trusted_ones() {
+    told(
+        "who_is_not_root_sees_no_trusted_ones",
+        r"
+touch f; setfattr -n trusted.a -v 1 f; setfattr -n security.b -v 2 f; chmod 666 f
+t getfattr -d -m - f
+t $user getfattr -d -m - f
+t $user getfattr -n trusted.a f
+t $user setfattr -n trusted.a -v 2 f; t $user setfattr -n security.b -v 3 f
+t $user setfattr -x trusted.a f; t $user setfattr -x security.b f
+t $user setfattr -n user.mine -v 4 f
+t getfattr -d -m - f
+$user touch own; t $user setfattr -n trusted.a -v 2 own; t setfattr -n trusted.a -v 2 own
+t $user getfattr -d -m - own; t getfattr -d -m - own
+",
+    );
+}
+
+#[test]
+fn flags_and_sizes_are_as_the_kernels() {
+    told(
+        "flags_and_sizes_are_as_the_kernels",
+        r#"
+touch f
+python3 - <<'END'
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def t(call, *args):
+    try: print(call.__name__, args, call(*args))
+    except OSError as error: print(call.__name__, args, error.errno)
+def raw(name, *args):
+    result = getattr(libc, name)(*args)
+    print(name, [arg for arg in args if not isinstance(arg, ctypes.Array)], result, ctypes.get_errno() if result < 0 else '')
+for name in b'trusted.a', b'security.a':
+    t(os.setxattr, 'f', name, b'123', os.XATTR_REPLACE)
+    t(os.setxattr, 'f', name, b'123', os.XATTR_CREATE)
+    t(os.setxattr, 'f', name, b'456', os.XATTR_CREATE)
+    t(os.setxattr, 'f', name, b'45', os.XATTR_REPLACE)
+    t(os.setxattr, 'f', name, b'45', 4)
+    t(os.getxattr, 'f', name)
+    room = ctypes.create_string_buffer(8)
+    for size in 0, 1, 2, 8:
+        raw('getxattr', b'f', name, room, size)
+    print(room.raw)
+    raw('getxattr', b'f', name, None, 0)
+    raw('getxattr', b'f', name, None, 8)
+    raw('getxattr', b'none', name, room, 8)
+    raw('getxattr', b'f', b'x' * 300, room, 8)
+    raw('getxattr', b'f', b'', room, 8)
+    raw('getxattr', b'f', None, room, 8)
+    raw('fgetxattr', 99, name, room, 8)
+    fd, path = os.open('f', os.O_RDONLY), os.open('f', os.O_PATH)
+    raw('fgetxattr', fd, name, room, 8)
+    raw('fgetxattr', path, name, room, 8)
+    raw('flistxattr', path, room, 8)
+    for size in 0, 5, 8, 10, 64:
+        room = ctypes.create_string_buffer(64)
+        raw('listxattr', b'f', room, size)
+        raw('flistxattr', fd, room, size)
+        print(room.raw)
+    t(os.setxattr, 'f', name, b'x' * 3000)
+    print(len(os.getxattr('f', name)))
+    t(os.setxattr, 'f', name, b'x' * 70000)
+    t(os.removexattr, 'f', name)
+    t(os.removexattr, 'f', name)
+    t(os.getxattr, 'f', name)
+t(os.listxattr, 'f')
+END
+"#,
+    );
+}
+
+#[test]
+fn acls_that_name_others_are_read_back() {
+    let said = told(
+        "acls_that_name_others_are_read_back",
+        r"
+touch f; chmod 644 f
+t setfacl -m u:daemon:rw,g:games:r,m::rw f; t getfacl -n f; stat -c %A f
+t chmod 640 f; t getfacl -n f
+t setfacl -m u:0:r f; t getfacl -n f
+t setfacl -x u:daemon f; t getfacl -n f; stat -c %A f
+t setfacl -m u:5:7 f; chown 7:8 f; t getfacl -n f
+t $user getfacl -n f; t $user setfacl -m u:5:7 f
+t setpriv --reuid 7 --regid 8 --clear-groups setfacl -m u:9:6 f; t getfacl -n f
+t setfacl -b f; t getfacl -n f; stat -c %A f
+ln -s f l; t setfacl -h -m u:3:r l 2>/dev/null; t setfacl -m u:3:r l; t getfacl -n f
+cp -a f g; t getfacl -n g; mv g d; t getfacl -n d
+",
+    );
+    assert!(said.contains("user:1:rw-"), "{said}");
+}
+
+#[test]
+fn default_acls_are_handed_on() {
+    let said = told(
+        "default_acls_are_handed_on",
+        r"
+mkdir d; chmod 777 d; t setfacl -d -m u:daemon:rwx,g:7:rx d; t getfacl -n d
+(umask 077; cd d; touch a; mkdir b; mkfifo p; ln -s x l; mknod c c 1 3; echo > s; cp s t; mkdir -m 700 e)
+$user sh -c 'umask 077; cd d; echo > u; mkdir v; mkdir v/w'
+for i in a b p c s t e u v v/w; do t getfacl -n d/$i; stat -c %A d/$i; done
+t setfacl -m u:9:7 d/a; t getfacl -n d/a
+t setfacl -k d; t getfacl -n d; touch d/z; t getfacl -n d/z; touch d/v/y; t getfacl -n d/v/y
+",
+    );
+    assert!(said.contains("default:user:1:rwx"), "{said}");
+}
+
+#[test]
+fn they_are_copied_and_packed() {
+    let said = told(
+        "they_are_copied_and_packed",
+        r#"
+mkdir d; echo f > d/f; setfattr -n trusted.a -v 1 d/f; setfattr -n security.b -v 2 d/f
+setfattr -n user.c -v 3 d/f; setfacl -m u:5:rw d/f; setfacl -d -m g:9:rw d; chown -R 7:8 d
+look() { getfattr -R -h -d -m '^(trusted|security|user)' $1; getfacl -nR $1; }
+cp -a d e; look e
+tar --xattrs --xattrs-include='*' --acls -cf t.tar d; mkdir o
+tar --xattrs --xattrs-include='*' --acls -xf t.tar -C o; look o
+mkdir r; rsync -aAX d r/; look r
+python3 -c 'import shutil, os; shutil.copy2("d/f", "g"); print(sorted(os.listxattr("g")))'
+"#,
+    );
+    assert!(said.contains("trusted.a"), "{said}");
+}
+
+#[test]
+fn capabilities_of_files_count() {
+    let said = told(
+        "capabilities_of_files_count",
+        r"
+cp $(which setpriv) s; t setcap cap_setuid,cap_setgid+ep s; t getcap s
+t $user ./s --reuid 0 id -u
+t $user ./s --bounding-set -setuid ./s true
+t chown 5:5 s; t getcap s; t $user ./s --reuid 0 id -u
+t setcap cap_setuid,cap_setgid=p s; t $user ./s --reuid 0 id -u
+t setcap -r s; t getcap s
+setcap cap_setuid+ep s; cp s c; t getcap c
+",
+    );
+    assert!(said.contains("cap_setgid,cap_setuid=ep"), "{said}");
+}
