@@ -8,7 +8,8 @@
 //! gets the kernel's error.
 //!
 //! And calls that make files once more by who has another group in zroot's memory: the supervisor
-//! makes those.
+//! makes those. Those that ask for attributes are made where every file has one that is remembered:
+//! who finds the file without zroot, and no attribute, may see it; all else is the kernel's.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -38,6 +39,8 @@ struct Call {
     /// Its arguments, a letter each, for `fixtures/cells.c`.
     kinds: String,
     makes_file: bool,
+    /// Whether it asks for attributes.
+    asks: bool,
 }
 
 /// What is asked for.
@@ -73,7 +76,11 @@ impl Call {
         if is_another || !is_bind && !params.iter().any(|param| is_file(param.kind)) {
             return None;
         }
+        let name = sysno.name();
+        let asks = class == Class::Xattr && (name.contains("get") || name.contains("list"));
         let letter = |kind| match kind {
+            Kind::Value if asks => 'o',
+            Kind::XattrArgs if asks => 'X',
             Kind::Fd => 'F',
             Kind::Dir => 'D',
             Kind::Path | Kind::Link => 'P',
@@ -121,6 +128,7 @@ impl Call {
                 kinds
             },
             makes_file,
+            asks,
         })
     }
 
@@ -158,6 +166,7 @@ impl Call {
         // An attribute that is there is removed, another is set.
         let name = match wish {
             Wish::Other => "trusted.t",
+            _ if self.asks => "security.zroot",
             _ if self.sysno.name().contains("remove") => "user.keep",
             _ => "user.new",
         };
@@ -211,24 +220,33 @@ struct Pass {
     before: &'static str,
     /// What starts the script.
     by: &'static [&'static str],
-    /// Every file has another owner.
-    is_remembered: bool,
+    /// What is remembered of every file.
+    remembered: Remembered,
 }
 
-const PASSES: [Pass; 4] = [
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Remembered {
+    Nothing,
+    /// Another owner.
+    Owner,
+    /// An attribute.
+    Attribute,
+}
+
+const PASSES: [Pass; 5] = [
     Pass {
         level: Level::Selective,
-        is_made: |call| Level::Selective.has(call.class),
+        is_made: |call| Level::Selective.has(call.class) && !call.asks,
         before: "",
         by: &[],
-        is_remembered: false,
+        remembered: Remembered::Nothing,
     },
     Pass {
         level: Level::Full,
-        is_made: |call| call.class != Class::Stat,
+        is_made: |call| call.class != Class::Stat && !call.asks,
         before: "",
         by: &[],
-        is_remembered: false,
+        remembered: Remembered::Nothing,
     },
     Pass {
         level: Level::Full,
@@ -237,7 +255,15 @@ const PASSES: [Pass; 4] = [
         before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
             find "$1/P" "$1/Q" "$1/R" -type f ! -name cells ! -name unreadable -exec chmod 4755 {} +; "#,
         by: &[],
-        is_remembered: true,
+        remembered: Remembered::Owner,
+    },
+    Pass {
+        level: Level::Full,
+        is_made: |call| call.asks,
+        before: r#"find "$1/P" "$1/Q" "$1/R" \
+            -exec setfattr -h -n security.zroot -v remembered {} + 2>/dev/null || :; "#,
+        by: &[],
+        remembered: Remembered::Attribute,
     },
     // For who is in another group the supervisor makes the files.
     Pass {
@@ -245,12 +271,26 @@ const PASSES: [Pass; 4] = [
         is_made: |call| call.makes_file,
         before: "",
         by: &["env", "CELLS_GROUP=7"],
-        is_remembered: false,
+        remembered: Remembered::Nothing,
     },
 ];
 
 /// The owner that is remembered of every file.
 const REMEMBERED: &str = "5:7";
+
+/// What is said of the attribute that is: by who asks for it, and by who asks for all.
+const ATTRIBUTE: [&str; 2] = ["0 remembered", "security.zroot"];
+
+/// What the kernel would have said instead of `result`, had it known that attribute.
+fn with_attribute(result: &str) -> Option<String> {
+    const ENODATA: i32 = libc::ENODATA;
+    match result.strip_prefix("0 ") {
+        None if result == ENODATA.to_string() => Some(ATTRIBUTE[0].to_owned()),
+        None => None,
+        Some("") => Some(format!("0 {}", ATTRIBUTE[1])),
+        Some(names) => Some(format!("0 {names}+{}", ATTRIBUTE[1])),
+    }
+}
 
 /// What came of one call: the errno or several, and what is different afterwards.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -485,6 +525,24 @@ impl Allowed {
             && one_name(&got.changes).is_subset(&one_name(&self.changes))
     }
 
+    /// The same, or had the kernel known the attribute that is remembered.
+    fn or_with_attribute(self) -> Allowed {
+        let (mut results, changes) = match self.exactly {
+            Some(came) => (vec![came.result], came.changes),
+            None => (self.results, self.changes),
+        };
+        let others: Vec<_> = results
+            .iter()
+            .filter_map(|one| with_attribute(one))
+            .collect();
+        results.extend(others);
+        Allowed {
+            exactly: None,
+            results,
+            changes,
+        }
+    }
+
     /// What is wrong with `got`, in words: the first that applies, the worst first.
     fn wrong(&self, got: &Came) -> &'static str {
         let (results, changes) = match &self.exactly {
@@ -559,9 +617,14 @@ fn allowed(
         });
     }
     let pretended = |changes: &[String]| {
+        let mut results = vec!["0".into(), came.result.clone()];
+        // Whoever remembers knows that it is not there.
+        if call.class == Class::Xattr && call.sysno.name().contains("remove") {
+            results.push((Errno::ENODATA as i32).to_string());
+        }
         Some(Allowed {
             exactly: None,
-            results: vec!["0".into(), came.result.clone()],
+            results,
             changes: changes.to_vec(),
         })
     };
@@ -712,7 +775,11 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
         };
         let is_made = |_: &Form, call: &Call| (pass.is_made)(call);
         let supervised = make_all(&mut caller, calls, &forms, count, &is_made);
-        let kernel = if pass.is_remembered { &known } else { &kernel };
+        let kernel = if pass.remembered == Remembered::Owner {
+            &known
+        } else {
+            &kernel
+        };
         judge(
             report,
             restriction,
@@ -756,13 +823,13 @@ fn judge(
 ) {
     let level = pass.level.name();
     let number = |name: &String| forms.iter().position(|form| form.name == *name);
-    let wanted = |(c, wish, f): Cell| match &forms[f].race {
+    let wanted_of = |c: usize, wish: Wish, f: usize| match &forms[f].race {
         None => allowed(restriction, calls, kernel, (c, wish, f)),
         Some((_, _, [one, two])) => {
             let two = [number(one)?, number(two)?];
             let mut allowed = allowed_in_race(restriction, calls, kernel, (c, wish), two)?;
             let is_remembered = |result: &String| result.contains(REMEMBERED);
-            if pass.is_remembered && !allowed.results.iter().all(is_remembered) {
+            if pass.remembered == Remembered::Owner && !allowed.results.iter().all(is_remembered) {
                 // The supervisor has found the one of which nothing is remembered, and left it to
                 // the kernel, which finds the other, and knows no more than that.
                 let other = |result: &String| result.replace(REMEMBERED, "0:0");
@@ -772,6 +839,17 @@ fn judge(
             Some(allowed)
         }
     };
+    let wanted = |(c, wish, f): Cell| {
+        let allowed = wanted_of(c, wish, f)?;
+        // Who asks for all hears of it, too.
+        let may_hear = wish == Wish::Own || !calls[c].kinds.contains('N');
+        let is_known = pass.remembered == Remembered::Attribute && may_hear;
+        Some(if is_known {
+            allowed.or_with_attribute()
+        } else {
+            allowed
+        })
+    };
     let cells = forms.iter().enumerate().flat_map(|(f, form)| {
         let calls = calls.iter().enumerate();
         calls
@@ -779,7 +857,12 @@ fn judge(
             .flat_map(move |(c, call)| call.wishes().iter().map(move |&wish| (c, wish, f)))
     });
     let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut owners = [0; 2];
+    let mut seen = [0; 2];
+    let shows = |result: &str| match pass.remembered {
+        Remembered::Nothing => false,
+        Remembered::Owner => result.contains(REMEMBERED),
+        Remembered::Attribute => ATTRIBUTE.iter().any(|said| result.contains(said)),
+    };
     for cell in cells {
         let (c, wish, f) = cell;
         let expected = wanted(cell);
@@ -787,7 +870,7 @@ fn judge(
         let is_race = forms[f].race.is_some();
         if let (Some(expected), Some(got)) = (&expected, got) {
             if expected.has(got, is_race) {
-                owners[usize::from(got.result.contains(REMEMBERED))] += 1;
+                seen[usize::from(shows(&got.result))] += 1;
                 report.pass();
                 continue;
             }
@@ -807,11 +890,13 @@ fn judge(
     for (what, count) in wrong {
         report.say(&format!("in '{name}', {level}, {count} {what}"));
     }
-    if pass.is_remembered {
-        let [others, owners] = owners;
+    if pass.remembered != Remembered::Nothing {
+        let [others, seen] = seen;
         report.check(
-            owners > 0,
-            &format!("in '{name}', {level}, {owners} answers with the owner that is remembered, {others} without"),
+            seen > 0,
+            &format!(
+                "in '{name}', {level}, {seen} answers with what is remembered, {others} without"
+            ),
         );
     }
 }
