@@ -1,7 +1,7 @@
 //! execve: what a set-id file gives, by the owner that is remembered of it, and what a file with
-//! capabilities gives. The kernel knows none of that, and has `no_new_privs` on for zroot's sake. So
-//! it executes the file, and who becomes another by it is told so from then on. And `no_new_privs`,
-//! as far as a process has set it.
+//! capabilities gives. The kernel knows none of that, and has `no_new_privs` on for zroot's sake.
+//! So it executes the file, and who becomes another by it is told so from then on. And
+//! `no_new_privs`, as far as a process has set it.
 //!
 //! What is found here only says which file the kernel has to come to: that it has is looked at
 //! afterwards ([`processes`](crate::supervisor::memory::processes)).

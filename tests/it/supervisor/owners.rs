@@ -220,7 +220,7 @@ struct Scenes {
 
 impl Scenes {
     fn new() -> Scenes {
-        let owners = Owners::with(1 << 10, 64).expect("memory");
+        let owners = Owners::with(1 << 13, 64).expect("memory");
         Scenes { owners, next: 0 }
     }
 
