@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -361,18 +361,25 @@ impl SmallTree {
     pub fn new(test: &str) -> Option<SmallTree> {
         const SCRIPT: &str = r#"
             mkdir -p root/bin root/etc root/tmp canary/sub src/sub
-            cp "$0" root/bin/busybox
-            for name in $("$0" --list); do [ -e root/bin/$name ] || ln -s busybox root/bin/$name; done
+            cp "$0" root/bin/busybox; "$0" --list
             echo secret > canary/secret; : > canary/empty; chmod 640 canary/secret; ln -s secret canary/link
             echo source > src/file; printf '#!/bin/sh\necho tool\n' > src/tool; chmod 755 src/tool
             touch -d 2001-02-03 root canary canary/* root/etc"#;
         let tree = SmallTree { place: dir() };
         let is_static = |busybox: &PathBuf| {
-            run(user("sh")
+            let made = run(user("sh")
                 .args(["-ec", SCRIPT])
                 .arg(busybox)
                 .current_dir(tree.place()))
             .succeeds();
+            // Not by ln, of which each would be a process.
+            for applet in made.stdout.lines().filter(|applet| *applet != "busybox") {
+                let link = tree.root().join("bin").join(applet);
+                symlink("busybox", &link).expect("a link");
+                if is_root() {
+                    lchown(&link, Some(TEST_ID), Some(TEST_ID)).expect("chown to the test user");
+                }
+            }
             run(user("unshare")
                 .args(["-r", "chroot"])
                 .arg(tree.root())

@@ -1,5 +1,6 @@
-//! The program of every policy, for every kernel, against the policy's own rules: the body of the
-//! fuzz target, on bytes of a generator that begins alike each time.
+//! The program of every policy, for every kernel, is one that the kernel takes, and answers by the
+//! policy's own rules: the body of the fuzz target, on bytes of a generator that begins alike each
+//! time.
 
 use zroot::internals::arch::Abi;
 use zroot::internals::filter::{ClassSet, Level, Policy};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use zroot::internals::arch::{Abi, Sysno};
-use zroot::internals::filter::asm::Program;
+use zroot::internals::filter::asm::{MAX_LEN, Program, op};
 use zroot::internals::filter::policy::{Action, Rule, When};
 use zroot::internals::filter::sim::{self, Call, Fault};
 use zroot::internals::filter::{ClassSet, Level, Policy, build};
@@ -162,6 +162,25 @@ fn constants(abi: Abi, rule: Rule) -> Vec<(u8, Vec<u64>)> {
     }
 }
 
+/// What the kernel demands of a program before it is run (net/core/filter.c, `bpf_check_classic`;
+/// kernel/seccomp.c, `seccomp_check_filter`), and what zroot demands: it may look at anything but
+/// the instruction pointer.
+pub fn verify(program: &Program, what: &str) {
+    assert!((1..=MAX_LEN).contains(&program.len()), "{what}");
+    for (at, insn) in program.iter().enumerate() {
+        let left = program.len() - at - 1;
+        let sound = match insn.code {
+            op::LOAD => insn.k % 4 == 0 && insn.k < 64 && !(8..16).contains(&insn.k),
+            op::AND | op::RET => true,
+            op::GOTO => (insn.k as usize) < left,
+            op::JEQ | op::JGE | op::JSET => usize::from(insn.jt.max(insn.jf)) < left,
+            _ => false,
+        };
+        assert!(sound, "{what}: instruction {at}: {insn:x?}");
+    }
+    assert_eq!(program[program.len() - 1].code, op::RET, "{what}");
+}
+
 /// A program beside what it is to answer.
 pub struct Checked {
     policy: Policy,
@@ -180,12 +199,14 @@ impl Checked {
             let numbers = Sysno::ALL.iter().filter_map(|call| call.nr(*abi));
             numbers.map(|nr| (*abi, nr))
         });
+        let program = build(family, policy);
+        let program = program.unwrap_or_else(|error| panic!("{native} {policy}: {error}"));
+        verify(&program, &format!("{native} {policy}"));
         Checked {
             policy,
             family,
             rules: rules(family, policy),
-            program: build(family, policy)
-                .unwrap_or_else(|error| panic!("{native} {policy}: {error}")),
+            program,
             numbers: numbers.collect(),
         }
     }
