@@ -156,6 +156,7 @@ pub const SUITES: &[Suite] = &[
             "chown03",
             "chown04",
             "chown05",
+            "chroot01",
             "creat08",
             "fchmod05",
             "fchmod06",
