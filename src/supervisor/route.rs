@@ -2,7 +2,7 @@
 
 use super::handlers::{
     Handler, device, identity, ipc, landlock, limit, maker, memory_lock, mode_and_time, mount,
-    open, owner, peer, plain, priority, set_id, stat, xattr, xattr_read,
+    open, owner, peer, plain, priority, roam, set_id, stat, xattr, xattr_read,
 };
 use super::handshake;
 use super::session::Session;
@@ -119,7 +119,7 @@ fn handler(class: Class, call: Sysno, action: Action) -> Handler {
             _ => open::answer,
         },
         (Action::Notify, Class::Stat) => match call {
-            Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => plain::roam,
+            Sysno::chroot | Sysno::pivot_root | Sysno::setns | Sysno::unshare => roam::answer,
             _ => stat::answer,
         },
         (Action::Notify, Class::Limits) => match call {

@@ -18,6 +18,7 @@ pub mod peer;
 pub mod plain;
 pub mod priority;
 mod rights;
+pub mod roam;
 pub mod set_id;
 pub mod stat;
 mod view;

@@ -28,7 +28,8 @@ pub fn answer_times(session: &mut Session, request: &Request) -> Outcome {
 }
 
 fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
-    let mode = target.request.arg(Kind::Mode)?.word();
+    // A type among them is not looked at (fs/open.c, chmod_common: S_IALLUGO).
+    let mode = target.request.arg(Kind::Mode)?.word() & !libc::S_IFMT;
     let (file, follow) = target.named_file()?;
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);

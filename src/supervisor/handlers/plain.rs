@@ -12,13 +12,6 @@ pub fn allow(_: &mut Session, _: &Request) -> Outcome {
     Outcome::CONTINUE
 }
 
-/// The kernel executes it, and what is known of root directories and rights is forgotten.
-#[must_use]
-pub fn roam(session: &mut Session, _: &Request) -> Outcome {
-    session.sight.callers.roam();
-    Outcome::CONTINUE
-}
-
 /// Success, and nothing is done.
 #[must_use]
 pub fn pretend(_: &mut Session, _: &Request) -> Outcome {

@@ -134,3 +134,13 @@ fn programs_see_owners() {
         cp -a d y; list y y/f y/n y/l; test -O d/f || echo not mine; test -c d/n && echo device",
     );
 }
+
+/// chmod(2) with a type among the permissions, as LTP's mknod05 has it.
+#[test]
+fn a_type_in_chmod_hides_no_set_gid_directory() {
+    files(
+        "a_type_in_chmod_hides_no_set_gid_directory",
+        r#"mkdir d; chown 5:7 d; perl -e 'chmod(012777, "d") or die $!'; list d; echo >d/f; mkdir d/e
+        mkfifo d/p; list d/f d/e d/p"#,
+    );
+}

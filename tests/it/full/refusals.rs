@@ -2,7 +2,7 @@
 //! capabilities only, and files of root's, the owner's and others', with real root's kernel as the
 //! judge.
 
-use super::as_real_root;
+use super::{as_real_root, script};
 use crate::supervisor::oracle::Fixture;
 
 #[test]
@@ -16,4 +16,26 @@ fn refusals_are_as_the_kernels() {
         said.lines().filter(has).count()
     };
     assert!(count("0") > 500 && count("EPERM") > 500, "{said}");
+}
+
+/// LTP's chroot01: who has given root up cannot, and what is wrong with the directory comes first.
+#[test]
+fn chroot_is_roots() {
+    const TRY: &str = r#"try() { perl -e 'for (@ARGV) { print "$_: ", chroot $_ ? "done" : $!, "\n" }' "$@"; }; "#;
+    let test = "chroot_is_roots";
+    need!(test, "perl", "setpriv");
+    let said = script(
+        test,
+        &format!(
+            r#"{TRY}mkdir d; echo >f; try d
+            setpriv --reuid 5 --clear-groups sh -ec '{quoted}try gone f f/ d'
+            setpriv --bounding-set -sys_chroot sh -ec '{quoted}try gone d'
+            perl -e '$> = 5; print chroot "d" ? "done" : $!, "\n"; $> = 0; print chroot "d" ? "done" : $!, "\n"'"#,
+            quoted = TRY.replace('\'', r"'\''"),
+        ),
+    );
+    assert!(
+        said.contains("d: Operation not permitted") && said.contains("d: done"),
+        "{said}"
+    );
 }
