@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{give, is_root, keep, program, run, user, zroot, zroot_with};
 use crate::debian::Mirror;
-use crate::measure::{Case, Group, Source};
+use crate::measure::{Case, Group, Source, TIMES};
 use crate::places::text;
 use crate::workloads::Bench;
 
@@ -79,8 +79,8 @@ pub fn install(bench: &Bench, tree: &str, disk: bool) -> Group {
     let cases = cases(bench, tree, &place.join("apt"), disk, set);
     Group {
         title,
-        columns: vec!["time"],
-        source: Source::Time(1),
+        columns: TIMES.to_vec(),
+        source: Source::Times,
         cases,
         rounds: bench.rounds(3, 15),
         warm: false,

@@ -26,7 +26,7 @@ use workloads::{Bench, MUSL};
 
 /// All workloads, in the order in which they run. The first [`QUICK`] are the default. The others
 /// take minutes.
-const WORKLOADS: [&str; 14] = [
+const WORKLOADS: [&str; 15] = [
     "start",
     "root",
     "calls",
@@ -41,14 +41,15 @@ const WORKLOADS: [&str; 14] = [
     "apt",
     "apt-disk",
     "configure",
+    "package",
 ];
 const QUICK: usize = 11;
 
 #[derive(Parser)]
 #[command(about = "zroot beside its peers")]
 struct Options {
-    /// Of start root calls notified sync stats looks chown tar fork make apt apt-disk configure; the
-    /// first eleven without one, all with --full
+    /// Of start root calls notified sync stats looks chown tar fork make apt apt-disk configure
+    /// package; the first eleven without one, all with --full
     workloads: Vec<String>,
     /// More rounds, more files, the large set of packages, ./configure
     #[arg(long)]
@@ -81,8 +82,10 @@ struct Options {
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    if args.next().as_deref() == Some("--time") {
-        return measure::timer(args);
+    match args.next().as_deref() {
+        Some("--time") => return measure::timer(false, args),
+        Some("--times") => return measure::timer(true, args),
+        _ => {}
     }
     let options = Options::parse();
     if let Some(unknown) = options
@@ -143,6 +146,7 @@ fn main() {
             "fork" => vec![bench.fork()],
             "make" => vec![bench.make()],
             "configure" => bench.configure().into_iter().collect(),
+            "package" => bench.package().into_iter().collect(),
             _ => match apt::tree() {
                 Ok(tree) => vec![apt::install(&bench, &tree, name == "apt-disk")],
                 Err(reason) => {
@@ -283,6 +287,10 @@ const TARGETS: &[Target] = &[
     target(("fork", 0), "a shell's loop, full, against fakeroot",
         ("zroot -c full", 0), ("fakeroot", 0), 1.0),
     target(("make", 0), "make, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("package", 0), "dpkg-buildpackage, full, against fakeroot",
+        ("zroot -c full", 0), ("fakeroot", 0), 1.0),
+    target(("configure", 0), "./configure, full, against fakeroot",
         ("zroot -c full", 0), ("fakeroot", 0), 1.0),
     target(("apt", 0), "apt-get install on tmpfs, full, against real root",
         ("zroot -c full --root", 0), ("real root", 0), 1.15),

@@ -4,9 +4,13 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use nix::sys::wait::{WaitPidFlag, waitpid};
 
 use crate::output::output;
 use crate::places::Places;
@@ -35,11 +39,20 @@ impl Case {
     }
 }
 
+/// The columns of [`Source::Times`].
+pub const TIMES: [&str; 2] = ["time", "CPU"];
+
+/// For so long a command's processes are waited for that go on without it.
+const LINGER: Duration = Duration::from_millis(500);
+
 /// Where a case's numbers come from.
 #[derive(Clone, Copy)]
 pub enum Source {
     /// The command's run time: the median of so many runs in a row.
     Time(usize),
+    /// The command's run time, and what it and all its processes took of the processors, those that
+    /// outlive it for a moment included: a supervisor, a server.
+    Times,
     /// What the command prints: `NAME PICOSECONDS` a line.
     Printed,
 }
@@ -148,19 +161,19 @@ fn sample(
         output(&mut places.command(case.root, &["sh", "-ec", script]))
             .map_err(|message| format!("preparation: {message}"))?;
     }
+    let timed = |words: &[&str]| {
+        let timer = places.timer();
+        let command = case.command.iter().map(String::as_str);
+        let words: Vec<&str> = [timer.as_str()]
+            .into_iter()
+            .chain(words.iter().copied())
+            .chain(command)
+            .collect();
+        output(&mut places.command(case.root, &words)).map(|text| numbers(&text, 1.0))
+    };
     let numbers = match source {
-        Source::Time(runs) => {
-            let runs = runs.to_string();
-            let timer = places.timer();
-            let words = [&timer, "--time", &runs]
-                .into_iter()
-                .chain(case.command.iter().map(String::as_str));
-            let mut times: Vec<f64> = numbers(
-                &output(&mut places.command(case.root, &words.collect::<Vec<_>>()))?,
-                1.0,
-            );
-            vec![median(&mut times)]
-        }
+        Source::Time(runs) => vec![median(&mut timed(&["--time", &runs.to_string()])?)],
+        Source::Times => timed(&["--times"])?,
         Source::Printed => {
             let words: Vec<&str> = case.command.iter().map(String::as_str).collect();
             numbers(&output(&mut places.command(case.root, &words))?, 1000.0)
@@ -181,30 +194,48 @@ fn numbers(text: &str, unit: f64) -> Vec<f64> {
         .collect()
 }
 
-/// What `--time RUNS COMMAND...` does. This program starts itself again for it: the process is then
-/// small and unprivileged, and its posix_spawn adds little.
-pub fn timer(mut args: impl Iterator<Item = String>) {
+/// What `--time RUNS COMMAND...` and `--times COMMAND...` do. This program starts itself again for
+/// it: the process is then small and unprivileged, and its posix_spawn adds little.
+pub fn timer(is_whole: bool, mut args: impl Iterator<Item = String>) {
+    if is_whole {
+        // Whoever outlives the command is ours then.
+        let _ = set_child_subreaper(true);
+        println!("{}", time(&args.collect::<Vec<_>>()).as_nanos());
+        let until = Instant::now() + LINGER;
+        while waitpid(None, Some(WaitPidFlag::WNOHANG)).is_ok() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("what children took");
+        let micros = usage.user_time() + usage.system_time();
+        println!("{}", micros.num_microseconds() * 1000);
+        return;
+    }
     let runs: usize = args
         .next()
         .and_then(|runs| runs.parse().ok())
         .expect("a number of runs");
     let words: Vec<String> = args.collect();
     for _ in 0..runs {
-        let mut command = Command::new(&words[0]);
-        command
-            .args(&words[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let start = Instant::now();
-        let status = command
-            .status()
-            .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
-        let time = start.elapsed();
-        if !status.success() {
-            std::process::exit(status.code().unwrap_or(1));
-        }
-        println!("{}", time.as_nanos());
+        println!("{}", time(&words).as_nanos());
     }
+}
+
+/// How long a command takes, which must succeed.
+fn time(words: &[String]) -> Duration {
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
+    let start = Instant::now();
+    let status = command
+        .status()
+        .unwrap_or_else(|error| panic!("{}: {error}", words[0]));
+    let time = start.elapsed();
+    if !status.success() {
+        std::process::exit(status.code().unwrap_or(1));
+    }
+    time
 }
 
 pub fn median(values: &mut [f64]) -> f64 {

@@ -77,7 +77,7 @@ pub fn find(enroot: Option<&Path>) -> Vec<Peer> {
         },
         Peer {
             preload: true,
-            ..Peer::new("pseudoroot", &["pseudoroot"])
+            ..Peer::new("pseudoroot", &["pdr", "--"])
         },
         Peer::new("PRoot -0", &["proot", "-0"]),
     ];

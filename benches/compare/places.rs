@@ -50,7 +50,9 @@ impl Places {
         let id = uid().to_string();
         command
             .envs([("USER", id.as_str()), ("PSEUDO_PREFIX", "/usr")])
-            .env("PSEUDO_LOCALSTATEDIR", self.disk.path().join("pseudo"));
+            .env("PSEUDO_LOCALSTATEDIR", self.disk.path().join("pseudo"))
+            // Where pseudoroot unpacks its library.
+            .env("XDG_CACHE_HOME", self.disk.path().join("cache"));
         command
     }
 

@@ -12,7 +12,7 @@ use zroot::internals::filter::policy::Policy;
 
 use crate::common::{give, program, run, user, zroot};
 use crate::debian::Mirror;
-use crate::measure::{Case, Group, Source};
+use crate::measure::{Case, Group, Source, TIMES};
 use crate::output::output;
 use crate::peers::Peer;
 use crate::places::{Places, compile, text};
@@ -406,8 +406,8 @@ impl Bench {
             cases.retain(|case| !case.root && case.name != "PRoot -0");
             Group {
                 title: format!("`chown -R`, then three times `{look}`, of {files} files"),
-                columns: vec!["time"],
-                source: Source::Time(1),
+                columns: TIMES.to_vec(),
+                source: Source::Times,
                 cases,
                 rounds: self.rounds(3, 9),
                 warm: true,
@@ -480,8 +480,8 @@ impl Bench {
         let title = "`chown -R` of 10 000 files".into();
         Group {
             title,
-            columns: vec!["time"],
-            source: Source::Time(1),
+            columns: TIMES.to_vec(),
+            source: Source::Times,
             cases,
             rounds: self.rounds(3, 15),
             warm: true,
@@ -517,8 +517,8 @@ impl Bench {
         let title = format!("`tar x --same-owner` of {files} files");
         Group {
             title,
-            columns: vec!["time"],
-            source: Source::Time(1),
+            columns: TIMES.to_vec(),
+            source: Source::Times,
             cases,
             rounds: self.rounds(3, 7),
             warm: true,
@@ -531,8 +531,8 @@ impl Bench {
         let title = "A shell's loop of 1 000 fork and exec".into();
         Group {
             title,
-            columns: vec!["time"],
-            source: Source::Time(1),
+            columns: TIMES.to_vec(),
+            source: Source::Times,
             cases,
             rounds: self.rounds(3, 9),
             warm: false,
@@ -556,20 +556,21 @@ impl Bench {
         let title = format!("`make -j{jobs}` of {files} C files");
         Group {
             title,
-            columns: vec!["time"],
-            source: Source::Time(1),
+            columns: TIMES.to_vec(),
+            source: Source::Times,
             cases,
             rounds: self.rounds(3, 7),
             warm: true,
         }
     }
 
-    /// `./configure` of GNU hello. apt downloads the source.
-    pub fn configure(&self) -> Option<Group> {
+    /// The source package of GNU hello, in a new directory `name`, where `unpack` is run once apt
+    /// has downloaded it.
+    fn hello(&self, name: &str, unpack: &str) -> Option<String> {
         let mirror = Mirror::find()
-            .map_err(|reason| println!("Left out: configure: {reason}"))
+            .map_err(|reason| println!("Left out: {name}: {reason}"))
             .ok()?;
-        let dir = text(&self.places.tmpfs.path().join("configure"));
+        let dir = text(&self.places.tmpfs.path().join(name));
         let sources: Vec<String> = mirror
             .lines
             .iter()
@@ -581,7 +582,7 @@ impl Bench {
             .map(|setting| format!("{setting};"))
             .collect();
         self.places.prepare(&format!(
-            "mkdir -p {dir}/lists/partial {dir}/cache/archives/partial {dir}/source"
+            "mkdir -p {dir}/lists/partial {dir}/cache/archives/partial"
         ));
         for (name, contents) in [("sources.list", sources), ("apt.conf", settings)] {
             fs::write(format!("{dir}/{name}"), contents.join("\n") + "\n")
@@ -591,14 +592,51 @@ impl Bench {
             "-c {dir}/apt.conf -o Dir::Etc::SourceList={dir}/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists={dir}/lists -o Dir::Cache={dir}/cache"
         );
         let script = format!(
-            "cd {dir} && apt-get -qq {options} update && apt-get -qq {options} source --download-only hello && tar xf $(ls hello_*.orig.tar.* | grep -v asc$) -C source --strip-components=1"
+            "cd {dir} && apt-get -qq {options} update && apt-get -qq {options} source --download-only hello && {unpack}"
         );
         if let Err(error) = output(user("sh").args(["-ec", &script])) {
-            println!(
-                "Left out: configure, because apt does not bring the source of hello: {error}"
-            );
+            println!("Left out: {name}, because apt does not bring the source of hello: {error}");
             return None;
         }
+        Some(dir)
+    }
+
+    /// `dpkg-buildpackage` of Debian's hello. apt downloads the source.
+    pub fn package(&self) -> Option<Group> {
+        if program("dh").is_none() {
+            println!("Left out: package: there is no debhelper.");
+            return None;
+        }
+        let unpack = "dpkg-source -x hello_*.dsc source && mkdir build-user build-root && chmod 777 build-root";
+        let dir = self.hello("package", unpack)?;
+        let mut cases = Vec::new();
+        for peer in &self.peers {
+            let build = format!("{dir}/build-{}", if peer.root { "root" } else { "user" });
+            // Whether a launcher is needed is for the package to say; all run under theirs whole.
+            let script = format!("cd {build}/hello && dpkg-buildpackage -b -d -us -uc 2>/dev/null");
+            cases.push(Case {
+                root: peer.root,
+                before: Some(format!(
+                    "rm -rf {build}/* && cp -r {dir}/source {build}/hello"
+                )),
+                once: peer.name == "PRoot -0",
+                ..Case::new(peer.name, peer.launch(&["sh", "-c", &script]))
+            });
+        }
+        Some(Group {
+            title: "`dpkg-buildpackage` of Debian's hello".into(),
+            columns: TIMES.to_vec(),
+            source: Source::Times,
+            cases,
+            rounds: self.rounds(1, 3),
+            warm: false,
+        })
+    }
+
+    /// `./configure` of GNU hello. apt downloads the source.
+    pub fn configure(&self) -> Option<Group> {
+        let unpack = "mkdir source && tar xf $(ls hello_*.orig.tar.* | grep -v asc$) -C source --strip-components=1";
+        let dir = self.hello("configure", unpack)?;
         let mut cases = Vec::new();
         for peer in &self.peers {
             let build = format!("{dir}/build-{}", if peer.root { "root" } else { "user" });
@@ -618,8 +656,8 @@ impl Bench {
         let title = "`./configure` of GNU hello".into();
         Some(Group {
             title,
-            columns: vec!["time"],
-            source: Source::Time(1),
+            columns: TIMES.to_vec(),
+            source: Source::Times,
             cases,
             rounds: self.rounds(1, 3),
             warm: false,

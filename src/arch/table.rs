@@ -64,11 +64,37 @@ impl Sysno {
     /// `None` if it is none of the matrix.
     #[must_use]
     pub fn of(abi: super::abi::Abi, nr: u32) -> Option<Sysno> {
-        Sysno::ALL
-            .iter()
-            .copied()
-            .find(|call| call.nr(abi) == Some(nr))
+        let nr = u16::try_from(nr ^ abi.nr_bit()).ok();
+        let nr = nr.filter(|nr| *nr != NONE)?;
+        let calls = &BY_NUMBER[abi as usize];
+        let number = |call: &u8| MATRIX[usize::from(*call)][abi as usize];
+        let at = calls.binary_search_by_key(&nr, number).ok()?;
+        Some(Sysno::ALL[usize::from(calls[at])])
     }
+}
+
+/// For each ABI all calls, by their numbers: a supervisor looks one up in each call.
+static BY_NUMBER: [[u8; MATRIX.len()]; super::abi::Abi::ALL.len()] = by_number();
+
+#[allow(clippy::cast_possible_truncation)] // there are not so many
+const fn by_number() -> [[u8; MATRIX.len()]; super::abi::Abi::ALL.len()] {
+    const { assert!(MATRIX.len() <= 1 << u8::BITS) };
+    let mut all = [[0; MATRIX.len()]; super::abi::Abi::ALL.len()];
+    let mut abi = 0;
+    while abi < all.len() {
+        let mut call = 0;
+        while call < MATRIX.len() {
+            let mut at = call;
+            while at > 0 && MATRIX[all[abi][at - 1] as usize][abi] > MATRIX[call][abi] {
+                all[abi][at] = all[abi][at - 1];
+                at -= 1;
+            }
+            all[abi][at] = call as u8;
+            call += 1;
+        }
+        abi += 1;
+    }
+    all
 }
 
 #[rustfmt::skip]

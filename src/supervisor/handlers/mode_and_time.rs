@@ -3,7 +3,7 @@
 use caps::Capability;
 use nix::errno::Errno;
 
-use super::rights::Rights;
+use super::rights::{Rights, look_at_own};
 use crate::arch::Abi;
 use crate::arch::signature::Kind;
 use crate::supervisor::session::Session;
@@ -31,6 +31,10 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     // A type among them is not looked at (fs/open.c, chmod_common: S_IALLUGO).
     let mode = target.request.arg(Kind::Mode)?.word() & !libc::S_IFMT;
     let (file, follow) = target.named_file()?;
+    // With that bit a directory may have heirs.
+    if mode & libc::S_ISGID == 0 && look_at_own(session, target, &file, follow)?.is_some() {
+        return Err(Failed::Kernel);
+    }
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);
     // That a link has none comes before whose it is (fs/attr.c, notify_change).
@@ -71,26 +75,19 @@ enum Unit {
 }
 
 fn touch(session: &Session, target: Target) -> Result<How, Failed> {
+    let named = touched_file(target);
+    if let Ok((file, follow)) = &named {
+        if look_at_own(session, target, file, *follow)?.is_some() {
+            return Err(Failed::Kernel);
+        }
+    }
     let times = read_times(target)?;
     // Then the kernel does not even look for the file (fs/utimes.c, utimensat).
     if times.iter().all(|time| time.nanoseconds == OMIT) {
         return Ok(How::Real);
     }
     let is_now = times.iter().all(|time| time.nanoseconds == NOW);
-    let (file, follow) = match target.request.named().ok_or(Errno::ENOSYS)? {
-        // utimensat(2), "C library/kernel ABI differences".
-        Named::At {
-            dir,
-            path: 0,
-            flags,
-        } if dir != libc::AT_FDCWD => {
-            if !flags.is_empty() {
-                return Err(Errno::EINVAL.into());
-            }
-            (File::Open(dir), true)
-        }
-        _ => target.named_file()?,
-    };
+    let (file, follow) = named?;
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);
     // To set them to now takes no more than the right to write, which is the kernel's to know.
@@ -104,6 +101,25 @@ fn touch(session: &Session, target: Target) -> Result<How, Failed> {
         done => done,
     };
     rights.pretend(Capability::CAP_FOWNER, done.map(|()| How::Real))
+}
+
+/// The file whose times are to change, and whether a link at its end is to be followed.
+fn touched_file(target: Target) -> Result<(File, bool), Failed> {
+    match target.request.named().ok_or(Errno::ENOSYS)? {
+        // utimensat(2), "C library/kernel ABI differences".
+        Named::At {
+            dir,
+            path: 0,
+            flags,
+        } if dir != libc::AT_FDCWD => {
+            if flags.is_empty() {
+                Ok((File::Open(dir), true))
+            } else {
+                Err(Errno::EINVAL.into())
+            }
+        }
+        _ => target.named_file(),
+    }
 }
 
 fn read_times(target: Target) -> Result<[Time; 2], Failed> {

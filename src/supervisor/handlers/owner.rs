@@ -4,13 +4,14 @@
 use caps::Capability;
 use nix::errno::Errno;
 
-use super::rights::Rights;
+use super::rights::{Rights, look_at_own};
 use crate::supervisor::memory::attributes::Known;
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
 use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::request::Request;
+use crate::sys::file::Look;
 
 /// Answers a call of class `owner`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
@@ -39,6 +40,18 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
             own.1
         },
     );
+    // At a level that does not remember owners, it is noted who gets a file.
+    let is_root = wanted.0 == SAME || wanted.0 == 0;
+    if possible == wanted && (is_root || session.owners.is_some()) {
+        if let Some(glance) = look_at_own(session, target, &file, follow)? {
+            let found = Look::from(&glance.status);
+            let handle = || glance.handle(target);
+            let remembered = session.owners.as_ref();
+            if remembered.is_none_or(|owners| owners.of(&found, handle).is_none()) {
+                return Err(Failed::Kernel);
+            }
+        }
+    }
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);
     if !rights.may_give(&object, wanted.0, wanted.1) {
@@ -55,10 +68,12 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         Err(errno) => Err(errno),
     };
     let how = rights.pretend(Capability::CAP_CHOWN, done)?;
-    let mode = object.found()?.mode;
-    if mode & libc::S_IFMT != libc::S_IFDIR && rights.set_gid_bit_falls(&object) {
-        // The set-uid bit has fallen already.
-        object.chmod(mode & 0o1777)?;
+    if rights.set_gid_bit_falls(&object) {
+        let mode = object.found()?.mode;
+        if mode & libc::S_IFMT != libc::S_IFDIR {
+            // The set-uid bit has fallen already.
+            object.chmod(mode & 0o1777)?;
+        }
     }
     match &session.owners {
         Some(owners) => remember(session, owners, object, wanted, how),

@@ -12,6 +12,8 @@ use crate::supervisor::memory::credentials::Credentials;
 use crate::supervisor::memory::given::Given;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How};
+use crate::supervisor::target::files::File;
+use crate::supervisor::target::glance::Glance;
 use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::proc::Target;
 use crate::sys::file::Look;
@@ -30,6 +32,41 @@ pub fn has(session: &Session, target: Target, capability: Capability) -> Result<
 
 /// Birth times are as coarse as the kernel's tick, at most this many nanoseconds.
 const TICK: i128 = 10_000_000;
+
+/// A look at `file`, if the kernel answers the caller as it answers root, as far as ids are mapped:
+/// it is our own file, and the caller has set nothing and given nothing up. Then the kernel may as
+/// well do what is asked for. (fs/attr.c, `setattr_prepare`: who owns a file, and has all
+/// capabilities over it, is refused nothing that root is not.)
+///
+/// # Errors
+/// [`Failed::Helper`]; [`Failed::Kernel`] if it is the kernel's to answer in any case.
+pub fn look_at_own<'a>(
+    session: &Session,
+    target: Target<'a>,
+    file: &File,
+    follow: bool,
+) -> Result<Option<Glance<'a>>, Failed> {
+    if target.is_helper || session.processes.changed(target).is_some() {
+        return Ok(None);
+    }
+    let file = match file {
+        // What it is open for is the kernel's to know.
+        File::Open(fd) => &File::Empty(*fd),
+        file => file,
+    };
+    let glance = match target.glance(file, follow, libc::AT_STATX_DONT_SYNC) {
+        Ok(glance) => glance.ok_or(Failed::Kernel)?,
+        // It may be the supervisor's own.
+        Err(Failed::Error(_) | Failed::Unreadable) => return Ok(None),
+        Err(failed) => return Err(failed),
+    };
+    let own = session.sight.base.capabilities.effective;
+    let found = Look::from(&glance.status);
+    let is_own = (found.uid, found.gid) == session.maps.own
+        && !target.base.is_own_proc(found.place)
+        && own & !target.take_rights()?.effective == 0;
+    Ok(is_own.then_some(glance))
+}
 
 /// What a caller has given up.
 pub struct Rights {

@@ -233,6 +233,17 @@ impl<'a> Target<'a> {
 
     /// Where the caller's `path` starts.
     pub(super) fn start(&self, dir: i32, path: &CStr) -> Result<Start, Failed> {
+        // The directory first: to have it tells which caller this is (`Callers::is_plain`).
+        let dir = match dir {
+            _ if is_absolute(path) => None,
+            libc::AT_FDCWD => Some(self.link("cwd")?),
+            fd => Some(self.descriptor(fd, false)?),
+        };
+        self.start_from(dir)
+    }
+
+    /// The same, for a path that starts from `dir`, or is absolute.
+    pub(super) fn start_from(&self, dir: Option<OwnedFd>) -> Result<Start, Failed> {
         let root_place = if self.is_plain() {
             self.base.root_place()
         } else {
@@ -243,12 +254,6 @@ impl<'a> Target<'a> {
             None
         } else {
             Some(self.link("root")?)
-        };
-        let is_absolute = path.to_bytes().starts_with(b"/");
-        let dir = match dir {
-            _ if is_absolute => None,
-            libc::AT_FDCWD => Some(self.link("cwd")?),
-            fd => Some(self.descriptor(fd, false)?),
         };
         Ok(Start {
             root,
@@ -301,7 +306,7 @@ impl<'a> Target<'a> {
         path: &CStr,
     ) -> Option<(BorrowedFd<'s>, ResolveFlag)> {
         let root = self.root_of(start);
-        let is_absolute = path.to_bytes().starts_with(b"/");
+        let is_absolute = is_absolute(path);
         let within = match (&start.root, is_absolute) {
             (None, _) => ResolveFlag::empty(),
             (Some(_), true) => ResolveFlag::RESOLVE_IN_ROOT,
@@ -463,6 +468,11 @@ pub(super) fn by_kernel(
 fn is_path_only(file: &OwnedFd) -> Result<bool, Errno> {
     let flags = fcntl(file, FcntlArg::F_GETFL)?;
     Ok(OFlag::from_bits_retain(flags).contains(OFlag::O_PATH))
+}
+
+/// Whether `path` starts from the root directory.
+pub(super) fn is_absolute(path: &CStr) -> bool {
+    path.to_bytes().starts_with(b"/")
 }
 
 /// Whether `..` is on the way of `path`.

@@ -14,7 +14,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs};
 
 use super::answer::Failed;
 use super::base::own_link;
-use super::files::{File, by_kernel};
+use super::files::{File, by_kernel, is_absolute};
 use super::object::Object;
 use super::proc::Target;
 use crate::sys::file::{Look, getxattr, handle, look, statx};
@@ -199,21 +199,40 @@ impl<'a> Target<'a> {
             File::At(_, path) if path.is_empty() => return Ok(None),
             File::At(dir, path) => (*dir, path),
         };
-        if self.is_plain() && is_name(path) {
-            match self.glance_by_name(dir, path, sync | libc::AT_SYMLINK_NOFOLLOW, ALL) {
+        let dir = match dir {
+            _ if is_absolute(path) => Dir::Root,
+            libc::AT_FDCWD => Dir::Working,
+            // To have it tells which caller this is (`Callers::is_plain`).
+            fd => Dir::Held(self.descriptor(fd, false)?),
+        };
+        if is_name(path) && self.is_plain() {
+            let flags = sync | libc::AT_SYMLINK_NOFOLLOW;
+            let (place, name) = match &dir {
+                Dir::Held(dir) => (dir.as_fd(), path.to_owned()),
+                _ => (self.base.proc_dir(), self.name_in_proc(path)?),
+            };
+            match statx(place, &name, flags, ALL) {
                 // The caller comes to no other end.
                 Err(Errno::ENOENT) => return Ok(None),
-                Ok(glance) => {
-                    let found = Look::from(&glance.status);
+                Ok(status) => {
+                    let found = Look::from(&status);
                     let is_link = found.mode & libc::S_IFMT == libc::S_IFLNK;
                     if !(self.base.is_own_proc(found.place) || is_link && follow) {
-                        return Ok(Some(glance));
+                        let at = match dir {
+                            Dir::Held(dir) => At::Named { dir, name },
+                            _ => At::NamedInProc(name),
+                        };
+                        return Ok(Some(Glance { status, at }));
                     }
                 }
                 Err(_) => {}
             }
         }
-        let start = self.start(dir, path)?;
+        let start = self.start_from(match dir {
+            Dir::Root => None,
+            Dir::Working => Some(self.link("cwd")?),
+            Dir::Held(dir) => Some(dir),
+        })?;
         let Some((from, within)) = self.way(&start, path) else {
             return careful();
         };
@@ -242,35 +261,18 @@ impl<'a> Target<'a> {
         }
     }
 
-    /// The same for `name`, of one component, in `dir`, by one call.
-    fn glance_by_name(
-        &self,
-        dir: i32,
-        name: &CStr,
-        flags: i32,
-        mask: u32,
-    ) -> Result<Glance<'a>, Errno> {
-        if dir == libc::AT_FDCWD {
-            let text = [b"/cwd/", name.to_bytes()].concat();
-            let text = [self.request.tid.to_string().as_bytes(), &text].concat();
-            let name = CString::new(text).map_err(|_| Errno::EINVAL)?;
-            return Ok(Glance {
-                status: statx(self.base.proc_dir(), &name, flags, mask)?,
-                at: At::NamedInProc(name),
-            });
-        }
-        let dir = self
-            .callers
-            .descriptor(self.request.tid, self.request.id, dir);
-        let dir = dir.map_err(|_| Errno::EBADF)?; // whatever it is, it is not the file's
-        Ok(Glance {
-            status: statx(&dir, name, flags, mask)?,
-            at: At::Named {
-                dir,
-                name: name.to_owned(),
-            },
-        })
+    /// `name` in the caller's working directory, from `/proc`.
+    fn name_in_proc(&self, name: &CStr) -> Result<CString, Errno> {
+        let text = [self.entry("cwd/").to_bytes(), name.to_bytes()].concat();
+        CString::new(text).map_err(|_| Errno::EINVAL)
     }
+}
+
+/// Where a caller's path starts.
+enum Dir {
+    Root,
+    Working,
+    Held(OwnedFd),
 }
 
 /// Whether the caller gets no further than the supervisor, which has met `errno` on the way of

@@ -24,9 +24,23 @@ const FORMS: [&str; 6] = [
 /// Who has given a file away, whose is what nobody has, and what the host's root has.
 const FILES: [&str; 3] = ["given", "own", "the host's"];
 
+/// What is done to the first two files, in the order of `fixtures/costs.c`: the one is another's
+/// then, the other is root's.
+const CHANGES: [&str; 9] = [
+    "fchown",
+    "fchownat of a name, not followed",
+    "fchownat of a path",
+    "fchmod",
+    "fchmodat of a name",
+    "fchmodat of a path",
+    "utimensat of a descriptor",
+    "utimensat of a name, not followed",
+    "utimensat of a path",
+];
+
 #[test]
-fn a_look_at_a_file_costs_what_it_did() {
-    const TEST: &str = "a_look_at_a_file_costs_what_it_did";
+fn a_call_on_a_file_costs_what_it_did() {
+    const TEST: &str = "a_call_on_a_file_costs_what_it_did";
     need!(TEST, "strace");
     let Some(bench) = Bench::new(TEST) else {
         return;
@@ -77,7 +91,14 @@ fn a_look_at_a_file_costs_what_it_did() {
             line(&format!("{file}, {form}"));
         }
     }
+    for file in &FILES[..2] {
+        for change in CHANGES {
+            line(&format!("{file}, {change}"));
+        }
+    }
     for what in [
+        "mkdirat by root",
+        "openat that makes a file by root",
         "a path of nothing",
         "a name of nothing",
         "getuid",
