@@ -13,6 +13,9 @@ use crate::supervisor::target::object::{Object, SAME};
 use crate::supervisor::target::request::Request;
 use crate::sys::file::Look;
 
+/// The attribute that has a file's capabilities.
+const CAPABILITIES: &[u8] = b"security.capability";
+
 /// Answers a call of class `owner`.
 pub fn answer(session: &mut Session, request: &Request) -> Outcome {
     Outcome::of(chown(session, request), Outcome::PRETENDED)
@@ -93,11 +96,9 @@ fn remember(
     let object = object.looked_at_anew();
     // What a file's capabilities are worth, its owner says (security/commoncap.c,
     // `cap_inode_killpriv`). The kernel has removed its own.
-    const CAPABILITIES: &[u8] = b"security.capability";
     let attributes = owners.attributes(&object)?;
     if let Some(Known::Value(_)) = attributes.get(CAPABILITIES) {
-        let otherwise = session.maps.shows(0, 0);
-        owners.change_attributes(&object, otherwise, |all| {
+        owners.change_attributes(&object, (0, 0), |all| {
             all.set(CAPABILITIES, None);
             Ok(())
         })?;

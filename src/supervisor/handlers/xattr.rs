@@ -176,7 +176,7 @@ fn make(
     let mut attempt = change.clone();
     match (&known, &mut attempt.set) {
         (Some(Known::Value(_)), Some((_, libc::XATTR_CREATE))) => return Err(Errno::EEXIST.into()),
-        (Some(Known::Removed), Some((_, libc::XATTR_REPLACE))) | (Some(Known::Removed), None) => {
+        (Some(Known::Removed), None | Some((_, libc::XATTR_REPLACE))) => {
             return Err(Errno::ENODATA.into());
         }
         (Some(_), Some((_, flags))) => *flags = 0,

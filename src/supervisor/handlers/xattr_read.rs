@@ -11,6 +11,7 @@ use super::rights::Rights;
 use super::xattr::{NAME_MAX, SIZE_MAX, file_at, is_trusted, read_args};
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::attributes::{Attributes, Known};
+use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
 use crate::supervisor::target::object::Object;
@@ -29,7 +30,7 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
 }
 
 fn read(session: &Session, target: Target) -> Result<Answer, Failed> {
-    let Some(owners) = session.owners.filter(|owners| owners.has_attributes()) else {
+    let Some(owners) = session.owners.filter(Remembered::has_attributes) else {
         return Ok(Answer::Continue);
     };
     let name = match target.request.arg(Kind::Name) {

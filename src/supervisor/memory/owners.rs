@@ -376,11 +376,15 @@ impl Owners {
             };
             // A new text is ours alone until the word leads to it.
             let attributes = known.map_or(0, |known| known.attributes);
-            let own = Some(now.attributes).filter(|own| *own != attributes);
+            let own = if now.attributes == attributes {
+                0
+            } else {
+                now.attributes
+            };
             let number = match room.map_or_else(|| self.room(), Ok) {
                 Ok(number) => *room.insert(number),
                 Err(error) => {
-                    own.into_iter().for_each(|own| self.texts.spare(own));
+                    self.texts.spare(own);
                     break Err(error);
                 }
             };
@@ -394,7 +398,7 @@ impl Owners {
                 }
                 return Ok(());
             }
-            own.into_iter().for_each(|own| self.texts.spare(own));
+            self.texts.spare(own);
         };
         if let Some(room) = room {
             self.spare(room);
