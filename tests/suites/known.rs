@@ -12,35 +12,10 @@ struct Known {
 const PERMISSIONS: &str = "What somebody else than root may open, search, make, rename and remove is the kernel's to check, for which every \
     process is the user who started zroot (fs/namei.c, inode_permission and may_delete). In pjdfstest, what comes after such a step has failed as well";
 const WAITS: &str = "It comes after a named pipe that somebody else than root should not be able to open, and that is waited for";
-const ATTRIBUTES: &str = "Attributes trusted.* and most of security.* are the initial user namespace's (fs/xattr.c, xattr_permission; \
-    security/commoncap.c, cap_inode_setxattr): setting one is pretended, and nothing is remembered";
-const ENTRIES: &str = "An ACL entry that names an id without mapping is refused (fs/posix_acl.c, posix_acl_from_xattr): it is kept for root \
-    in its place";
 const MOUNTS: &str = "It needs a loop device with a file system of its own, which a user namespace cannot mount (fs/super.c, mount_capable)";
 
 /// Numbers are those of the versions in docs/suites.md.
 const KNOWN: &[Known] = &[
-    known(
-        "attr",
-        "root/getfattr.test",
-        "26 40 60 81 94 106",
-        ATTRIBUTES,
-    ),
-    known("acl", "cp.test", "28 37", ENTRIES),
-    known(
-        "acl",
-        "misc.test",
-        "17 32 47 62 129 169 183 200 219 286 307 443 488",
-        ENTRIES,
-    ),
-    known("acl", "setfacl-X.test", "11 31 76", ENTRIES),
-    known(
-        "acl",
-        "root/setfacl.test",
-        "43 55 67 79 92 105 117 126",
-        ENTRIES,
-    ),
-    known("acl", "root/permissions.test", "66 90", ENTRIES),
     known(
         "acl",
         "root/permissions.test",
@@ -55,13 +30,6 @@ const KNOWN: &[Known] = &[
     ),
     known("coreutils", "rm/fail-2eperm", "rm/fail-2eperm", PERMISSIONS),
     known("coreutils", "rm/no-give-up", "rm/no-give-up", PERMISSIONS),
-    known("tar", "xattr03", "xattr03", ATTRIBUTES),
-    known(
-        "cpython",
-        "test_shutil",
-        "test_shutil.TestCopy.test_copyxattr_symlinks",
-        ATTRIBUTES,
-    ),
     known("pjdfstest", "chmod/05.t", "8", PERMISSIONS),
     known("pjdfstest", "chown/05.t", "8-9 11", PERMISSIONS),
     known("pjdfstest", "ftruncate/05.t", "8 10", PERMISSIONS),
@@ -137,12 +105,6 @@ const KNOWN: &[Known] = &[
         PERMISSIONS,
     ),
     known("pjdfstest", "utimensat/06.t", "4", PERMISSIONS),
-    known("ltp", "flistxattr01", "flistxattr01", ATTRIBUTES),
-    known("ltp", "lgetxattr01", "lgetxattr01", ATTRIBUTES),
-    known("ltp", "lgetxattr02", "lgetxattr02", ATTRIBUTES),
-    known("ltp", "listxattr01", "listxattr01", ATTRIBUTES),
-    known("ltp", "listxattr02", "listxattr02", ATTRIBUTES),
-    known("ltp", "llistxattr01", "llistxattr01", ATTRIBUTES),
     known("ltp", "chmod06", "chmod06", MOUNTS),
     known("ltp", "chown04", "chown04", MOUNTS),
     known("ltp", "fchmod06", "fchmod06", MOUNTS),

@@ -60,7 +60,7 @@ t $user getfattr -d -m - own; t getfattr -d -m - own
 fn flags_and_sizes_are_as_the_kernels() {
     told(
         "flags_and_sizes_are_as_the_kernels",
-        r#"
+        r"
 touch f
 python3 - <<'END'
 import ctypes, os
@@ -106,7 +106,7 @@ for name in b'trusted.a', b'security.a':
     t(os.getxattr, 'f', name)
 t(os.listxattr, 'f')
 END
-"#,
+",
     );
 }
 

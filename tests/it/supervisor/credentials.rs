@@ -72,17 +72,35 @@ const FILES: [(&str, &str, u32, u32, Option<FileCapabilities>); 13] = [
     ("0-and-group-7", "6755", 0, 7, None),
     ("5-and-group-0", "6755", 5, 0, None),
     ("not-of-the-group", "6745", 1, 9, None),
-    ("p", "755", 5, 7, has(&[CAP_SETUID], &[], false)),
-    ("ep", "755", 5, 7, has(&[CAP_SETUID, CAP_CHOWN], &[], true)),
-    ("ei", "755", 5, 7, has(&[], &[CAP_CHOWN, CAP_SETPCAP], true)),
-    ("p-i", "755", 0, 0, has(&[CAP_SETUID], &[CAP_CHOWN], false)),
-    ("0-ep", "4755", 0, 7, has(&[CAP_SETUID], &[], true)),
+    ("p", "755", 5, 7, Some(has(&[CAP_SETUID], &[], false))),
+    (
+        "ep",
+        "755",
+        5,
+        7,
+        Some(has(&[CAP_SETUID, CAP_CHOWN], &[], true)),
+    ),
+    (
+        "ei",
+        "755",
+        5,
+        7,
+        Some(has(&[], &[CAP_CHOWN, CAP_SETPCAP], true)),
+    ),
+    (
+        "p-i",
+        "755",
+        0,
+        0,
+        Some(has(&[CAP_SETUID], &[CAP_CHOWN], false)),
+    ),
+    ("0-ep", "4755", 0, 7, Some(has(&[CAP_SETUID], &[], true))),
     (
         "5-eip",
         "6755",
         5,
         7,
-        has(&[CAP_SETGID], &[CAP_SETGID], true),
+        Some(has(&[CAP_SETGID], &[CAP_SETGID], true)),
     ),
 ];
 
@@ -90,7 +108,7 @@ const fn has(
     permitted: &[Capability],
     inheritable: &[Capability],
     are_effective: bool,
-) -> Option<FileCapabilities> {
+) -> FileCapabilities {
     const fn set(capabilities: &[Capability]) -> u64 {
         let (mut all, mut i) = (0, 0);
         while i < capabilities.len() {
@@ -99,11 +117,11 @@ const fn has(
         }
         all
     }
-    Some(FileCapabilities {
+    FileCapabilities {
         permitted: set(permitted),
         inheritable: set(inheritable),
         are_effective,
-    })
+    }
 }
 
 /// The attribute that says so (include/uapi/linux/capability.h, `struct vfs_cap_data`).
