@@ -1,5 +1,5 @@
 //! Supervisor and guard are killed, one or the other, at random moments while callers make calls
-//! whose results are known: none may be lost, and at level full no owner either.
+//! whose results are known: none may be lost, and at level full no owner and no attribute either.
 
 use std::fs;
 use std::path::Path;
@@ -88,7 +88,7 @@ fn kill_often(report: &mut Report, level: Level, place: &Path, work: &Path) {
     let mut histories = (0, 0);
     for i in 0..CALLERS {
         let said = fs::read_to_string(place.join(format!("{i}.out"))).unwrap_or_default();
-        for lost in said.lines().filter(|line| !line.starts_with("made ")) {
+        for lost in said.lines().filter(|line| line.starts_with("lost ")) {
             report.fail(lost);
         }
         let end = said
@@ -122,6 +122,7 @@ fn control(report: &mut Report, level: Level, work: &Path) {
     let mut command = session.command(place, [exe, "-c", level.name()]);
     command.arg(work).args(["history", "control", level.name()]);
     let mut lines = Lines::start(&mut command);
+    assert_eq!(lines.next(LONG).as_deref(), Some("ready"));
     let (guard, supervisor) = session.pair();
     // Stopped, neither sees the other's end.
     for signal in [Signal::SIGSTOP, Signal::SIGKILL] {
