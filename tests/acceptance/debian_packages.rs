@@ -145,6 +145,14 @@ const SHORT: &[Short] = &[
         ends_well: true,
     },
     Short {
+        cases: &["mpd-sima"],
+        columns: &[Column::Full],
+        says: "/sima/__pycache__: root's for real root",
+        others: &["__pycache__"],
+        cause: "its script runs Python as user mpd before root compiles its files: the kernel lets that user write there, where the real one may not",
+        ends_well: true,
+    },
+    Short {
         cases: PULL_SYSTEMD,
         columns: &[Column::Zero],
         says: "on /var/log/journal failed: Invalid argument",
