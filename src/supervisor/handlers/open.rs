@@ -4,11 +4,12 @@
 //! descriptor for it. To look first and leave the rest to the kernel would not do: what is there
 //! may be gone by then.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, ResolveFlag};
+use nix::sys::stat::Mode;
 
 use super::maker::{Maker, created};
 use crate::arch::signature::Kind;
@@ -148,7 +149,10 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
                 let mode = maker.permissions(how.mode, &parent, owner.1)?;
                 let flags = how.flags | OFlag::O_EXCL;
                 session.in_flight.create();
-                let file = match parent.open_new(&name, flags, mode) {
+                let made = open_new(target, (&parent, &name), flags, mode, |file| {
+                    maker.remember(&parent, file, owner, None)
+                });
+                let file = match made {
                     Err(Errno::EEXIST) if !how.flags.contains(OFlag::O_EXCL) => {
                         session.in_flight.does_not_create();
                         continue;
@@ -201,6 +205,34 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
         }
     }
     Ok(None)
+}
+
+/// Makes a regular file and opens it. Where others are served meanwhile, by the process whose
+/// helper this is, it gets its name only once it has been remembered whose it is; if the file
+/// system can.
+fn open_new(
+    target: Target,
+    (parent, name): (&Object, &CStr),
+    flags: OFlag,
+    mode: Mode,
+    remember: impl FnOnce(&Object) -> Result<(), Errno>,
+) -> Result<OwnedFd, Errno> {
+    if target.is_helper {
+        let without_name = OFlag::O_TMPFILE | OFlag::O_RDWR;
+        if let Ok(file) = parent.open_new(c".", without_name, mode) {
+            let file = parent.beside(&file)?;
+            remember(&file)?;
+            match parent.link_new(&file, name) {
+                // What is wrong is said by the call that was made.
+                Err(errno) if errno != Errno::EEXIST => {}
+                linked => {
+                    let as_made = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_TRUNC;
+                    return linked.and_then(|()| file.open(flags.difference(as_made)));
+                }
+            }
+        }
+    }
+    parent.open_new(name, flags, mode)
 }
 
 /// Opens `file`, which is there. It loses its contents only once the caller has a descriptor: it

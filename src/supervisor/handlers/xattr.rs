@@ -240,7 +240,9 @@ fn try_for_real(
     };
     match done {
         // A name has something behind its prefix (fs/xattr.c, `xattr_resolve_name`).
-        Err(Errno::EPERM) if change.name.to_bytes().ends_with(b".") => Err(Errno::EINVAL.into()),
+        Err(Errno::EPERM) if matches!(change.name.to_bytes(), b"trusted." | b"security.") => {
+            Err(Errno::EINVAL.into())
+        }
         // The others' capability it has, or it would not be here.
         Err(errno)
             if is_refusal(errno, &change.name)

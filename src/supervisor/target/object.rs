@@ -14,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, symlinkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 
 use super::base::{Base, own_link};
 use crate::sys::file::{
@@ -235,6 +235,15 @@ impl<'a> Object<'a> {
     /// open(2)'s: `EEXIST` for one.
     pub fn open_new(&self, name: &CStr, flags: OFlag, mode: Mode) -> Result<OwnedFd, Errno> {
         openat(self.fd(), name, flags | OFlag::O_CLOEXEC, mode)
+    }
+
+    /// Gives the file `file`, which has no name yet, this one in this directory.
+    ///
+    /// # Errors
+    /// linkat(2)'s.
+    pub fn link_new(&self, file: &Object, name: &CStr) -> Result<(), Errno> {
+        let (from, link) = (self.base.proc_dir(), own_link(file.fd()));
+        linkat(from, &*link, self.fd(), name, AtFlags::AT_SYMLINK_FOLLOW)
     }
 
     /// Makes a directory in this one.
