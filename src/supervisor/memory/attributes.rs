@@ -2,7 +2,7 @@
 //! changed. Who changes an attribute writes a new text, and has the file's record lead to it
 //! ([`owners`](super::owners)).
 //!
-//! Texts are in memory that all servers share, in blocks of a power of two times [`UNIT`] bytes. A
+//! Texts are in memory that all servers share, in blocks of a power of two times 64 bytes. A
 //! block that is spare is in the chain of those of its size. Who is killed leaves at most one block
 //! that is neither spare nor used.
 
