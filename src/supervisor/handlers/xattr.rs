@@ -240,7 +240,7 @@ fn try_for_real(
     };
     match done {
         // A name has something behind its prefix (fs/xattr.c, `xattr_resolve_name`).
-        Err(Errno::EPERM) if change.name.to_bytes().ends_with(b".") => Err(Errno::EINVAL.into()),
+        Err(Errno::EPERM) if is_prefix(&change.name) => Err(Errno::EINVAL.into()),
         // The others' capability it has, or it would not be here.
         Err(errno)
             if is_refusal(errno, &change.name)
@@ -274,6 +274,11 @@ fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
 /// Whether only who has `CAP_SYS_ADMIN` hears of it.
 pub(super) fn is_trusted(name: &[u8]) -> bool {
     name.starts_with(b"trusted.")
+}
+
+/// Whether that is the beginning of names, and no name.
+fn is_prefix(name: &CStr) -> bool {
+    name == c"security." || name == c"trusted."
 }
 
 fn is_system(name: &CStr) -> bool {

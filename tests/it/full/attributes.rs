@@ -181,3 +181,15 @@ setcap cap_setuid+ep s; cp s c; t getcap c
     );
     assert!(said.contains("cap_setgid,cap_setuid=ep"), "{said}");
 }
+
+#[test]
+fn names_may_end_with_a_dot() {
+    told(
+        "names_may_end_with_a_dot",
+        r"
+touch f; mkfifo p
+t setfattr -n trusted.a. -v 1 f; t setfattr -n security.a. -v 1 f; t getfattr -d -m - f
+t setfattr -n user.a. -v 1 p; t setfattr -n trusted. -v 1 f; t setfattr -n security. -v 1 f
+",
+    );
+}
