@@ -175,11 +175,11 @@ fn make(
     let known = owners.attributes(object)?.get(name).cloned();
     let mut attempt = change.clone();
     match (&known, &mut attempt.set) {
-        (Some(Known::Value(_)), Some((_, libc::XATTR_CREATE))) => return Err(Errno::EEXIST.into()),
-        (Some(Known::Removed), None | Some((_, libc::XATTR_REPLACE))) => {
-            return Err(Errno::ENODATA.into());
+        (Some(Known::Removed), None) => return Err(Errno::ENODATA.into()),
+        (Some(known), Some((_, flags))) => {
+            change.is_refused(*flags, matches!(known, Known::Value(_)))?;
+            *flags = 0;
         }
-        (Some(_), Some((_, flags))) => *flags = 0,
         _ => {}
     }
     let how = match try_for_real(rights, object, &attempt, &session.maps) {
@@ -194,15 +194,14 @@ fn make(
         (_, How::Real) => None,
         (Some((value, flags)), _) => {
             // The kernel refuses before it looks whether there is one.
-            if known.is_none() && *flags != 0 && !acl::is_one(&change.name) {
-                let is_there = object.xattr(&change.name).is_ok();
-                match (*flags, is_there) {
-                    (libc::XATTR_CREATE, true) => return Err(Errno::EEXIST.into()),
-                    (libc::XATTR_REPLACE, false) => return Err(Errno::ENODATA.into()),
-                    _ => {}
-                }
+            if known.is_none() && *flags != 0 {
+                change.is_refused(*flags, object.xattr(&change.name).is_ok())?;
             }
-            Some(Known::Value(value.clone()))
+            Some(Known::Value(if acl::is_one(&change.name) {
+                acl::as_kept(value)
+            } else {
+                value.clone()
+            }))
         }
         (None, _) => match (object.xattr(&change.name), &known) {
             (Ok(_), _) => Some(Known::Removed),
@@ -303,6 +302,17 @@ impl Change {
         match &self.set {
             Some((value, flags)) => object.set_xattr(&self.name, value, *flags),
             None => object.remove_xattr(&self.name),
+        }
+    }
+
+    /// Whether `flags` forbid it, where the attribute is there, or is not. An ACL has no flags
+    /// (fs/xattr.c, `do_setxattr`).
+    fn is_refused(&self, flags: i32, is_there: bool) -> Result<(), Errno> {
+        let has = |flag| flags & flag != 0 && !acl::is_one(&self.name);
+        match is_there {
+            true if has(libc::XATTR_CREATE) => Err(Errno::EEXIST),
+            false if has(libc::XATTR_REPLACE) => Err(Errno::ENODATA),
+            _ => Ok(()),
         }
     }
 

@@ -193,3 +193,28 @@ t setfattr -n user.a. -v 1 p; t setfattr -n trusted. -v 1 f; t setfattr -n secur
 ",
     );
 }
+
+#[test]
+fn flags_are_looked_at_each() {
+    told(
+        "flags_are_looked_at_each",
+        r"
+touch f
+python3 - <<'END'
+import os, struct
+def t(call, *args):
+    try: print(call.__name__, args, call(*args))
+    except OSError as error: print(call.__name__, args, error.errno)
+for name in 'trusted.a', 'security.a':
+    for value in b'1', b'2': t(os.setxattr, 'f', name, value, 3)
+    t(os.setxattr, 'f', name, b'3')
+    t(os.setxattr, 'f', name, b'4', 3)
+    t(os.getxattr, 'f', name)
+acl = struct.pack('<I' + 5 * 'HHI', 2, 1, 6, 9, 2, 7, 5, 4, 4, 9, 16, 7, 9, 32, 4, 9)
+for flags in 2, 1, 2, 3:
+    t(os.setxattr, 'f', 'system.posix_acl_access', acl, flags)
+    t(os.getxattr, 'f', 'system.posix_acl_access')
+END
+",
+    );
+}
