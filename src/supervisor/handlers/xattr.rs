@@ -81,10 +81,11 @@ fn is_device(session: &Session, object: &Object) -> Result<bool, Failed> {
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
 /// (fs/namei.c, `getname_maybe_null`), a descriptor opened with `O_PATH` will not do, and
-/// `AT_FDCWD` in its place only to set (fs/xattr.c, `path_setxattrat`, `path_removexattrat`).
-pub(super) fn file_at(target: Target, sets: bool) -> Result<(File, bool), Failed> {
+/// `AT_FDCWD` in its place only to set or get (fs/xattr.c, `path_setxattrat`, `path_getxattrat`,
+/// `path_listxattrat`, `path_removexattrat`).
+pub(super) fn file_at(target: Target, sets_or_gets: bool) -> Result<(File, bool), Failed> {
     let open = |dir| {
-        if dir == libc::AT_FDCWD && sets {
+        if dir == libc::AT_FDCWD && sets_or_gets {
             File::Empty(dir)
         } else {
             File::Open(dir)

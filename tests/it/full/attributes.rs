@@ -218,3 +218,25 @@ END
 ",
     );
 }
+
+#[test]
+fn the_working_directory_has_no_name() {
+    told(
+        "the_working_directory_has_no_name",
+        r"
+setfattr -n trusted.a -v 123 .
+python3 - <<'END'
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+room = ctypes.create_string_buffer(8)
+args = (ctypes.c_uint64 * 2)(ctypes.addressof(room), 8)
+long, here, empty = ctypes.c_long, -100, 0x1000
+for path in b'', None, b'.':
+    # getxattrat, listxattrat
+    for call in (464, here, path, empty, b'trusted.a', args, long(16)), (465, here, path, empty, room, long(8)):
+        print(libc.syscall(*call), ctypes.get_errno(), room.raw)
+END
+getfattr -n trusted.a .
+",
+    );
+}
