@@ -58,7 +58,7 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
     if !may_change(&rights, &object, &change.name) {
         return Err(object.refusal().into());
     }
-    let how = make(session, &rights, &object, &change)?;
+    let (how, object) = make(session, &rights, object, &change)?;
     if change.set.is_some()
         && change.name.as_c_str() == acl::ACCESS
         && rights.set_gid_bit_falls(&object)
@@ -161,19 +161,21 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
     Ok(Change { name, set })
 }
 
-/// Sets it or removes it: for real, or else in what is remembered, at a level that does.
-fn make(
+/// Sets it or removes it: for real, or else in what is remembered, at a level that does. And the
+/// object as it is now.
+fn make<'a>(
     session: &Session,
     rights: &Rights,
-    object: &Object,
+    object: Object<'a>,
     change: &Change,
-) -> Result<How, Failed> {
+) -> Result<(How, Object<'a>), Failed> {
     let Some(owners) = &session.owners else {
-        return try_for_real(rights, object, change, &session.maps);
+        let how = try_for_real(rights, &object, change, &session.maps)?;
+        return Ok((how, object));
     };
     let name = change.name.to_bytes();
     // What is remembered stands in the kernel's place.
-    let known = owners.attributes(object)?.get(name).cloned();
+    let known = owners.attributes(&object)?.get(name).cloned();
     let mut attempt = change.clone();
     match (&known, &mut attempt.set) {
         (Some(Known::Removed), None) => return Err(Errno::ENODATA.into()),
@@ -183,13 +185,13 @@ fn make(
         }
         _ => {}
     }
-    let how = match try_for_real(rights, object, &attempt, &session.maps) {
+    let how = match try_for_real(rights, &object, &attempt, &session.maps) {
         // The kernel never had it.
         Err(Failed::Error(Errno::ENODATA)) if known.is_some() => How::Real,
         how => how?,
     };
     if how == How::Real && known.is_none() {
-        return Ok(how);
+        return Ok((how, object));
     }
     let now = match (&change.set, how) {
         (_, How::Real) => None,
@@ -207,21 +209,24 @@ fn make(
         (None, _) => match (object.xattr(&change.name), &known) {
             (Ok(_), _) => Some(Known::Removed),
             // There is none, which is no error of an ACL's.
-            (Err(_), None) if is_system(&change.name) => return Ok(How::Real),
+            (Err(_), None) if is_system(&change.name) => return Ok((How::Real, object)),
             (Err(_), None) => return Err(Errno::ENODATA.into()),
             (Err(_), Some(_)) => None,
         },
     };
+    // What is remembered is of the inode that a later change would make of it.
+    object.copy_up();
+    let object = object.looked_at_anew();
     let found = object.found()?;
     let otherwise = session.maps.shows(found.uid, found.gid);
     if now.is_some() && change.name.as_c_str() == acl::DEFAULT {
         owners.has_default_acl();
     }
-    owners.change_attributes(object, otherwise, |all| {
+    owners.change_attributes(&object, otherwise, |all| {
         all.set(name, now.clone());
         Ok(())
     })?;
-    Ok(How::Remembered)
+    Ok((How::Remembered, object))
 }
 
 /// Has the kernel do it, as far as it lets us.
