@@ -65,6 +65,19 @@ pub fn for_the_mapped(acl: &[u8], maps: &IdMaps) -> Option<Vec<u8>> {
     (is_valid && !stood_for.is_empty()).then(|| [&acl[..HEADER], &rest.concat()].concat())
 }
 
+/// `acl` as it is read back: nobody is named by an entry that is not of a user or a group
+/// (fs/posix_acl.c, `posix_acl_to_xattr`).
+pub fn as_kept(acl: &[u8]) -> Vec<u8> {
+    let mut acl = acl.to_vec();
+    let entries = acl.get_mut(HEADER..).unwrap_or_default();
+    for entry in entries.chunks_exact_mut(ENTRY) {
+        if !matches!(tag(entry), USER | GROUP) {
+            entry[4..].fill(0xff);
+        }
+    }
+    acl
+}
+
 /// The access ACL `acl` of a file that has `mode` by now (fs/posix_acl.c,
 /// `__posix_acl_chmod_masq`): the mode shows its owner, its mask and the others, and a chmod
 /// changes all three.

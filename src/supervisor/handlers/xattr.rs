@@ -58,7 +58,7 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
     if !may_change(&rights, &object, &change.name) {
         return Err(object.refusal().into());
     }
-    let how = make(session, &rights, &object, &change)?;
+    let (how, object) = make(session, &rights, object, &change)?;
     if change.set.is_some()
         && change.name.as_c_str() == acl::ACCESS
         && rights.set_gid_bit_falls(&object)
@@ -81,10 +81,11 @@ fn is_device(session: &Session, object: &Object) -> Result<bool, Failed> {
 
 /// The file that the call names. With `AT_EMPTY_PATH` a null path is as good as an empty one
 /// (fs/namei.c, `getname_maybe_null`), a descriptor opened with `O_PATH` will not do, and
-/// `AT_FDCWD` in its place only to set (fs/xattr.c, `path_setxattrat`, `path_removexattrat`).
-pub(super) fn file_at(target: Target, sets: bool) -> Result<(File, bool), Failed> {
+/// `AT_FDCWD` in its place only to set or get (fs/xattr.c, `path_setxattrat`, `path_getxattrat`,
+/// `path_listxattrat`, `path_removexattrat`).
+pub(super) fn file_at(target: Target, sets_or_gets: bool) -> Result<(File, bool), Failed> {
     let open = |dir| {
-        if dir == libc::AT_FDCWD && sets {
+        if dir == libc::AT_FDCWD && sets_or_gets {
             File::Empty(dir)
         } else {
             File::Open(dir)
@@ -160,68 +161,72 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
     Ok(Change { name, set })
 }
 
-/// Sets it or removes it: for real, or else in what is remembered, at a level that does.
-fn make(
+/// Sets it or removes it: for real, or else in what is remembered, at a level that does. And the
+/// object as it is now.
+fn make<'a>(
     session: &Session,
     rights: &Rights,
-    object: &Object,
+    object: Object<'a>,
     change: &Change,
-) -> Result<How, Failed> {
+) -> Result<(How, Object<'a>), Failed> {
     let Some(owners) = &session.owners else {
-        return try_for_real(rights, object, change, &session.maps);
+        let how = try_for_real(rights, &object, change, &session.maps)?;
+        return Ok((how, object));
     };
     let name = change.name.to_bytes();
     // What is remembered stands in the kernel's place.
-    let known = owners.attributes(object)?.get(name).cloned();
+    let known = owners.attributes(&object)?.get(name).cloned();
     let mut attempt = change.clone();
     match (&known, &mut attempt.set) {
-        (Some(Known::Value(_)), Some((_, libc::XATTR_CREATE))) => return Err(Errno::EEXIST.into()),
-        (Some(Known::Removed), None | Some((_, libc::XATTR_REPLACE))) => {
-            return Err(Errno::ENODATA.into());
+        (Some(Known::Removed), None) => return Err(Errno::ENODATA.into()),
+        (Some(known), Some((_, flags))) => {
+            change.is_refused(*flags, matches!(known, Known::Value(_)))?;
+            *flags = 0;
         }
-        (Some(_), Some((_, flags))) => *flags = 0,
         _ => {}
     }
-    let how = match try_for_real(rights, object, &attempt, &session.maps) {
+    let how = match try_for_real(rights, &object, &attempt, &session.maps) {
         // The kernel never had it.
         Err(Failed::Error(Errno::ENODATA)) if known.is_some() => How::Real,
         how => how?,
     };
     if how == How::Real && known.is_none() {
-        return Ok(how);
+        return Ok((how, object));
     }
     let now = match (&change.set, how) {
         (_, How::Real) => None,
         (Some((value, flags)), _) => {
             // The kernel refuses before it looks whether there is one.
-            if known.is_none() && *flags != 0 && !acl::is_one(&change.name) {
-                let is_there = object.xattr(&change.name).is_ok();
-                match (*flags, is_there) {
-                    (libc::XATTR_CREATE, true) => return Err(Errno::EEXIST.into()),
-                    (libc::XATTR_REPLACE, false) => return Err(Errno::ENODATA.into()),
-                    _ => {}
-                }
+            if known.is_none() && *flags != 0 {
+                change.is_refused(*flags, object.xattr(&change.name).is_ok())?;
             }
-            Some(Known::Value(value.clone()))
+            Some(Known::Value(if acl::is_one(&change.name) {
+                acl::as_kept(value)
+            } else {
+                value.clone()
+            }))
         }
         (None, _) => match (object.xattr(&change.name), &known) {
             (Ok(_), _) => Some(Known::Removed),
             // There is none, which is no error of an ACL's.
-            (Err(_), None) if is_system(&change.name) => return Ok(How::Real),
+            (Err(_), None) if is_system(&change.name) => return Ok((How::Real, object)),
             (Err(_), None) => return Err(Errno::ENODATA.into()),
             (Err(_), Some(_)) => None,
         },
     };
+    // What is remembered is of the inode that a later change would make of it.
+    object.copy_up();
+    let object = object.looked_at_anew();
     let found = object.found()?;
     let otherwise = session.maps.shows(found.uid, found.gid);
     if now.is_some() && change.name.as_c_str() == acl::DEFAULT {
         owners.has_default_acl();
     }
-    owners.change_attributes(object, otherwise, |all| {
+    owners.change_attributes(&object, otherwise, |all| {
         all.set(name, now.clone());
         Ok(())
     })?;
-    Ok(How::Remembered)
+    Ok((How::Remembered, object))
 }
 
 /// Has the kernel do it, as far as it lets us.
@@ -240,9 +245,7 @@ fn try_for_real(
     };
     match done {
         // A name has something behind its prefix (fs/xattr.c, `xattr_resolve_name`).
-        Err(Errno::EPERM) if matches!(change.name.to_bytes(), b"trusted." | b"security.") => {
-            Err(Errno::EINVAL.into())
-        }
+        Err(Errno::EPERM) if is_prefix(&change.name) => Err(Errno::EINVAL.into()),
         // The others' capability it has, or it would not be here.
         Err(errno)
             if is_refusal(errno, &change.name)
@@ -278,6 +281,11 @@ pub(super) fn is_trusted(name: &[u8]) -> bool {
     name.starts_with(b"trusted.")
 }
 
+/// Whether that is the beginning of names, and no name.
+fn is_prefix(name: &CStr) -> bool {
+    name == c"security." || name == c"trusted."
+}
+
 fn is_system(name: &CStr) -> bool {
     name.to_bytes().starts_with(b"system.")
 }
@@ -300,6 +308,17 @@ impl Change {
         match &self.set {
             Some((value, flags)) => object.set_xattr(&self.name, value, *flags),
             None => object.remove_xattr(&self.name),
+        }
+    }
+
+    /// Whether `flags` forbid it, where the attribute is there, or is not. An ACL has no flags
+    /// (fs/xattr.c, `do_setxattr`).
+    fn is_refused(&self, flags: i32, is_there: bool) -> Result<(), Errno> {
+        let has = |flag| flags & flag != 0 && !acl::is_one(&self.name);
+        match is_there {
+            true if has(libc::XATTR_CREATE) => Err(Errno::EEXIST),
+            false if has(libc::XATTR_REPLACE) => Err(Errno::ENODATA),
+            _ => Ok(()),
         }
     }
 

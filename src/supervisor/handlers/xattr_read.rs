@@ -45,7 +45,7 @@ fn read(session: &Session, target: Target) -> Result<Answer, Failed> {
     if name.as_ref().is_some_and(is_user) {
         return Ok(Answer::Continue);
     }
-    let (file, follow) = file_at(target, false)?;
+    let (file, follow) = file_at(target, name.is_some())?;
     let Some(glance) = target.glance(&file, follow, 0)? else {
         return Ok(Answer::Continue);
     };

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, PROC_SUPER_MAGIC, fstatfs};
 use nix::sys::statvfs::{FsFlags, Statvfs, fstatvfs};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
 
@@ -175,6 +175,16 @@ impl<'a> Object<'a> {
             chmod_empty(self.fd(), mode)
         } else {
             chmod_at(self.base.proc_dir(), &own_link(self.fd()), mode)
+        }
+    }
+
+    /// Has an overlay make its own copy of it, which is another inode, where that is ours: as
+    /// whatever changes it would (fs/overlayfs/copy_up.c). That its mode stays is a change, too.
+    pub fn copy_up(&self) {
+        let is_on_overlay = fstatfs(&self.file)
+            .is_ok_and(|system| system.filesystem_type() == OVERLAYFS_SUPER_MAGIC);
+        if let (true, Ok(status)) = (is_on_overlay, self.statx(0, libc::STATX_MODE)) {
+            let _ = self.chmod(u32::from(status.stx_mode) & !libc::S_IFMT);
         }
     }
 

@@ -181,3 +181,62 @@ setcap cap_setuid+ep s; cp s c; t getcap c
     );
     assert!(said.contains("cap_setgid,cap_setuid=ep"), "{said}");
 }
+
+#[test]
+fn names_may_end_with_a_dot() {
+    told(
+        "names_may_end_with_a_dot",
+        r"
+touch f; mkfifo p
+t setfattr -n trusted.a. -v 1 f; t setfattr -n security.a. -v 1 f; t getfattr -d -m - f
+t setfattr -n user.a. -v 1 p; t setfattr -n trusted. -v 1 f; t setfattr -n security. -v 1 f
+",
+    );
+}
+
+#[test]
+fn flags_are_looked_at_each() {
+    told(
+        "flags_are_looked_at_each",
+        r"
+touch f
+python3 - <<'END'
+import os, struct
+def t(call, *args):
+    try: print(call.__name__, args, call(*args))
+    except OSError as error: print(call.__name__, args, error.errno)
+for name in 'trusted.a', 'security.a':
+    for value in b'1', b'2': t(os.setxattr, 'f', name, value, 3)
+    t(os.setxattr, 'f', name, b'3')
+    t(os.setxattr, 'f', name, b'4', 3)
+    t(os.getxattr, 'f', name)
+acl = struct.pack('<I' + 5 * 'HHI', 2, 1, 6, 9, 2, 7, 5, 4, 4, 9, 16, 7, 9, 32, 4, 9)
+for flags in 2, 1, 2, 3:
+    t(os.setxattr, 'f', 'system.posix_acl_access', acl, flags)
+    t(os.getxattr, 'f', 'system.posix_acl_access')
+END
+",
+    );
+}
+
+#[test]
+fn the_working_directory_has_no_name() {
+    told(
+        "the_working_directory_has_no_name",
+        r"
+setfattr -n trusted.a -v 123 .
+python3 - <<'END'
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+room = ctypes.create_string_buffer(8)
+args = (ctypes.c_uint64 * 2)(ctypes.addressof(room), 8)
+long, here, empty = ctypes.c_long, -100, 0x1000
+for path in b'', None, b'.':
+    # getxattrat, listxattrat
+    for call in (464, here, path, empty, b'trusted.a', args, long(16)), (465, here, path, empty, room, long(8)):
+        print(libc.syscall(*call), ctypes.get_errno(), room.raw)
+END
+getfattr -n trusted.a .
+",
+    );
+}

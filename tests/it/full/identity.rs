@@ -206,6 +206,31 @@ fn lower_files_of_an_overlay_keep_their_owner_when_they_are_copied_up() {
     }
 }
 
+/// The same of attributes.
+#[test]
+fn lower_files_of_an_overlay_keep_their_attributes_when_they_are_copied_up() {
+    const TEST: &str = "lower_files_of_an_overlay_keep_their_attributes_when_they_are_copied_up";
+    let script = "
+        setfacl -m u:5:rw a; getfacl -cn a
+        setfattr -n trusted.b -v 1 b; echo more >>b; mv b x; mv x b; getfattr -n trusted.b b
+        setfacl -d -m u:7:r d; touch d/new; getfacl -cn d/new
+        setfattr -n security.f -v 2 d/f; chmod 600 d/f; getfattr -n security.f d/f";
+    for program_of_acls in ["setfacl", "setfattr"] {
+        if program(program_of_acls).is_none() {
+            return common::skip(TEST, &format!("there is no {program_of_acls}"));
+        }
+    }
+    for kind in ["overlayfs", "overlayfs-of-two"] {
+        let Some(ran) = mounted(TEST, kind, &["sh", "-ec", script]) else {
+            return;
+        };
+        let ran = ran.succeeds();
+        for told in ["user:5:rw-", "trusted.b=", "user:7:r--", "security.f="] {
+            assert!(ran.stdout.contains(told), "{kind}: {told}: {ran:#?}");
+        }
+    }
+}
+
 /// What is remembered, and of which inode, is what a successor goes on with.
 #[test]
 fn new_files_are_nobodys_after_the_supervisor_was_killed() {
