@@ -13,6 +13,7 @@ use super::acl;
 use super::rights::Rights;
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::attributes::Known;
+use crate::supervisor::memory::credentials::FileCapabilities;
 use crate::supervisor::memory::id_maps::IdMaps;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Failed, How, Outcome};
@@ -237,6 +238,7 @@ fn try_for_real(
     maps: &IdMaps,
 ) -> Result<How, Failed> {
     let done = match change.make(object) {
+        Err(Errno::EINVAL) if change.has_others_root(maps) => Ok(How::Pretended),
         Err(Errno::EINVAL) => {
             let rest = change.for_the_mapped(maps).ok_or(Errno::EINVAL)?;
             rest.make(object).map(|()| How::Pretended)
@@ -320,6 +322,17 @@ impl Change {
             false if has(libc::XATTR_REPLACE) => Err(Errno::ENODATA),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it sets capabilities that count where an id is root that the kernel does not know
+    /// here (security/commoncap.c, `cap_convert_nscap`).
+    fn has_others_root(&self, maps: &IdMaps) -> bool {
+        let is_theirs = |value: &[u8]| {
+            let root = FileCapabilities::root(value);
+            root.is_some_and(|id| id != u32::MAX && !maps.has_uid(id))
+        };
+        self.name.as_c_str() == c"security.capability"
+            && self.set.as_ref().is_some_and(|(value, _)| is_theirs(value))
     }
 
     /// The same for those whom the kernel knows here, if it is an ACL that names others.

@@ -225,6 +225,15 @@ pub struct FileCapabilities {
 }
 
 impl FileCapabilities {
+    /// In whose user namespaces the attribute counts, if it says that and is right: the user who is
+    /// root there (security/commoncap.c, `is_v3header`).
+    #[must_use]
+    pub fn root(value: &[u8]) -> Option<u32> {
+        let value: &[u8; 24] = value.try_into().ok()?;
+        let is_3 = matches!(value[..4], [0 | 1, 0, 0, 3]);
+        is_3.then(|| u32::from_le_bytes([value[20], value[21], value[22], value[23]]))
+    }
+
     /// What the attribute `security.capability` says (include/uapi/linux/capability.h, `struct
     /// vfs_ns_cap_data`); `None` for nothing that counts for this user namespace's root.
     #[must_use]

@@ -240,3 +240,17 @@ getfattr -n trusted.a .
 ",
     );
 }
+
+#[test]
+fn capabilities_may_be_for_anothers_namespace() {
+    told(
+        "capabilities_may_be_for_anothers_namespace",
+        r"
+cp $(which setpriv) s; t setcap -n 5 cap_setuid+ep s; t getcap -n s; t getfattr -d -m - s
+t $user ./s --reuid 0 id -u; cp -a s c; t getcap -n c
+t setcap cap_setgid+ep s; t getcap -n s; t setcap -n 5 cap_setuid+ep s; t getcap -n s
+t setcap -n 4294967295 cap_setuid+ep c; t getcap -n c
+t setcap -r s; t getcap s; t chown 7:7 c; t getcap c
+",
+    );
+}
