@@ -24,7 +24,7 @@ use crate::supervisor::report::complete::{Complete, Reader};
 use crate::supervisor::report::seen::Seen;
 use crate::sys::process::{
     Arrived, End, default_signal, die_of, end_of, exit, fork, ignore_signal, send_signal,
-    wait_for_signal,
+    signal_at_hand, wait_for_signal,
 };
 
 /// What is left to be done at the command's end.
@@ -189,6 +189,9 @@ impl Held {
         let mut is_patient = false;
         loop {
             if let Some(end) = end_of(child, is_patient)? {
+                // They were the command's: its last act may have been to send them to its whole
+                // process group, which we are of.
+                while signal_at_hand(&self.signals).is_some() {}
                 return Ok(end);
             }
             match wait_for_signal(&self.signals) {

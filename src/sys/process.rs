@@ -145,10 +145,30 @@ pub struct Arrived {
 /// # Errors
 /// sigwaitinfo(2)'s: `EINTR`.
 pub fn wait_for_signal(signals: &SigSet) -> Result<Arrived, Errno> {
+    await_signal(signals, ptr::null())
+}
+
+/// One of `signals`, which must be blocked, that is here already.
+#[must_use]
+pub fn signal_at_hand(signals: &SigSet) -> Option<Arrived> {
+    let no_time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    loop {
+        match await_signal(signals, &no_time) {
+            Err(Errno::EINTR) => {}
+            arrived => return arrived.ok(),
+        }
+    }
+}
+
+/// sigtimedwait(2); for ever if `time` is null.
+fn await_signal(signals: &SigSet, time: *const libc::timespec) -> Result<Arrived, Errno> {
     let mut info = mem::MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: the kernel reads a set and writes a siginfo_t.
+    // SAFETY: the kernel reads a set, and a time if there is one, and writes a siginfo_t.
     #[allow(unsafe_code)]
-    let number = unsafe { libc::sigwaitinfo(signals.as_ref(), info.as_mut_ptr()) };
+    let number = unsafe { libc::sigtimedwait(signals.as_ref(), info.as_mut_ptr(), time) };
     let number = Errno::result(number)?;
     // SAFETY: it was zeroed, which is a value, and the kernel has written it since.
     #[allow(unsafe_code)]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -209,6 +209,27 @@ fn signals_are_passed_on() {
             drop(stdin);
         }
     }
+}
+
+/// A command's last act may be a signal to its whole process group, which zroot is of: it may be at
+/// hand when zroot first looks whether the command has ended.
+#[test]
+fn what_the_command_sends_at_its_end_is_not_zroots() {
+    const TEST: &str = "what_the_command_sends_at_its_end_is_not_zroots";
+    need!(TEST, "strace");
+    let Some(tree) = tree(TEST, MISSING) else {
+        return;
+    };
+    // As if it had been held up once the command was started.
+    let mut command = user("strace");
+    command.args(["-qq", "-o", "/dev/null", "-e", "trace=close_range"]);
+    command.args(["-e", "inject=close_range:delay_enter=100000"]);
+    command
+        .arg(zroot())
+        .args(["--root", "root", "--", "sh", "-c"]);
+    command.arg("trap '' TERM; kill -TERM 0; exit 3");
+    let ran = run(command.current_dir(tree.place()).process_group(0));
+    assert_eq!(ran.status, 3, "{ran:#?}");
 }
 
 /// What the command has changed is the command's: it stays, and the next zroot leaves it alone.
