@@ -156,7 +156,7 @@ pub fn signal_at_hand(signals: &SigSet) -> Option<Arrived> {
         tv_nsec: 0,
     };
     loop {
-        match await_signal(signals, &no_time) {
+        match await_signal(signals, &raw const no_time) {
             Err(Errno::EINTR) => {}
             arrived => return arrived.ok(),
         }
