@@ -538,7 +538,7 @@ END
         install -d -o postgres -g postgres -m 3777 /var/run/postgresql; chown -R postgres: /etc/postgresql",
         r#"is "$(dpkg --audit)" ''; is "$(stat -c %a /run/postgresql)" 3777; /usr/lib/postgresql/15/bin/postgres --version"#,
     )
-    .full_fails("/var/cache/man/CACHEDIR.TAG: root's for real root", CACHE)
+    .full_fails("/var/cache/man/cat7: root's for real root", CACHE)
     .slow(),
     step(
         "postgresql-cluster",
