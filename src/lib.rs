@@ -23,6 +23,7 @@ pub mod internals {
     pub mod host;
     pub mod launch;
     pub mod namespace;
+    pub mod state;
     pub mod supervisor;
     pub mod sys;
     pub mod text;
@@ -31,8 +32,8 @@ pub mod internals {
 
 // The parts know each other without the detour: `crate::arch`.
 use internals::{
-    arch, check, detach, error, file_limit, filter, hint, host, launch, namespace, supervisor, sys,
-    text, whole_file,
+    arch, check, detach, error, file_limit, filter, hint, host, launch, namespace, state,
+    supervisor, sys, text, whole_file,
 };
 
 /// What is exported as `ZROOT` and printed by `--version`.

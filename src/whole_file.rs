@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, renameat};
-use nix::sys::stat::{Mode, fchmod, fstatat};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, unlinkat};
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
+use nix::sys::stat::{Mode, fchmod, fstat, fstatat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, unlinkat};
 
 /// Where such a file will be.
 #[derive(Debug)]
@@ -101,20 +101,117 @@ impl WholeFile {
             file => file,
         }?;
         let mut file = File::from(file);
-        if let Ok(before) = fstatat(dir, self.name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
-            let _ = fchmod(&file, Mode::from_bits_truncate(before.st_mode & 0o777));
-        }
+        self.keep_mode(&file);
         let written = file.write_all(contents).map_err(errno_of);
         let renamed = written.and_then(|()| renameat(dir, temporary, dir, self.name.as_os_str()));
         renamed.inspect_err(|_| {
             let _ = remove();
         })
     }
+
+    /// Gives what is to take the file's place its permissions.
+    fn keep_mode(&self, file: &File) {
+        let name = self.name.as_os_str();
+        if let Ok(before) = fstatat(&self.dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            let _ = fchmod(file, Mode::from_bits_truncate(before.st_mode & 0o777));
+        }
+    }
+
+    /// The same file, for which no other process that asks can have this until it is written or let
+    /// go. `None` if another has it.
+    ///
+    /// # Errors
+    /// What would keep it from being written: `EACCES` also if the directory takes no new files.
+    pub fn lock(mut self) -> Result<Option<LockedFile>, Errno> {
+        if self.itself.is_some() {
+            return Err(Errno::EACCES);
+        }
+        // What is locked is the file that will take the other's place: its name is the same for
+        // all. One that was killed leaves it, empty or not.
+        self.temporary = [OsStr::new("."), &self.name, OsStr::new(".zroot")]
+            .into_iter()
+            .collect();
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let (dir, name) = (self.dir.as_fd(), self.temporary.as_os_str());
+        let is_named = |file: &File| {
+            let (own, named) = (
+                fstat(file)?,
+                fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW),
+            );
+            let named = match named {
+                Err(Errno::ENOENT) => return Ok(false),
+                named => named?,
+            };
+            Ok::<_, Errno>((own.st_dev, own.st_ino) == (named.st_dev, named.st_ino))
+        };
+        loop {
+            let file = File::from(openat(dir, name, flags, Mode::from_bits_truncate(0o666))?);
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
+                Err((_, errno)) => return Err(errno),
+                // Who had it before may have renamed it in between.
+                Ok(file) if !is_named(&file)? => {}
+                Ok(file) => {
+                    return Ok(Some(LockedFile {
+                        file: Some(file),
+                        whole: self,
+                    }));
+                }
+            }
+        }
+    }
+}
+
+/// A [`WholeFile`] that is ours to write, once.
+#[derive(Debug)]
+pub struct LockedFile {
+    whole: WholeFile,
+    /// The file under its temporary name, until it has the other.
+    file: Option<Flock<File>>,
+}
+
+impl LockedFile {
+    /// The descriptors that must stay open.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        let file = self.file.as_ref().map(|file| file.as_raw_fd());
+        file.into_iter().chain([self.whole.dir.as_raw_fd()])
+    }
+
+    /// Has it say what `contents` writes, on the disk, too.
+    ///
+    /// # Errors
+    /// The system's; the file is as it was before then.
+    pub fn write(mut self, contents: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+        let Some(file) = self.file.as_mut() else {
+            return Ok(());
+        };
+        file.set_len(0)?;
+        contents(file)?;
+        self.whole.keep_mode(file);
+        file.sync_all()?;
+        let (dir, from) = (&self.whole.dir, self.whole.temporary.as_os_str());
+        renameat(dir, from, dir, self.whole.name.as_os_str())?;
+        self.file = None;
+        // A file system that cannot do that has no need of it.
+        let directory = openat(dir, ".", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+        let _ = fsync(directory);
+        Ok(())
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let name = self.whole.temporary.as_os_str();
+            let _ = unlinkat(&self.whole.dir, name, UnlinkatFlags::NoRemoveDir);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::{self, Write};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::WholeFile;
@@ -135,6 +232,33 @@ mod tests {
         assert_eq!(std::io::read_to_string(before).expect("a file"), "one");
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o640);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn one_at_a_time_has_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        let lock = || {
+            let file = WholeFile::at(&path).expect("a place").expect("a file");
+            file.lock().expect("a directory")
+        };
+        let one = lock().expect("nobody has it");
+        assert!(lock().is_none());
+        drop(one);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 0);
+        let one = lock().expect("nobody has it");
+        one.write(|file| file.write_all(b"one")).expect("written");
+        // What another left that was killed.
+        fs::write(dir.path().join(".file.zroot"), "half of it").expect("a file");
+        let two = lock().expect("nobody has it");
+        assert_eq!(fs::read(&path).expect("a file"), b"one");
+        two.write(|file| file.write_all(b"two")).expect("written");
+        assert_eq!(fs::read(&path).expect("a file"), b"two");
+        let three = lock().expect("nobody has it");
+        let failed = three.write(|file| file.write_all(b"3").and(Err(io::ErrorKind::Other.into())));
+        failed.expect_err("an error");
+        assert_eq!(fs::read(&path).expect("a file"), b"two");
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
     }
 

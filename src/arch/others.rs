@@ -23,7 +23,7 @@ const OTHERS: &str = "\
     pidfd_send_signal pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 pread64 preadv preadv2 process_madvise \
     process_mrelease process_vm_readv process_vm_writev prof profil pselect6 pselect6_time64 ptrace putpmsg pwrite64 pwritev pwritev2 \
     query_module quotactl quotactl_fd read readahead readdir readlink readlinkat readv reboot recv recvfrom recvmmsg recvmmsg_time64 \
-    recvmsg remap_file_pages rename renameat renameat2 request_key restart_syscall riscv_flush_icache riscv_hwprobe rmdir rseq \
+    recvmsg remap_file_pages request_key restart_syscall riscv_flush_icache riscv_hwprobe rseq \
     rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64 \
     rt_tgsigqueueinfo rtas s390_guarded_storage s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr s390_sthyi \
     sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam sched_getscheduler \
@@ -34,7 +34,7 @@ const OTHERS: &str = "\
     statmount stty subpage_prot swapcontext swapoff swapon switch_endian sys_debug_setcontext syscall sysfs sysinfo syslog sysmips tee \
     tgkill time timer_create timer_delete timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd \
     timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 tuxcall ulimit \
-    umask uname unlink unlinkat uprobe uretprobe uselib userfaultfd ustat vfork vhangup vm86 vm86old vmsplice vserver wait4 waitid \
+    umask uname uprobe uretprobe uselib userfaultfd ustat vfork vhangup vm86 vm86old vmsplice vserver wait4 waitid \
     waitpid write writev";
 
 /// Their names.

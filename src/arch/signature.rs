@@ -288,6 +288,12 @@ signatures! {
     [mkdirat: "dirfd" Dir, "path" Link, "mode" Mode]
     [symlink: "target" Pointer, "path" Link]
     [symlinkat: "target" Pointer, "dirfd" Dir, "path" Link]
+    [unlink: "path" Link]
+    [unlinkat: "dirfd" Dir, "path" Link, "flags" Number]
+    [rmdir: "path" Link]
+    [rename: "oldpath" Link, "newpath" Link]
+    [renameat: "olddirfd" Dir, "oldpath" Link, "newdirfd" Dir, "newpath" Link]
+    [renameat2: "olddirfd" Dir, "oldpath" Link, "newdirfd" Dir, "newpath" Link, "flags" Number]
     [execve: "path" Path, "argv" Pointer, "envp" Pointer]
     [execveat: "dirfd" Dir, "path" Path, "argv" Pointer, "envp" Pointer, "flags" AtFlags]
 

@@ -109,6 +109,16 @@ pub(super) struct Args {
     #[arg(long, value_name = "CLASS,...", value_delimiter = ',', value_parser = parse_classes)]
     pub(super) fail_on: Vec<ClassSet>,
 
+    /// Remember from the start what FILE says of owners and devices, as zroot or fakeroot saved it;
+    /// at level full, which need not be asked for
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub(super) load: Option<PathBuf>,
+
+    /// At the end, save what is remembered to FILE, in fakeroot's format; at level full, which need
+    /// not be asked for
+    #[arg(short = 's', long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
+
     /// Say what this host lets zroot do, and what to change; run no COMMAND
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(super) check: Option<Form>,

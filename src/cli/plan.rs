@@ -25,6 +25,7 @@ pub(super) fn plan<'a>(
     if typed.arch.is_some() {
         return Err(usage("--arch needs --dump-filter or --explain"));
     }
+    let consistency = consistency(&typed)?;
     let (fake, no_fake) = classes(&typed)?;
     if typed.check.is_some() {
         if !command.is_empty() {
@@ -50,7 +51,9 @@ pub(super) fn plan<'a>(
         userns: typed.userns,
         if_needed: typed.if_needed,
         allow_new_privs: typed.allow_new_privs,
-        consistency: typed.consistency,
+        consistency,
+        load: typed.load,
+        save: typed.save,
         fake,
         no_fake,
         summary: typed.summary.map(Output::new),
@@ -61,10 +64,26 @@ pub(super) fn plan<'a>(
     }))
 }
 
+/// How far the pretence goes. What is loaded or saved is known at level full alone.
+fn consistency(typed: &Args) -> Result<Option<Consistency>, Failure> {
+    let option = match (&typed.load, &typed.save) {
+        (Some(_), _) => "--load",
+        (None, Some(_)) => "--save",
+        (None, None) => return Ok(typed.consistency),
+    };
+    match typed.consistency {
+        None | Some(Consistency::Full | Consistency::Auto) => Ok(Some(Consistency::Full)),
+        Some(Consistency::Zero | Consistency::Selective) => {
+            let failure = usage(format!("{option}: only level full remembers owners"));
+            Err(failure.hint("leave --consistency out, or say full"))
+        }
+    }
+}
+
 /// The classes to add to the level's own, and to remove from them.
 #[inline]
 pub(super) fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
-    let level = Consistency::first_level(typed.consistency);
+    let level = Consistency::first_level(consistency(typed)?);
     // 'all' means what there is at the level; a name that is not there is a mistake.
     let is_mistake = |named: &&ClassSet| {
         **named != ClassSet::ALL && named.minus(level.classes()) != ClassSet::EMPTY

@@ -263,6 +263,8 @@ pub struct Policy {
     /// Whether somebody wants to see each call: a supervisor gives the answers then, at any level,
     /// the same ones.
     pub is_watched: bool,
+    /// Whether what is remembered outlives the run: then it must be seen what is removed.
+    pub is_saved: bool,
 }
 
 impl Policy {
@@ -279,11 +281,12 @@ impl Policy {
             level,
             classes: level.default_classes(),
             is_watched: false,
+            is_saved: false,
         }
     }
 
-    /// The rules of all classes, those of the limit that the supervisor needs for itself, and those
-    /// of mounts' owners. No call has two.
+    /// The rules of all classes, those of the limit that the supervisor needs for itself, those of
+    /// mounts' owners, and those of what is saved. No call has two.
     pub fn rules(self) -> impl Iterator<Item = Rule> {
         let own = move || self.locks_limit().iter().chain(self.set_id_prctl());
         let is_own = move |call: Sysno| own().any(|(own, _)| *own == call);
@@ -297,7 +300,8 @@ impl Policy {
                 when,
                 action: Action::Notify,
             }));
-        let ids = self.ids_of_mounts().iter().map(|&(call, when)| Rule {
+        let noted = self.ids_of_mounts().iter().chain(self.removals());
+        let noted = noted.map(|&(call, when)| Rule {
             call,
             when,
             action: Action::Notify,
@@ -306,7 +310,7 @@ impl Policy {
         let seen = (self.is_watched && !self.classes.contains(Class::Getid))
             .then(|| Class::Getid.rules(Level::Selective));
         rules
-            .chain(ids)
+            .chain(noted)
             .chain(seen.into_iter().flatten())
             .map(move |rule| Rule {
                 action: if self.is_watched {
@@ -338,6 +342,19 @@ impl Policy {
         let is_on = self.level.has_supervisor() && self.classes.contains(Class::Owner);
         if is_on && !self.classes.contains(Class::Mount) {
             calls![mount if Always; fsconfig if Always;]
+        } else {
+            &[]
+        }
+    }
+
+    /// The calls by which a file may lose its last name, wherever it must not be saved any more
+    /// then.
+    const fn removals(self) -> &'static [(Sysno, When)] {
+        if self.level.remembers() && self.is_saved {
+            calls![
+                unlink if Always; unlinkat if Always; rmdir if Always;
+                rename if Always; renameat if Always; renameat2 if Always;
+            ]
         } else {
             &[]
         }

@@ -1,5 +1,6 @@
 //! Staying beside the command, where something is left to be done at its end: a report to be
-//! waited for, a judgement (`--fail-on`), or files to be taken back from a root directory.
+//! waited for, a judgement (`--fail-on`), files to be taken back from a root directory, or what is
+//! remembered to be saved.
 //!
 //! The command runs in a child then. zroot passes on signals to it, and then its end. If zroot is
 //! killed, the command is killed as well, and a third process takes the files back.
@@ -20,7 +21,9 @@ use crate::detach::hold_nothing_but;
 use crate::error::{Failure, PRETENDED};
 use crate::filter::policy::ClassSet;
 use crate::namespace::lent::Lent;
-use crate::supervisor::report::complete::{Complete, Reader};
+use crate::state::Saver;
+use crate::supervisor::memory::remembered::Remembered;
+use crate::supervisor::report::complete::{Begun, Complete, Reader};
 use crate::supervisor::report::seen::Seen;
 use crate::sys::process::{
     Arrived, End, default_signal, die_of, end_of, exit, fork, ignore_signal, send_signal,
@@ -36,13 +39,29 @@ pub struct Beside {
     pub report: Option<Reader>,
     /// Which classes of calls must not have been pretended, and which were.
     pub judge: Option<(ClassSet, Seen)>,
+    /// Where to save what is remembered.
+    pub saver: Option<(Saver, Remembered)>,
+    /// Whether the command has begun, where that matters.
+    pub begun: Option<Begun>,
 }
 
 impl Beside {
     /// Whether there is anything.
     #[must_use]
     pub fn is_needed(&self) -> bool {
-        !self.lent.is_empty() || self.report.is_some() || self.judge.is_some()
+        !self.lent.is_empty()
+            || self.report.is_some()
+            || self.judge.is_some()
+            || self.saver.is_some()
+    }
+
+    /// Where the child says that the command begins.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn begun(&mut self) -> Result<Begun, Errno> {
+        let begun = self.begun.map_or_else(Begun::new, Ok)?;
+        Ok(*self.begun.insert(begun))
     }
 
     /// Forks. Returns `None` in the child at once, which is to become the command. The parent does
@@ -66,7 +85,9 @@ impl Beside {
         let child = match fork() {
             Ok(ForkResult::Parent { child }) => child,
             Ok(ForkResult::Child) => {
-                std::mem::forget(stand_in); // it is the parent's
+                // They are the parent's.
+                std::mem::forget(stand_in);
+                std::mem::forget(self.saver);
                 let is_bound = set_pdeathsig(Signal::SIGKILL).is_ok();
                 let parent = getppid();
                 if parent.as_raw() > 0 && parent != own {
@@ -91,8 +112,19 @@ impl Beside {
         // If it fails, another way may lead there: the stand-in's.
         let _ = self.lent.take_back();
         drop(stand_in);
+        let saved = self.save();
         held.let_go();
-        self.conclude(end)
+        self.conclude(end, saved)
+    }
+
+    /// Saves what is remembered, unless the command never began: nothing has changed then.
+    fn save(&mut self) -> Result<(), Failure> {
+        match self.saver.take() {
+            Some((saver, remembered)) if self.begun.is_some_and(Begun::is_set) => {
+                saver.save(&remembered, false)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whoever waits for the end of a pipe waits for the command's, not for ours. Standard error
@@ -101,13 +133,19 @@ impl Beside {
         let mut keep: Vec<RawFd> = vec![2];
         keep.extend(self.lent.descriptors());
         keep.extend(self.report.as_ref().map(Reader::descriptor));
+        keep.extend(self.saver.iter().flat_map(|(saver, _)| saver.descriptors()));
         keep.extend(stand_in.and_then(|stand_in| Some(stand_in.life.as_ref()?.as_raw_fd())));
         hold_nothing_but(&keep);
     }
 
     /// What it all came to.
-    fn conclude(self, end: Result<End, Errno>) -> Result<Option<u8>, Error> {
+    fn conclude(
+        self,
+        end: Result<End, Errno>,
+        saved: Result<(), Failure>,
+    ) -> Result<Option<u8>, Error> {
         let end = end.map_err(|errno| Failure::errno("cannot wait for the command", errno))?;
+        saved?;
         match self.report.map(Reader::wait) {
             None | Some(Complete::Yes | Complete::NeverBegun) => {}
             Some(Complete::Lost) => {

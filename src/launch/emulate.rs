@@ -12,11 +12,12 @@ use crate::filter::install::{self, InstallError};
 use crate::filter::policy::Level;
 use crate::filter::{self, Policy};
 use crate::supervisor::handshake;
+use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::Watchers;
 use crate::supervisor::{self, Unavailable};
 
-/// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to `watchers`. `say`
-/// hears what it is.
+/// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to the watchers and goes
+/// on with what is remembered. `say` hears what it is.
 ///
 /// # Errors
 /// [`Error`] if it is not on, or does not answer.
@@ -24,7 +25,7 @@ use crate::supervisor::{self, Unavailable};
 pub fn turn_on(
     emulation: Emulation,
     plan: &Plan,
-    watchers: Watchers,
+    wanted: (Watchers, Option<Remembered>),
     say: &dyn Fn(fmt::Arguments),
 ) -> Result<(), Error> {
     let policy = match emulation {
@@ -36,7 +37,7 @@ pub fn turn_on(
             return Ok(());
         }
         Emulation::Supervisor { policy, otherwise } => {
-            match best_supervisor(policy, otherwise, plan, watchers, say)? {
+            match best_supervisor(policy, otherwise, plan, wanted, say)? {
                 Some(policy) => policy,
                 None => return Ok(()),
             }
@@ -63,7 +64,7 @@ fn best_supervisor(
     policy: Policy,
     otherwise: &[Level],
     plan: &Plan,
-    mut watchers: Watchers,
+    (mut watchers, remembered): (Watchers, Option<Remembered>),
     say: &dyn Fn(fmt::Arguments),
 ) -> Result<Option<Policy>, Error> {
     let mut policy = policy;
@@ -71,7 +72,7 @@ fn best_supervisor(
     // Who watches has a supervisor at every level.
     let is_watched = watchers.are_there();
     loop {
-        let error = match by_supervisor(policy, &mut watchers) {
+        let error = match by_supervisor(policy, &mut watchers, remembered) {
             Ok(()) => {
                 say(format_args!("supervisor: level {policy}"));
                 return Ok(None);
@@ -131,9 +132,13 @@ pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
 /// unless it is [`Unavailable::Values`]; `watchers` are taken only where one was started. Another
 /// [`Error`]: the filter is on, and may not be
 /// answered.
-pub fn by_supervisor(policy: Policy, watchers: &mut Watchers) -> Result<(), Error> {
+pub fn by_supervisor(
+    policy: Policy,
+    watchers: &mut Watchers,
+    remembered: Option<Remembered>,
+) -> Result<(), Error> {
     let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = supervisor::start(policy, watchers)?;
+    let supervisor = supervisor::start(policy, watchers, remembered)?;
     let listener = install::install_with_listener(&program)?;
     supervisor
         .serve(listener)

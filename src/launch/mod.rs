@@ -35,8 +35,10 @@ use crate::filter::policy::ClassSet;
 use crate::host;
 use crate::namespace;
 use crate::namespace::root::Root;
+use crate::state::{self, Saver};
 use crate::supervisor::handshake::{self, Enclosing};
-use crate::supervisor::report::complete::{Begun, Reader};
+use crate::supervisor::memory::remembered::Remembered;
+use crate::supervisor::report::complete::Begun;
 use crate::supervisor::report::seen::Seen;
 use crate::supervisor::report::{Watchers, complete};
 use beside::Beside;
@@ -96,6 +98,8 @@ struct Launch<'a> {
 struct Wanted {
     apt_config: AptConfig,
     watchers: Watchers,
+    /// What is remembered already, or is wanted at the end.
+    remembered: Option<Remembered>,
 }
 
 /// apt's configuration, as far as it can be made before the namespace is entered.
@@ -141,10 +145,12 @@ impl<'a> Prepared<'a> {
         environment: &'a Environment,
         say: &'a dyn Fn(fmt::Arguments),
     ) -> Result<Prepared<'a>, Error> {
-        let is_needed = !(plan.if_needed && host::is_real_root());
+        // A state says what is not in the files, or is to.
+        let is_needed = !(plan.if_needed && host::is_real_root()) || plan.has_state();
         // Before -C, which does not mean them; opened once it is certain that there is a command.
         let trace = plan.trace.as_ref().map(Output::absolute);
         let summary = plan.summary.as_ref().map(Output::absolute);
+        let [load, save] = [&plan.load, &plan.save].map(|path| absolute(path.as_deref()));
         let mut root = plan
             .root
             .as_deref()
@@ -164,6 +170,11 @@ impl<'a> Prepared<'a> {
         let wanted = if is_needed {
             Some(Wanted {
                 apt_config: AptConfig::Unwanted,
+                remembered: if plan.has_state() {
+                    Some(remember((load, save), &mut beside)?)
+                } else {
+                    None
+                },
                 watchers: if plan.is_watched() {
                     watch(plan, trace.as_ref(), summary.as_ref(), &mut beside)?
                 } else {
@@ -188,7 +199,7 @@ impl<'a> Prepared<'a> {
             say,
             command,
             root,
-            begun: beside.report.as_ref().map(Reader::begun),
+            begun: beside.begun,
             beside,
             wanted,
         })))
@@ -276,7 +287,8 @@ impl<'a> Entered<'a> {
                     .map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
             }
             let emulation = nested::decide(launch.plan, launch.enclosing())?;
-            emulate::turn_on(emulation, launch.plan, wanted.watchers, launch.say)?;
+            let wanted = (wanted.watchers, wanted.remembered);
+            emulate::turn_on(emulation, launch.plan, wanted, launch.say)?;
         }
         Ok(Emulated(launch))
     }
@@ -314,6 +326,30 @@ pub fn run(
     }
 }
 
+/// The same file wherever the working directory is.
+fn absolute(path: Option<&Path>) -> Option<Cow<'_, Path>> {
+    path.map(|path| std::path::absolute(path).map_or(Cow::Borrowed(path), Cow::Owned))
+}
+
+/// Memory for what is remembered, with what is loaded; `beside` is to save it.
+#[inline(never)]
+fn remember(
+    (load, save): (Option<Cow<Path>>, Option<Cow<Path>>),
+    beside: &mut Beside,
+) -> Result<Remembered, Error> {
+    let no_memory = |errno| Failure::errno("no memory to share", errno);
+    let remembered = Remembered::new().map_err(no_memory)?;
+    // What is loaded is as the last one left it who had what is saved.
+    if let Some(path) = save {
+        beside.saver = Some((Saver::open(&path)?, remembered));
+        beside.begun().map_err(no_memory)?;
+    }
+    if let Some(path) = load {
+        state::load(&path, &remembered)?;
+    }
+    Ok(remembered)
+}
+
 /// Opens what the reports go to, and has `beside` wait for them.
 #[inline(never)]
 fn watch(
@@ -335,7 +371,8 @@ fn watch(
     }
     if watchers.trace.is_some() || watchers.summary.is_some() {
         let names = [trace, summary].map(|output| output.map(output::name).unwrap_or_default());
-        let (reader, writer) = complete::pair(names).map_err(no_memory)?;
+        let begun = beside.begun().map_err(no_memory)?;
+        let (reader, writer) = complete::pair(names, begun).map_err(no_memory)?;
         beside.report = Some(reader);
         watchers.waits = Some(writer);
     }

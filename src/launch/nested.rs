@@ -84,10 +84,15 @@ pub fn decide(plan: &Plan, enclosing: Option<Enclosing>) -> Result<Emulation, Er
 /// The same inside of a zroot whose supervisor answers as `enclosing` says.
 #[inline(never)] // for a small stack where it is not called
 fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> {
-    if plan.is_watched() {
-        return Err(Failure::new(
-            "--summary and --trace: a zroot around this one has a supervisor already",
-        )
+    let options = if plan.has_state() {
+        "--load and --save"
+    } else {
+        "--summary and --trace"
+    };
+    if plan.is_watched() || plan.has_state() {
+        return Err(Failure::new(format!(
+            "{options}: a zroot around this one has a supervisor already"
+        ))
         .hint("ask that one")
         .into());
     }

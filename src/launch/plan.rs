@@ -117,6 +117,10 @@ pub struct Plan<'a> {
     pub trace: Option<Output>,
     /// The classes of which no call may have been pretended.
     pub fail_on: ClassSet,
+    /// What is to be remembered from the start.
+    pub load: Option<PathBuf>,
+    /// Where to save what is remembered at the end.
+    pub save: Option<PathBuf>,
     /// Whether to export `APT_CONFIG`.
     pub apt_config: bool,
     /// Whether to say each step.
@@ -140,6 +144,8 @@ impl Default for Plan<'_> {
             summary: None,
             trace: None,
             fail_on: ClassSet::EMPTY,
+            load: None,
+            save: None,
             apt_config: true,
             verbose: false,
         }
@@ -163,6 +169,13 @@ impl Plan<'_> {
         self.summary.is_some() || self.trace.is_some() || self.fail_on != ClassSet::EMPTY
     }
 
+    /// Whether what is remembered comes from another run, or is for one.
+    #[must_use]
+    #[inline]
+    pub fn has_state(&self) -> bool {
+        self.load.is_some() || self.save.is_some()
+    }
+
     /// The level to try first; with [`Consistency::Auto`] the others will do as well.
     #[must_use]
     #[inline]
@@ -176,6 +189,7 @@ impl Plan<'_> {
     pub fn policy(&self, level: Level) -> Policy {
         Policy {
             is_watched: self.is_watched(),
+            is_saved: self.has_state(),
             ..policy(level, self.fake, self.no_fake)
         }
     }

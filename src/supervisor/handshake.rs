@@ -110,6 +110,7 @@ fn decode(level: u32, low: u32, high: u32) -> Option<Policy> {
         level,
         classes,
         is_watched: false,
+        is_saved: false,
     })
 }
 
@@ -171,6 +172,7 @@ mod tests {
                     level,
                     classes,
                     is_watched: false,
+                    is_saved: false,
                 };
                 assert_eq!(ask(policy), Some(policy));
             }

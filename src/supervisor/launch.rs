@@ -12,6 +12,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 
 use super::handshake::Enclosing;
 use super::memory::id_maps::IdMaps;
+use super::memory::remembered::Remembered;
 use super::recovery::hazards::Hazards;
 use super::report::Watchers;
 use super::server;
@@ -147,11 +148,16 @@ fn has_kernel_for(level: Level) -> Result<(), Unavailable> {
 }
 
 /// Starts a supervisor for what `policy` has notified, which reports to `watchers`: they are taken
-/// once nothing but the start itself can fail. It sees files as this process does now.
+/// once nothing but the start itself can fail. It sees files as this process does now, and goes on
+/// with what is `remembered`, if somebody else has that as well.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
-pub fn start(policy: Policy, watchers: &mut Watchers) -> Result<Waiting, Unavailable> {
+pub fn start(
+    policy: Policy,
+    watchers: &mut Watchers,
+    remembered: Option<Remembered>,
+) -> Result<Waiting, Unavailable> {
     has_kernel_for(policy.level)?;
     // With fewer it might come to an end only after the filter is on.
     let (files, _) = getrlimit(Resource::RLIMIT_NOFILE).map_err(Unavailable::Resources)?;
@@ -174,7 +180,7 @@ pub fn start(policy: Policy, watchers: &mut Watchers) -> Result<Waiting, Unavail
         return Err(Unavailable::Children);
     }
     let maps = IdMaps::read(base.user_namespace);
-    let kept = Kept::new(policy.level).map_err(Unavailable::Resources)?;
+    let kept = Kept::new(policy.level, remembered).map_err(Unavailable::Resources)?;
     let hazards = Hazards::new().map_err(Unavailable::Resources)?;
     // Who is plain, and stays it, is known where nobody sets ids, capabilities, labels or root
     // directories without a word.

@@ -2,7 +2,7 @@
 
 use super::handlers::{
     Handler, device, identity, ipc, landlock, limit, maker, memory_lock, mode_and_time, mount,
-    open, owner, peer, plain, priority, roam, set_id, stat, xattr, xattr_read,
+    open, owner, peer, plain, priority, remove, roam, set_id, stat, xattr, xattr_read,
 };
 use super::handshake;
 use super::session::Session;
@@ -35,6 +35,15 @@ impl Routes {
                 Sysno::mount | Sysno::fsconfig => Route {
                     class: Class::Owner,
                     handler: mount::answer,
+                },
+                Sysno::unlink
+                | Sysno::unlinkat
+                | Sysno::rmdir
+                | Sysno::rename
+                | Sysno::renameat
+                | Sysno::renameat2 => Route {
+                    class: Class::Maker,
+                    handler: remove::answer,
                 },
                 _ => Route {
                     class: Class::Getid,

@@ -72,16 +72,19 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Nothing yet, at `level`.
+    /// Nothing yet, at `level`, but for the `owners` that are known from elsewhere.
     ///
     /// # Errors
     /// memfd_create(2)'s, mmap(2)'s.
-    pub fn new(level: Level) -> Result<Kept, Errno> {
+    pub fn new(level: Level, owners: Option<Remembered>) -> Result<Kept, Errno> {
         Ok(Kept {
             journal: Journal::new()?,
             in_flight: InFlight::new()?,
             given: Given::new()?,
-            owners: level.remembers().then(Remembered::new).transpose()?,
+            owners: match owners {
+                None if level.remembers() => Some(Remembered::new()?),
+                owners => owners.filter(|_| level.remembers()),
+            },
             peers: level.remembers().then(Peers::new).transpose()?,
         })
     }
@@ -135,6 +138,12 @@ impl Session {
     #[must_use]
     pub fn target<'a>(&'a self, request: &'a Request) -> Target<'a> {
         self.sight.target(request)
+    }
+
+    /// Whether files' modes matter beyond the run.
+    #[must_use]
+    pub fn keeps_modes(&self) -> bool {
+        self.policy.is_saved
     }
 
     /// Becomes a helper that has in hand what `in_flight` says, and nothing after it.

@@ -21,6 +21,7 @@ pub fn run_all(report: &mut Report) {
                     level,
                     classes,
                     is_watched,
+                    is_saved: !is_watched,
                 })
             })
         })

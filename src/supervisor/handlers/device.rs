@@ -82,7 +82,7 @@ fn mknod(session: &mut Session, request: &Request) -> Result<Option<How>, Failed
     let owner = owner.unwrap_or_else(|| session.maps.shows(found.uid, found.gid));
     match maker {
         Some(maker) => maker.remember(&parent, &made, owner, device)?,
-        None => owners.set(&made, Record { owner, device })?,
+        None => owners.set(&made, Record::new(owner, device))?,
     }
     Ok(Some(How::Remembered))
 }

@@ -112,7 +112,7 @@ impl Maker {
         owner: (u32, u32),
         device: Option<Device>,
     ) -> Result<(), Errno> {
-        self.owners.set(file, Record { owner, device })?;
+        self.owners.set(file, Record::new(owner, device))?;
         let Some(known) = self.inherited_acl(parent)? else {
             return Ok(());
         };

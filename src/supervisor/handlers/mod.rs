@@ -17,6 +17,7 @@ pub mod owner;
 pub mod peer;
 pub mod plain;
 pub mod priority;
+pub mod remove;
 mod rights;
 pub mod roam;
 pub mod set_id;

@@ -11,7 +11,7 @@ use crate::supervisor::target::answer::{Failed, How, Outcome};
 use crate::supervisor::target::files::File;
 use crate::supervisor::target::proc::Target;
 use crate::supervisor::target::request::{Named, Request};
-use crate::sys::file::Time;
+use crate::sys::file::{Look, Time};
 
 /// `UTIME_NOW` and `UTIME_OMIT`, include/uapi/linux/stat.h.
 const NOW: i64 = 0x3fff_ffff;
@@ -31,9 +31,16 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     // A type among them is not looked at (fs/open.c, chmod_common: S_IALLUGO).
     let mode = target.request.arg(Kind::Mode)?.word() & !libc::S_IFMT;
     let (file, follow) = target.named_file()?;
-    // With that bit a directory may have heirs.
-    if mode & libc::S_ISGID == 0 && look_at_own(session, target, &file, follow)?.is_some() {
-        return Err(Failed::Kernel);
+    // With that bit a directory may have heirs. What is saved of a file has its mode.
+    if mode & libc::S_ISGID == 0 {
+        if let Some(glance) = look_at_own(session, target, &file, follow)? {
+            let found = Look::from(&glance.status);
+            let remembered = session.owners.filter(|_| session.keeps_modes());
+            if remembered.is_none_or(|owners| owners.of(&found, || glance.handle(target)).is_none())
+            {
+                return Err(Failed::Kernel);
+            }
+        }
     }
     let object = target.find(&file, follow)?;
     let rights = Rights::of(session, target, &object);
@@ -58,6 +65,12 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
         }
     }
     let done = object.chmod(mode).map(|()| How::Real);
+    if done.is_ok() && session.keeps_modes() {
+        if let Some(owners) = &session.owners {
+            // That of a directory on an overlay may be another inode's by now.
+            owners.has_mode(&object.looked_at_anew())?;
+        }
+    }
     rights.pretend(Capability::CAP_FOWNER, done)
 }
 

@@ -43,8 +43,7 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
             return Ok(Answer::Continue);
         };
         glance.confirm(target)?;
-        let device = None;
-        return tell(target, &glance, sync, Record { owner, device });
+        return tell(target, &glance, sync, Record::new(owner, None));
     }
     let record = owners.of(&found, || glance.handle(target));
     let shown = session.maps.shows(found.uid, found.gid);
@@ -53,10 +52,7 @@ fn stat(session: &Session, target: Target) -> Result<Answer, Failed> {
         return Ok(Answer::Continue);
     }
     glance.confirm(target)?;
-    let mut record = record.unwrap_or(Record {
-        owner: shown,
-        device: None,
-    });
+    let mut record = record.unwrap_or(Record::new(shown, None));
     // Whoever names a path has been looked at, and has a helper if it is elsewhere.
     let may_be_elsewhere = target.is_helper || !matches!(file, File::At(..));
     if may_be_elsewhere && !target.is_plain() && !session.processes.is_at_home(target) {
@@ -136,9 +132,9 @@ fn tell(target: Target, glance: &Glance, sync: i32, record: Record) -> Result<An
         // What is told without having been asked for depends on what is asked for.
         let mut status = glance.statx(target, sync, request.arg(Kind::Number)?.word())?;
         (status.stx_uid, status.stx_gid) = record.owner;
+        let mode = mode(status.stx_mode.into(), record);
+        status.stx_mode = u16::try_from(mode).unwrap_or_default();
         if let Some(device) = record.device {
-            let mode = u32::from(status.stx_mode) & !libc::S_IFMT | device.kind;
-            status.stx_mode = u16::try_from(mode).unwrap_or_default();
             (status.stx_rdev_major, status.stx_rdev_minor) = device.number;
             (status.stx_size, status.stx_blocks) = (0, 0);
         }
@@ -154,7 +150,7 @@ fn tell(target: Target, glance: &Glance, sync: i32, record: Record) -> Result<An
     let mut facts = Facts {
         dev: (status.stx_dev_major, status.stx_dev_minor),
         ino: status.stx_ino,
-        mode: status.stx_mode.into(),
+        mode: mode(status.stx_mode.into(), record),
         nlink: status.stx_nlink,
         uid,
         gid,
@@ -167,7 +163,6 @@ fn tell(target: Target, glance: &Glance, sync: i32, record: Record) -> Result<An
         changed: moment(status.stx_ctime),
     };
     if let Some(device) = record.device {
-        facts.mode = facts.mode & !libc::S_IFMT | device.kind;
         facts.rdev = device.number;
         (facts.size, facts.blocks) = (0, 0);
     }
@@ -182,4 +177,12 @@ fn tell(target: Target, glance: &Glance, sync: i32, record: Record) -> Result<An
         // What does not fit is the kernel's to say, by the same rules.
         None => Ok(Answer::Continue),
     }
+}
+
+/// The mode of a file that has `kernels` for the kernel.
+fn mode(kernels: u32, record: Record) -> u32 {
+    let kind = record
+        .device
+        .map_or(kernels & libc::S_IFMT, |device| device.kind);
+    kind | record.permissions.unwrap_or(kernels) & !libc::S_IFMT
 }

@@ -167,7 +167,7 @@ fn read_change(target: Target, value: Option<ValueAt>) -> Result<Change, Failed>
 fn make<'a>(
     session: &Session,
     rights: &Rights,
-    object: Object<'a>,
+    mut object: Object<'a>,
     change: &Change,
 ) -> Result<(How, Object<'a>), Failed> {
     let Some(owners) = &session.owners else {
@@ -191,6 +191,11 @@ fn make<'a>(
         Err(Failed::Error(Errno::ENODATA)) if known.is_some() => How::Real,
         how => how?,
     };
+    if how == How::Real && session.keeps_modes() && change.name.as_c_str() == acl::ACCESS {
+        // Its mode says some of it.
+        object = object.looked_at_anew();
+        owners.has_mode(&object)?;
+    }
     if how == How::Real && known.is_none() {
         return Ok((how, object));
     }

@@ -38,6 +38,10 @@ const PER_TEXT: usize = 4;
 const KEPT: usize = 64;
 /// How many chains there are: 4 MB, if all are used.
 const BUCKETS: usize = 1 << 20;
+/// The permissions are shown in place of the kernel's.
+const SHOWN: u32 = 1 << 16;
+/// The inode has lost its last name.
+const GONE: u32 = 1 << 17;
 /// Up to how many inodes with consecutive numbers have their chains side by side.
 const RUN: u32 = 20;
 
@@ -60,6 +64,8 @@ shareable! {
         owner: AtomicU64,
         device: AtomicU64,
         attributes: AtomicU32,
+        /// `st_mode`, and [`SHOWN`] and [`GONE`].
+        mode: AtomicU32,
     }
 }
 
@@ -110,13 +116,52 @@ pub struct Record {
     pub owner: (u32, u32),
     /// The device, if it is one.
     pub device: Option<Device>,
+    /// The permissions that it has in place of the kernel's.
+    pub permissions: Option<u32>,
+}
+
+impl Record {
+    /// Of a file with the kernel's permissions.
+    #[must_use]
+    pub const fn new(owner: (u32, u32), device: Option<Device>) -> Record {
+        Record {
+            owner,
+            device,
+            permissions: None,
+        }
+    }
+}
+
+/// What tells a file from a later one with its inode's number, and what it was seen to be.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Looks {
+    /// When it was made, or what else the two differ in.
+    pub birth: u64,
+    /// Its type and permissions, as `st_mode`.
+    pub mode: u32,
+}
+
+/// A file and all that is remembered of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remembrance {
+    /// Which file it is.
+    pub inode: Inode,
+    /// What it was when something was last remembered of it. The type of a device is that of what
+    /// stands for it.
+    pub looks: Looks,
+    /// Whose it is, and what.
+    pub record: Record,
+    /// Its attributes.
+    pub attributes: Attributes,
 }
 
 /// All that an entry has room for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Whole {
-    birth: u64,
+    looks: Looks,
     record: Record,
+    /// Whether it has lost its last name.
+    is_gone: bool,
     /// The block that has the attributes.
     attributes: u32,
 }
@@ -190,7 +235,7 @@ impl Owners {
         let birth = birth();
         let (_, found) = self.read(entry);
         found
-            .filter(|found| found.birth == birth)
+            .filter(|found| found.looks.birth == birth)
             .map(|found| found.record)
     }
 
@@ -202,7 +247,7 @@ impl Owners {
         };
         loop {
             let (word, found) = self.read(entry);
-            let Some(found) = found.filter(|found| found.birth == birth) else {
+            let Some(found) = found.filter(|found| found.looks.birth == birth) else {
                 return Attributes::default();
             };
             let text = self.texts.read(found.attributes);
@@ -216,8 +261,42 @@ impl Owners {
     /// The birth of the inode of which something is remembered under the number of `inode`.
     #[must_use]
     pub fn birth(&self, inode: Inode) -> Option<u64> {
+        self.known_of(inode).map(|(looks, _)| looks.birth)
+    }
+
+    /// What it is, and what is remembered of it.
+    #[must_use]
+    pub fn known_of(&self, inode: Inode) -> Option<(Looks, Record)> {
         let (_, found) = self.read(self.known(inode)?);
-        found.map(|found| found.birth)
+        found.map(|found| (found.looks, found.record))
+    }
+
+    /// Visits all files of which something is remembered, but for those that have lost their last
+    /// name. What is changed meanwhile is visited as it was or as it is.
+    pub fn each(&self, mut visit: impl FnMut(Remembrance)) {
+        let with_memory = self.head.buckets.load(Ordering::Acquire);
+        for at in 0..self.buckets.len() {
+            if with_memory & self.part(at) == 0 {
+                continue;
+            }
+            for entry in self.chain(self.buckets[at].load(Ordering::Acquire), 0) {
+                let inode = Inode {
+                    dev: parts(entry.dev.load(Ordering::Acquire)),
+                    ino: entry.ino.load(Ordering::Acquire),
+                };
+                let (_, Some(found)) = self.read(entry) else {
+                    continue;
+                };
+                if !found.is_gone {
+                    visit(Remembrance {
+                        inode,
+                        looks: found.looks,
+                        record: found.record,
+                        attributes: self.attributes(inode, found.looks.birth),
+                    });
+                }
+            }
+        }
     }
 
     /// Knows what is remembered of `inode` with the birth `from` by `to` from now on. Where memory
@@ -233,8 +312,12 @@ impl Owners {
             return;
         };
         // Who changes it at the same time is right; the next one to look will try again.
-        self.entry(number).write(Whole { birth: to, ..known });
-        if known.birth == from && swap(&entry.record, word, number).is_ok() {
+        let looks = Looks {
+            birth: to,
+            ..known.looks
+        };
+        self.entry(number).write(Whole { looks, ..known });
+        if known.looks.birth == from && swap(&entry.record, word, number).is_ok() {
             self.spare(place(word));
         } else {
             self.spare(number);
@@ -245,11 +328,12 @@ impl Owners {
     ///
     /// # Errors
     /// `ENOMEM`; then nothing has changed.
-    pub fn set(&self, inode: Inode, birth: u64, record: Record) -> Result<(), Errno> {
-        self.change(inode, birth, |_| {
+    pub fn set(&self, inode: Inode, looks: Looks, record: Record) -> Result<(), Errno> {
+        self.change(inode, looks.birth, |_| {
             Ok(Whole {
-                birth,
+                looks,
                 record,
+                is_gone: false,
                 attributes: 0,
             })
         })
@@ -263,13 +347,13 @@ impl Owners {
     pub fn update(
         &self,
         inode: Inode,
-        birth: u64,
+        looks: Looks,
         uid: Option<u32>,
         gid: Option<u32>,
         otherwise: (u32, u32),
     ) -> Result<(), Errno> {
-        self.change(inode, birth, |known| {
-            let mut now = known.unwrap_or(Whole::plain(birth, otherwise));
+        self.change(inode, looks.birth, |known| {
+            let mut now = Whole::seen(known, looks, otherwise);
             let owner = now.record.owner;
             now.record.owner = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
             Ok(now)
@@ -284,12 +368,12 @@ impl Owners {
     pub fn change_attributes(
         &self,
         inode: Inode,
-        birth: u64,
+        looks: Looks,
         otherwise: (u32, u32),
         change: impl Fn(&mut Attributes) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        self.change(inode, birth, |known| {
-            let now = known.unwrap_or(Whole::plain(birth, otherwise));
+        self.change(inode, looks.birth, |known| {
+            let now = Whole::seen(known, looks, otherwise);
             let old = self.texts.read(now.attributes);
             let mut attributes = Attributes::of(&old);
             change(&mut attributes)?;
@@ -303,6 +387,71 @@ impl Owners {
                 ..now
             })
         })
+    }
+
+    /// Says of a file of which something is remembered that it has these permissions now, for the
+    /// kernel, too.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn has_mode(&self, inode: Inode, looks: Looks) -> Result<(), Errno> {
+        self.change_known(inode, looks.birth, |known| {
+            known.looks.mode = looks.mode;
+            known.record.permissions = None;
+        })
+    }
+
+    /// Says that the `inode` whose birth is remembered as `from` is the one with the birth `to`, and
+    /// whether its permissions are the kernel's. Returns whether there is one.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn is_born(
+        &self,
+        inode: Inode,
+        from: u64,
+        to: u64,
+        are_kernels: bool,
+    ) -> Result<bool, Errno> {
+        if self.birth(inode) != Some(from) {
+            return Ok(false);
+        }
+        self.change_known(inode, from, |known| {
+            known.looks.birth = to;
+            if are_kernels {
+                known.record.permissions = None;
+            }
+        })?;
+        Ok(true)
+    }
+
+    /// Says of a file of which something is remembered that it has lost its last name. It may still
+    /// be open, and asked for.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn is_gone(&self, inode: Inode, birth: u64) -> Result<(), Errno> {
+        self.change_known(inode, birth, |known| known.is_gone = true)
+    }
+
+    fn change_known(
+        &self,
+        inode: Inode,
+        birth: u64,
+        change: impl Fn(&mut Whole),
+    ) -> Result<(), Errno> {
+        let Some(entry) = self.known(inode) else {
+            return Ok(());
+        };
+        let changed = self.replace(entry, birth, |known| {
+            let mut now = known.ok_or(Errno::ENOENT)?;
+            change(&mut now);
+            Ok(now)
+        });
+        match changed {
+            Err(Errno::ENOENT) => Ok(()),
+            changed => changed,
+        }
     }
 
     /// Forgets `inode`.
@@ -366,7 +515,7 @@ impl Owners {
         let mut room = None;
         let done = loop {
             let (word, there) = self.read(entry);
-            let known = there.filter(|there| there.birth == birth);
+            let known = there.filter(|there| there.looks.birth == birth);
             let is_same = || entry.record.load(Ordering::Acquire) == word;
             let now = match new(known) {
                 Ok(now) if known == Some(now) && is_same() => break Ok(()),
@@ -540,10 +689,15 @@ impl Entry {
             joined((kind | device.number.0 & 0x0fff_ffff, device.number.1))
         });
         // Not Relaxed: who sees one of these sees what has been done before, too.
-        self.birth.store(whole.birth, Ordering::Release);
+        let shown = record.permissions.map_or(0, |_| SHOWN);
+        let gone = if whole.is_gone { GONE } else { 0 };
+        let permissions = record.permissions.unwrap_or(whole.looks.mode) & 0o7777;
+        let mode = whole.looks.mode & libc::S_IFMT | permissions;
+        self.birth.store(whole.looks.birth, Ordering::Release);
         self.owner.store(joined(record.owner), Ordering::Release);
         self.device.store(device, Ordering::Release);
         self.attributes.store(whole.attributes, Ordering::Release);
+        self.mode.store(mode | shown | gone, Ordering::Release);
     }
 
     /// The record here: of several, if the place is somebody's who writes.
@@ -555,22 +709,34 @@ impl Entry {
             kind: major >> 16 & 0xf000,
             number: (major & 0x0fff_ffff, minor),
         });
+        let word = self.mode.load(Ordering::Acquire);
+        let mode = word & 0xffff;
         Whole {
-            birth,
-            record: Record { owner, device },
+            looks: Looks { birth, mode },
+            record: Record {
+                owner,
+                device,
+                permissions: (word & SHOWN != 0).then_some(mode & !libc::S_IFMT),
+            },
+            is_gone: word & GONE != 0,
             attributes: self.attributes.load(Ordering::Acquire),
         }
     }
 }
 
 impl Whole {
-    /// A file of which nothing is known but that it is `owner`'s.
-    fn plain(birth: u64, owner: (u32, u32)) -> Whole {
-        let device = None;
-        Whole {
-            birth,
-            record: Record { owner, device },
+    /// What is `known` of a file that is seen to be `looks`. If nothing is, it is `owner`'s.
+    fn seen(known: Option<Whole>, looks: Looks, owner: (u32, u32)) -> Whole {
+        let nothing = Whole {
+            looks,
+            record: Record::new(owner, None),
+            is_gone: false,
             attributes: 0,
+        };
+        Whole {
+            looks,
+            is_gone: false,
+            ..known.unwrap_or(nothing)
         }
     }
 }
@@ -617,8 +783,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        BUCKETS, Device, Entry, Errno, Inode, KEPT, LEAST, MOST, Ordering, Owners, Record, STRICT,
-        index, most, place,
+        BUCKETS, Device, Entry, Errno, Inode, KEPT, LEAST, Looks, MOST, Ordering, Owners, Record,
+        STRICT, index, most, place,
     };
 
     fn inode(ino: u64) -> Inode {
@@ -626,9 +792,13 @@ mod tests {
     }
 
     fn record(number: u32) -> Record {
-        Record {
-            owner: (number, !number),
-            device: None,
+        Record::new((number, !number), None)
+    }
+
+    fn looks(birth: u64) -> Looks {
+        Looks {
+            birth,
+            mode: 0o100_644,
         }
     }
 
@@ -656,6 +826,7 @@ mod tests {
         let record = (id.clone(), id.clone(), device).prop_map(|(uid, gid, device)| Record {
             owner: (uid, gid),
             device: device.map(|(kind, number)| Device { kind, number }),
+            permissions: (uid == 1).then_some(0o4755),
         });
         let some_id = proptest::option::of(id);
         let birth = 0..3_u64;
@@ -680,16 +851,13 @@ mod tests {
                 };
                 match step {
                     Step::Set(birth, record) => {
-                        owners.set(inode, birth, record).expect("memory");
+                        owners.set(inode, looks(birth), record).expect("memory");
                         model.insert(inode, (birth, record));
                     }
                     Step::Update(birth, uid, gid) => {
                         let otherwise = (10, 20);
-                        owners.update(inode, birth, uid, gid, otherwise).expect("memory");
-                        let mut record = known(birth).unwrap_or(Record {
-                            owner: otherwise,
-                            device: None,
-                        });
+                        owners.update(inode, looks(birth), uid, gid, otherwise).expect("memory");
+                        let mut record = known(birth).unwrap_or(Record::new(otherwise, None));
                         let (old_uid, old_gid) = record.owner;
                         record.owner = (uid.unwrap_or(old_uid), gid.unwrap_or(old_gid));
                         model.insert(inode, (birth, record));
@@ -724,12 +892,12 @@ mod tests {
         assert_eq!(owners.find(inode(1), || unreachable!()), None);
         owners.forget(inode(1));
         assert!(!owners.are_any());
-        owners.set(inode(1), 0, record(1)).expect("memory");
+        owners.set(inode(1), looks(0), record(1)).expect("memory");
         assert!(owners.are_any());
     }
 
     /// How many entries are looked at to find each of `inodes`: on the average and at most.
-    fn looks(owners: &Owners, inodes: impl Iterator<Item = Inode>) -> (f64, usize) {
+    fn looked_at(owners: &Owners, inodes: impl Iterator<Item = Inode>) -> (f64, usize) {
         let (mut sum, mut most, mut all) = (0, 0, 0);
         for inode in inodes {
             let head = owners.buckets[owners.bucket(inode)].load(Ordering::Acquire);
@@ -759,9 +927,9 @@ mod tests {
             for count in [1_000, 1_000_000] {
                 let inodes = || (0..count).map(|i| inode(way(i)));
                 for (number, inode) in (0..).zip(inodes()) {
-                    owners.set(inode, 0, record(number)).expect("memory");
+                    owners.set(inode, looks(0), record(number)).expect("memory");
                 }
-                let (mean, most) = looks(&owners, inodes());
+                let (mean, most) = looked_at(&owners, inodes());
                 // 1.5 on the average; how the runs lie on each other is chance (0.09 more or less).
                 assert!(mean < 2.0 && most <= 24, "{count}: {mean}, {most}");
             }
@@ -775,17 +943,19 @@ mod tests {
         let owners = Owners::with(1_000, 1 << 4).expect("memory");
         let all = 1_000 - 1 - KEPT as u64;
         for ino in 0..all {
-            owners.set(inode(ino), 0, record(0)).expect("memory");
+            owners.set(inode(ino), looks(0), record(0)).expect("memory");
         }
-        let error = owners.set(inode(all), 0, record(0)).expect_err("no memory");
+        let error = owners
+            .set(inode(all), looks(0), record(0))
+            .expect_err("no memory");
         assert_eq!(error, Errno::ENOMEM);
         assert_eq!(owners.find(inode(all), || 0), None);
         for ino in (0..all).cycle().take(10_000) {
             owners
-                .update(inode(ino), 0, Some(1), None, (0, 0))
+                .update(inode(ino), looks(0), Some(1), None, (0, 0))
                 .expect("memory");
-            owners.set(inode(ino), 1, record(2)).expect("memory");
-            owners.set(inode(ino), 0, record(1)).expect("memory");
+            owners.set(inode(ino), looks(1), record(2)).expect("memory");
+            owners.set(inode(ino), looks(0), record(1)).expect("memory");
         }
         assert!((0..all).all(|ino| owners.find(inode(ino), || 0) == Some(record(1))));
     }
@@ -795,7 +965,7 @@ mod tests {
         let owners = Owners::with(1 << 10, BUCKETS).expect("memory");
         for number in 0..100_000 {
             owners
-                .set(inode(5), u64::from(number), record(number))
+                .set(inode(5), looks(u64::from(number)), record(number))
                 .expect("memory");
             assert_eq!(
                 owners.find(inode(5), || u64::from(number)),

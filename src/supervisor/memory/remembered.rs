@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
-use super::attributes::Attributes;
-use super::owners::{Inode, Owners, Record};
+use super::attributes::{Attributes, Known};
+use super::owners::{Inode, Looks, Owners, Record, Remembrance};
 use crate::supervisor::target::object::Object;
 use crate::sys::file::Look;
 use crate::sys::memory::Shared;
@@ -21,6 +21,10 @@ use crate::sys::memory::Shared;
 const YOUNG: i128 = 20_000_000;
 /// What is known of a birth is a handle's hash.
 const BY_HANDLE: u64 = 1 << 63;
+/// Nothing is known of a birth: the next file that is seen under the number is the one.
+const UNKNOWN: u64 = u64::MAX;
+/// The attribute that a directory hands on.
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 
 /// What is remembered of files.
 #[derive(Clone, Copy)]
@@ -80,7 +84,7 @@ impl Remembered {
     /// Those of the file that was `found`, as [`of`](Remembered::of).
     pub fn attributes_of(&self, found: &Look, handle: impl FnOnce() -> Option<u64>) -> Attributes {
         let inode = Inode::from(found.place);
-        let is_known = self.known(inode, found.born, handle).is_some();
+        let is_known = self.known(inode, found, handle).is_some();
         // Another may have renamed it: it is the same file.
         let birth = self.owners.birth(inode).filter(|_| is_known);
         birth.map_or_else(Attributes::default, |birth| {
@@ -98,10 +102,10 @@ impl Remembered {
         otherwise: (u32, u32),
         change: impl Fn(&mut Attributes) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let (inode, birth) = self.identity(object)?;
+        let (inode, looks) = self.identity(object)?;
         self.has_attributes.store(true, Ordering::Release);
         self.owners
-            .change_attributes(inode, birth, otherwise, change)
+            .change_attributes(inode, looks, otherwise, change)
     }
 
     /// Says that a directory has an ACL now, for what is made in it, that the kernel does not know.
@@ -133,7 +137,7 @@ impl Remembered {
             return None;
         }
         let inode = Inode::from(found.place);
-        let birth = self.known(inode, found.born, handle)?;
+        let birth = self.known(inode, found, handle)?;
         // It is not young any more: from now on the cheaper way will do.
         if birth & BY_HANDLE != 0 && is_old(found.born) {
             self.owners.rename(inode, birth, by_time(found.born));
@@ -154,8 +158,91 @@ impl Remembered {
         (uid, gid): (Option<u32>, Option<u32>),
         otherwise: (u32, u32),
     ) -> Result<(), Errno> {
-        let (inode, birth) = self.identity(object)?;
-        self.owners.update(inode, birth, uid, gid, otherwise)
+        let (inode, looks) = self.identity(object)?;
+        self.owners.update(inode, looks, uid, gid, otherwise)
+    }
+
+    /// Says that `object` has the mode with which it is found now, for the kernel, too: what is
+    /// saved of it, if anything is remembered.
+    ///
+    /// # Errors
+    /// statx(2)'s; `ENOMEM`.
+    pub fn has_mode(&self, object: &Object) -> Result<(), Errno> {
+        if !self.owners.are_any() {
+            return Ok(());
+        }
+        let (inode, looks) = self.identity(object)?;
+        self.owners.has_mode(inode, looks)
+    }
+
+    /// Says that the file that was `found`, of which something is remembered, has lost its last
+    /// name.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn is_gone(&self, found: &Look) -> Result<(), Errno> {
+        let inode = Inode::from(found.place);
+        match self.owners.birth(inode) {
+            Some(birth) => self.owners.is_gone(inode, birth),
+            None => Ok(()),
+        }
+    }
+
+    /// Visits all files of which something is remembered, but for those that are gone, as far as
+    /// that was seen.
+    pub fn each(&self, visit: impl FnMut(Remembrance)) {
+        self.owners.each(visit);
+    }
+
+    /// What [`load_birth`](Remembered::load_birth) is to be told of the birth of a file of these
+    /// `looks`; `None` if it has not been seen since it was loaded.
+    #[must_use]
+    pub fn birth_of(looks: Looks) -> Option<u64> {
+        (looks.birth != UNKNOWN).then_some(looks.birth)
+    }
+
+    /// Remembers `record` of the next file of the type that `mode` has that is seen under the
+    /// number of `inode`.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn load(&self, inode: Inode, mode: u32, record: Record) -> Result<(), Errno> {
+        let looks = Looks {
+            birth: UNKNOWN,
+            mode,
+        };
+        self.may_have_heirs(mode, record.owner.1);
+        self.owners.set(inode, looks, record)
+    }
+
+    /// Says which of all files that get its number is meant by `inode`, of which something has been
+    /// loaded, and whether its permissions are the kernel's. Returns whether there is one.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn load_birth(&self, inode: Inode, birth: u64, are_kernels: bool) -> Result<bool, Errno> {
+        self.owners.is_born(inode, UNKNOWN, birth, are_kernels)
+    }
+
+    /// Remembers an attribute of `inode`, of which something has been loaded. Returns whether there
+    /// is one.
+    ///
+    /// # Errors
+    /// `ENOSPC` for too many; `ENOMEM`.
+    pub fn load_attribute(&self, inode: Inode, name: &[u8], known: &Known) -> Result<bool, Errno> {
+        let Some((looks, record)) = self.owners.known_of(inode) else {
+            return Ok(false);
+        };
+        self.has_attributes.store(true, Ordering::Release);
+        if name == DEFAULT_ACL {
+            self.has_default_acl();
+        }
+        self.owners
+            .change_attributes(inode, looks, record.owner, |all| {
+                all.set(name, Some(known.clone()));
+                Ok(())
+            })?;
+        Ok(true)
     }
 
     /// Remembers `record` of `object`, and nothing else.
@@ -163,49 +250,82 @@ impl Remembered {
     /// # Errors
     /// statx(2)'s; `ENOMEM`.
     pub fn set(&self, object: &Object, record: Record) -> Result<(), Errno> {
-        let (inode, born) = inode(object)?;
-        self.owners.set(inode, birth_of(object, born), record)
+        let found = object.found()?;
+        let looks = Looks {
+            birth: birth_of(&found, || object.handle()),
+            mode: found.mode,
+        };
+        self.owners.set(found.place.into(), looks, record)
     }
 
-    /// Which inode `object` is, and its birth, as it is remembered or is to be.
-    fn identity(&self, object: &Object) -> Result<(Inode, u64), Errno> {
-        let (inode, born) = inode(object)?;
-        let birth = self.known(inode, born, || object.handle());
-        Ok((inode, birth.unwrap_or_else(|| birth_of(object, born))))
+    /// Which inode `object` is, and what it is, with its birth as it is remembered or is to be.
+    fn identity(&self, object: &Object) -> Result<(Inode, Looks), Errno> {
+        let found = object.found()?;
+        let inode = found.place.into();
+        let handle = || object.handle();
+        let birth = self.known(inode, &found, handle);
+        let looks = Looks {
+            birth: birth.unwrap_or_else(|| birth_of(&found, handle)),
+            mode: found.mode,
+        };
+        Ok((inode, looks))
     }
 
-    /// The birth that is remembered of `inode`, if it is still the one that was made when `born`
-    /// says, and has that `handle`.
+    /// The birth that is remembered of `inode`, if that is still the file that was `found`, with
+    /// that `handle`.
     fn known(
         &self,
         inode: Inode,
-        born: Option<i128>,
+        found: &Look,
         handle: impl FnOnce() -> Option<u64>,
     ) -> Option<u64> {
         let birth = self.owners.birth(inode)?;
+        if birth == UNKNOWN {
+            return self.born_at_last(inode, found, handle);
+        }
         let is_it = if birth & BY_HANDLE == 0 {
-            birth == by_time(born)
+            birth == by_time(found.born)
         } else {
-            handle().is_some_and(|hash| hash | BY_HANDLE == birth)
+            by_handle(handle()) == Some(birth)
         };
         is_it.then_some(birth)
     }
+
+    /// The same where nothing has been known of a birth up to now.
+    #[inline(never)]
+    fn born_at_last(
+        &self,
+        inode: Inode,
+        found: &Look,
+        handle: impl FnOnce() -> Option<u64>,
+    ) -> Option<u64> {
+        let (looks, record) = self.owners.known_of(inode)?;
+        let kind = |mode: u32| mode & libc::S_IFMT;
+        let stands_for_device = record.device.is_some() && kind(found.mode) == libc::S_IFREG;
+        if kind(looks.mode) != kind(found.mode) && !stands_for_device {
+            return None;
+        }
+        let birth = birth_of(found, handle);
+        self.owners.rename(inode, UNKNOWN, birth);
+        // Where memory is short, it stays as it is.
+        Some(self.owners.birth(inode)?).filter(|now| *now == birth || *now == UNKNOWN)
+    }
 }
 
-/// Which inode `object` is, and when that was made.
-fn inode(object: &Object) -> Result<(Inode, Option<i128>), Errno> {
-    let found = object.found()?;
-    Ok((found.place.into(), found.born))
-}
-
-/// What tells `object`, which was made when `born` says, from a later one.
-fn birth_of(object: &Object, born: Option<i128>) -> u64 {
-    let handle = if is_old(born) {
+/// What tells the file that was `found` from a later one.
+fn birth_of(found: &Look, handle: impl FnOnce() -> Option<u64>) -> u64 {
+    let handle = if is_old(found.born) {
         None
     } else {
-        object.handle().map(|hash| hash | BY_HANDLE)
+        by_handle(handle())
     };
-    handle.unwrap_or_else(|| by_time(born))
+    handle.unwrap_or_else(|| by_time(found.born))
+}
+
+fn by_handle(hash: Option<u64>) -> Option<u64> {
+    // None is as that of an unknown birth.
+    hash.map(|hash| hash | BY_HANDLE)
+        .map(|hash| hash.min(UNKNOWN - 1))
 }
 
 /// 0 for a file system that does not tell birth times.

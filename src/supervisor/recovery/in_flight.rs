@@ -26,6 +26,8 @@ shareable! {
         flags: AtomicU32,
         /// Whether its server is about to make a file where there was none.
         is_creating: AtomicBool,
+        /// Whether it is about to remove one.
+        is_removing: AtomicBool,
         /// How many processes have had the call in hand.
         tries: AtomicU32,
         /// How many of them died, and nobody had killed them.
@@ -131,6 +133,7 @@ impl InFlight {
     fn begin_anew(&self) {
         self.page.is_answered.store(false, Ordering::Release);
         self.page.is_creating.store(false, Ordering::Release);
+        self.page.is_removing.store(false, Ordering::Release);
         self.page.tries.store(0, Ordering::Release);
         self.page.faults.store(0, Ordering::Release);
     }
@@ -199,6 +202,24 @@ impl InFlight {
     #[must_use]
     pub fn has_made(&self, there: Created) -> bool {
         self.may_be_created() || self.orphan(there.tid) == Some(there)
+    }
+
+    /// Says that the file which the call is about is there and will be removed.
+    pub fn remove(&self) {
+        self.page.is_removing.store(true, Ordering::Release);
+    }
+
+    /// Says that it has not been removed.
+    pub fn does_not_remove(&self) {
+        self.page.is_removing.store(false, Ordering::Release);
+    }
+
+    /// Whether what is not in the directory `parent` any more has been removed for this call, as
+    /// [`has_made`](InFlight::has_made); the directory stands for what was removed.
+    #[must_use]
+    pub fn has_removed(&self, parent: Created) -> bool {
+        let is_removing = self.page.is_removing.load(Ordering::Acquire);
+        is_removing || self.orphan(parent.tid) == Some(parent)
     }
 
     /// Says which file has been made for the call.

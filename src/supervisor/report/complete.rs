@@ -42,7 +42,17 @@ impl Begun {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_set(self) -> bool {
+    /// It has not.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn new() -> Result<Begun, Errno> {
+        Shared::zeroed().map(Begun)
+    }
+
+    /// Whether that was said.
+    #[must_use]
+    pub fn is_set(self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
@@ -55,11 +65,12 @@ pub struct Writer {
     was_complete: Shared<AtomicBool>,
 }
 
-/// Both sides, for a trace and a summary that go to what has these names.
+/// Both sides, for a trace and a summary that go to what has these names, of a command that has
+/// `begun` or not.
 ///
 /// # Errors
 /// socketpair(2)'s, mmap(2)'s.
-pub fn pair(names: [String; 2]) -> Result<(Reader, Writer), Errno> {
+pub fn pair(names: [String; 2], begun: Begun) -> Result<(Reader, Writer), Errno> {
     let (family, kind) = (AddressFamily::Unix, SockType::SeqPacket);
     let (here, there) = socketpair(family, kind, None, SockFlag::SOCK_CLOEXEC)?;
     let writer = Writer {
@@ -68,7 +79,7 @@ pub fn pair(names: [String; 2]) -> Result<(Reader, Writer), Errno> {
     };
     let reader = Reader {
         socket: here,
-        begun: Begun(Shared::zeroed()?),
+        begun,
         names,
     };
     Ok((reader, writer))
@@ -79,12 +90,6 @@ impl Reader {
     #[must_use]
     pub fn descriptor(&self) -> RawFd {
         self.socket.as_raw_fd()
-    }
-
-    /// Where the child says that the command begins.
-    #[must_use]
-    pub fn begun(&self) -> Begun {
-        self.begun
     }
 
     /// Says that the command has ended. The end of this process says so, too.

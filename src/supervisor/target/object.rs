@@ -9,7 +9,7 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{Mode, SFlag, mkdirat, mknodat};
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, PROC_SUPER_MAGIC, fstatfs};
@@ -270,6 +270,23 @@ impl<'a> Object<'a> {
     /// symlink(2)'s.
     pub fn symlink(&self, text: &CStr, name: &CStr) -> Result<(), Errno> {
         symlinkat(text, self.fd(), name)
+    }
+
+    /// Removes `name` from this directory: a directory, or anything else.
+    ///
+    /// # Errors
+    /// unlinkat(2)'s.
+    pub fn unlink(&self, name: &CStr, kind: UnlinkatFlags) -> Result<(), Errno> {
+        unlinkat(self.fd(), name, kind)
+    }
+
+    /// Gives `name` in this directory the name `new` in the directory `to`, where it takes the
+    /// place of what is there.
+    ///
+    /// # Errors
+    /// rename(2)'s.
+    pub fn rename(&self, name: &CStr, to: &Object, new: &CStr) -> Result<(), Errno> {
+        renameat(self.fd(), name, to.fd(), new)
     }
 
     /// Removes `name` from this directory, if that is the file `file`.

@@ -225,6 +225,11 @@ fn arguments(abi: Abi, call: Sysno) -> Vec<(Vec<u64>, bool)> {
         S::mkdirat => always(&[NONE, BAD, 0]),
         S::symlink => always(&[BAD, BAD]),
         S::symlinkat => always(&[BAD, NONE, BAD]),
+        S::unlink | S::rmdir => always(&[BAD]),
+        S::unlinkat => always(&[NONE, BAD, 0]),
+        S::rename => always(&[BAD, BAD]),
+        S::renameat => always(&[NONE, BAD, NONE, BAD]),
+        S::renameat2 => always(&[NONE, BAD, NONE, BAD, 0]),
         S::statx => always(&[NONE, BAD, 0, 0, BAD]),
         S::getsockopt => {
             let (level, cred) = (abi.sol_socket().into(), abi.so_peercred().into());

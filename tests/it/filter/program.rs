@@ -35,10 +35,11 @@ fn policies() -> impl Iterator<Item = Policy> {
         .into_iter()
         .chain(single);
         sets.flat_map(move |classes| {
-            [false, true].map(|is_watched| Policy {
+            [(false, false), (true, false), (false, true)].map(|(is_watched, is_saved)| Policy {
                 level,
                 classes,
                 is_watched,
+                is_saved,
             })
         })
     })
@@ -64,6 +65,7 @@ fn many_policies() -> impl Iterator<Item = Policy> {
                 level,
                 classes,
                 is_watched,
+                is_saved: !is_watched,
             })
         })
     })
@@ -596,13 +598,15 @@ fn any_policy() -> impl Strategy<Value = Policy> {
         level,
         proptest::collection::vec(any::<bool>(), Class::ALL.len()),
         any::<bool>(),
+        any::<bool>(),
     )
-        .prop_map(|(level, on, is_watched)| {
+        .prop_map(|(level, on, is_watched, is_saved)| {
             let members = Class::ALL.into_iter().zip(on).filter(|(_, on)| *on);
             Policy {
                 level,
                 classes: members.fold(ClassSet::EMPTY, |set, (class, _)| set.with(class)),
                 is_watched,
+                is_saved,
             }
         })
 }

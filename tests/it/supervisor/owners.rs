@@ -20,7 +20,7 @@ use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use zroot::internals::supervisor::memory::attributes::{Attributes, Known};
-use zroot::internals::supervisor::memory::owners::{Device, Inode, Owners, Record};
+use zroot::internals::supervisor::memory::owners::{Device, Inode, Looks, Owners, Record};
 use zroot::internals::sys::memory::Shared;
 
 use crate::common;
@@ -95,6 +95,14 @@ fn attribute(owners: &Owners, inode: Inode, birth: u64) -> u32 {
     }
 }
 
+/// A file that was born at `birth`.
+fn looks(birth: u64) -> Looks {
+    Looks {
+        birth,
+        mode: libc::S_IFREG | 0o644,
+    }
+}
+
 /// A record all of whose parts say `number`.
 fn record(number: u32) -> Record {
     Record {
@@ -107,6 +115,7 @@ fn record(number: u32) -> Record {
             },
             number: (number % 4096, number),
         }),
+        permissions: (number % 5 != 0).then_some(number % 0o10000),
     }
 }
 
@@ -116,10 +125,10 @@ const OTHERWISE: (u32, u32) = (70, 71);
 impl Change {
     fn make(self, owners: &Owners, inode: Inode) -> bool {
         match self {
-            Change::Set(birth, number) => owners.set(inode, birth, record(number)).is_ok(),
-            Change::Update(birth, uid, gid) => {
-                owners.update(inode, birth, uid, gid, OTHERWISE).is_ok()
-            }
+            Change::Set(birth, number) => owners.set(inode, looks(birth), record(number)).is_ok(),
+            Change::Update(birth, uid, gid) => owners
+                .update(inode, looks(birth), uid, gid, OTHERWISE)
+                .is_ok(),
             Change::Attribute(birth, number) => {
                 let value = value(number);
                 let change = |all: &mut Attributes| {
@@ -127,7 +136,7 @@ impl Change {
                     Ok(())
                 };
                 owners
-                    .change_attributes(inode, birth, OTHERWISE, change)
+                    .change_attributes(inode, looks(birth), OTHERWISE, change)
                     .is_ok()
             }
             Change::Forget => {
@@ -157,10 +166,7 @@ impl Change {
 
 /// What is known of the one that was born at `birth`, or what that is taken to be.
 fn known(state: State, birth: u64) -> (u64, Record, u32) {
-    let plain = Record {
-        owner: OTHERWISE,
-        device: None,
-    };
+    let plain = Record::new(OTHERWISE, None);
     state
         .filter(|state| state.0 == birth)
         .unwrap_or((birth, plain, 0))
@@ -251,7 +257,9 @@ impl Scenes {
 fn bystander(owners: &Owners, number: u32) {
     let other = inode(1 << 30 | u64::from(number % 4));
     for (birth, number) in [(1, number), (2, number + 1), (1, number + 2)] {
-        owners.set(other, birth, record(number)).expect("memory");
+        owners
+            .set(other, looks(birth), record(number))
+            .expect("memory");
         let expected = Some((birth, record(number), 0));
         assert_eq!(state(owners, other), expected);
         let said = 17 + number % 64;
@@ -421,7 +429,9 @@ fn a_stopped_reader_sees_no_mixture() {
                     let (uid, gid) = record.owner;
                     let (kind, number) = device.map_or((0, (0, 0)), |d| (d.kind, d.number));
                     let join = |(high, low): (u32, u32)| u64::from(high) << 32 | u64::from(low);
-                    [1, join((uid, gid)), kind.into(), join(number)]
+                    let permissions = record.permissions.map_or(0, |shown| shown | 1 << 16);
+                    let kind = join((permissions, kind));
+                    [1, join((uid, gid)), kind, join(number)]
                 });
                 for (to, word) in found.iter().zip(words) {
                     to.store(word, Ordering::Release);
@@ -441,7 +451,8 @@ fn a_stopped_reader_sees_no_mixture() {
             let split = |word: u64| ((word >> 32) as u32, word as u32);
             let seen = (is_any == 1).then(|| Record {
                 owner: split(owner),
-                device: (kind != 0).then(|| Device {
+                permissions: (kind >> 32 != 0).then_some((kind >> 32) as u32 & 0xffff),
+                device: (kind as u32 != 0).then(|| Device {
                     kind: kind as u32,
                     number: split(number),
                 }),
@@ -508,7 +519,7 @@ fn nth(writer: u64, key: u64, count: u64) -> (u64, Record) {
     // A third are reborn.
     (
         (count / 3) << 16 | writer << 8 | key,
-        Record { owner, device },
+        Record::new(owner, device),
     )
 }
 
@@ -549,7 +560,7 @@ fn several_write_at_once() {
                 // Of one birth each, so that everybody finds everybody's.
                 let count = at(own, key).load(Ordering::Relaxed) + 1;
                 let (_, record) = nth(own, key, count);
-                let is_set = owners.set(inode(key), 0, record).is_ok();
+                let is_set = owners.set(inode(key), looks(0), record).is_ok();
                 at(own, key).store(count, Ordering::Release);
                 // Everybody's come in their order, and our own last one has been.
                 let found = owners.find(inode(key), || 0).and_then(|found| {
@@ -585,12 +596,20 @@ fn no_chown_is_lost_to_another() {
     let change = |work: &dyn Fn(u32) -> bool| child(|| (1..=times).all(work));
     let key = inode(1);
     let children = [
-        change(&|i| owners.update(key, 1, Some(i), None, OTHERWISE).is_ok()),
-        change(&|i| owners.update(key, 1, None, Some(i), OTHERWISE).is_ok()),
+        change(&|i| {
+            owners
+                .update(key, looks(1), Some(i), None, OTHERWISE)
+                .is_ok()
+        }),
+        change(&|i| {
+            owners
+                .update(key, looks(1), None, Some(i), OTHERWISE)
+                .is_ok()
+        }),
         change(&|i| {
             // Somebody else's places go round.
             let other = inode(2);
-            let is_set = owners.set(other, u64::from(i), record(i)).is_ok();
+            let is_set = owners.set(other, looks(u64::from(i)), record(i)).is_ok();
             is_set && owners.find(other, || u64::from(i)) == Some(record(i))
         }),
     ];
@@ -617,7 +636,7 @@ fn killed_at_random_moments() {
                 };
                 let count = begun[at(own, key)].fetch_add(1, Ordering::AcqRel) + 1;
                 let (birth, record) = nth(own, key, count);
-                if owners.set(inode(key), birth, record).is_err() {
+                if owners.set(inode(key), looks(birth), record).is_err() {
                     return false;
                 }
                 done[at(own, key)].store(count, Ordering::Release);
@@ -705,7 +724,7 @@ fn a_million_take_little_memory() {
             };
             let are_set = (0..count).all(|ino| {
                 owners
-                    .set(inode(1_000 + u64::from(ino)), 7, record(ino))
+                    .set(inode(1_000 + u64::from(ino)), looks(7), record(ino))
                     .is_ok()
             });
             are_set && raise(Signal::SIGSTOP).is_ok()
@@ -743,7 +762,7 @@ fn few_addresses_will_do() {
             else {
                 return false;
             };
-            let set = |ino: u32| owners.set(inode(ino.into()), 1, record(ino));
+            let set = |ino: u32| owners.set(inode(ino.into()), looks(1), record(ino));
             let are_set = (0..inodes).all(|ino| set(ino).is_ok());
             // In the end it is full, and that is all.
             let error = (inodes..1 << 23).find_map(|ino| set(ino).err());

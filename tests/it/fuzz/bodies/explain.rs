@@ -32,6 +32,7 @@ pub fn check(bytes: &[u8]) {
         level: input.pick(&Level::ALL),
         classes: ClassSet::from_bits(input.word()),
         is_watched: false,
+        is_saved: false,
     };
     let kernel = input.pick(&Abi::ALL);
     let args =

@@ -277,6 +277,7 @@ pub fn check(bytes: &[u8]) {
         level: input.pick(&Level::ALL),
         classes: ClassSet::from_bits(input.word()),
         is_watched: input.byte() % 2 == 1,
+        is_saved: input.byte() % 2 == 1,
     };
     Checked::new(native, policy).check(input.rest());
 }
