@@ -23,7 +23,7 @@ _zroot() {
 
     case "${cmd}" in
         zroot)
-            opts="-c -S -v -C -h -V --userns --consistency --if-needed --allow-new-privs --no-sync --no-apt-config --split-string --summary --trace --fail-on --check --verbose --fake --no-fake --dump-filter --arch --explain --chdir --root --bind --help --version"
+            opts="-c -S -i -s -v -C -h -V --userns --consistency --if-needed --allow-new-privs --no-sync --no-apt-config --split-string --summary --trace --fail-on --load --save --check --verbose --fake --no-fake --dump-filter --arch --explain --chdir --root --bind --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -61,6 +61,22 @@ _zroot() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --load)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --save)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --check)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -82,7 +98,7 @@ _zroot() {
                     return 0
                     ;;
                 --explain)
-                    COMPREPLY=($(compgen -W "chown fchown lchown fchownat chown32 fchown32 lchown32 semctl msgctl shmctl setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32 capget capset prctl mknod mknodat landlock_restrict_self kexec_load getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getresuid getresgid getgroups getresuid32 getresgid32 getgroups32 sync syncfs fsync fdatasync msync sync_file_range sync_file_range2 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64 ioctl file_setattr sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit getrlimit ugetrlimit prlimit64 mlock mlock2 mlockall mount umount umount2 fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr chroot pivot_root setns unshare open creat openat openat2 mkdir mkdirat symlink symlinkat execve execveat io_uring_setup oldstat oldfstat oldlstat stat fstat lstat newfstatat stat64 fstat64 lstat64 fstatat64 statx getsockopt connect listen socketpair bind socketcall" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "chown fchown lchown fchownat chown32 fchown32 lchown32 semctl msgctl shmctl setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32 capget capset prctl mknod mknodat landlock_restrict_self kexec_load getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getresuid getresgid getgroups getresuid32 getresgid32 getgroups32 sync syncfs fsync fdatasync msync sync_file_range sync_file_range2 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64 ioctl file_setattr sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit getrlimit ugetrlimit prlimit64 mlock mlock2 mlockall mount umount umount2 fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr chroot pivot_root setns unshare open creat openat openat2 mkdir mkdirat symlink symlinkat unlink unlinkat rmdir rename renameat renameat2 execve execveat io_uring_setup oldstat oldfstat oldlstat stat fstat lstat newfstatat stat64 fstat64 lstat64 fstatat64 statx getsockopt connect listen socketpair bind socketcall" -- "${cur}"))
                     return 0
                     ;;
                 --chdir)

@@ -8,6 +8,8 @@ complete -c zroot -s S -l split-string -d 'Split STRING into arguments, as env(1
 complete -c zroot -l summary -d 'At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json' -r
 complete -c zroot -l trace -d 'A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json' -r
 complete -c zroot -l fail-on -d 'End with status 124 if a call of these classes was pretended, or of \'all\'; zroot waits for COMMAND then' -r
+complete -c zroot -s i -l load -d 'Remember from the start what FILE says of owners and devices, as zroot or fakeroot saved it; at level full, which need not be asked for' -r -F
+complete -c zroot -s s -l save -d 'At the end, save what is remembered to FILE, in fakeroot\'s format; at level full, which need not be asked for' -r -F
 complete -c zroot -l check -d 'Say what this host lets zroot do, and what to change; run no COMMAND' -r -f -a "text\t'For people'
 json\t'For machines'"
 complete -c zroot -l fake -d 'Also pretend the calls of these classes, or \'all\'' -r -f -a "owner\t''
@@ -193,6 +195,12 @@ mkdir\t''
 mkdirat\t''
 symlink\t''
 symlinkat\t''
+unlink\t''
+unlinkat\t''
+rmdir\t''
+rename\t''
+renameat\t''
+renameat2\t''
 execve\t''
 execveat\t''
 io_uring_setup\t''

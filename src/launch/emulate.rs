@@ -16,8 +16,8 @@ use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::Watchers;
 use crate::supervisor::{self, Unavailable};
 
-/// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to the watchers and goes
-/// on with what is remembered. `say` hears what it is.
+/// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to the watchers and
+/// goes on with what is remembered. `say` hears what it is.
 ///
 /// # Errors
 /// [`Error`] if it is not on, or does not answer.

@@ -66,7 +66,7 @@ impl Saver {
             }
             Err(Errno::EACCES) => {
                 return Err(failed(Errno::EACCES).hint(
-                    "a new file is made beside it, which then takes its place: the directory must be writable",
+                    "its directory must be writable: a new file, made there, takes its place",
                 ));
             }
             locked => locked.map_err(failed)?.flatten(),

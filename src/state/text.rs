@@ -4,9 +4,9 @@
 //! dev=fd01,ino=1234,mode=100644,uid=5,gid=7,nlink=1,rdev=0
 //! ```
 //!
-//! Device and mode (with the type) are hexadecimal and octal, all else is decimal; `dev` and `rdev`
-//! are numbers as stat(2) tells them. fakeroot reads such lines until one is different. What only
-//! zroot knows stands behind them:
+//! `dev` is hexadecimal, `mode`, with the type, octal, all else decimal; `dev` and `rdev` are
+//! numbers as stat(2) tells them. fakeroot reads such lines until one is different. What only zroot
+//! knows stands behind them:
 //!
 //! ```text
 //! zroot-seen dev=fd01,ino=1234,born=17d5a0,shown=0
@@ -17,7 +17,7 @@
 //!
 //! - `born` tells the inode from a later one with its number. With `shown=1` the mode's permissions
 //!   are shown in place of the kernel's, as all those are that fakeroot saved.
-//! - `name` has `%` and two digits for each byte that is no plain character, `value` is hexadecimal.
+//! - `name` has `%` and two digits for each byte that is not plain, `value` is hexadecimal.
 //!   An attribute that is gone is there for the kernel alone.
 //! - `lines` counts the lines before.
 //!

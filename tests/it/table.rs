@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use zroot::internals::arch::{Abi, Endian, Sysno, others};
-use zroot::internals::filter::{Class, Level};
+use zroot::internals::filter::{Class, Level, Policy};
 
 use crate::common;
 
@@ -54,8 +54,9 @@ fn name_on(abi: Abi, call: Sysno) -> &'static str {
 /// What the crate has and the kernel has not: it disregards the conditions of
 /// include/uapi/asm-generic/unistd.h, by which the time64 calls are those of 32-bit ABIs, and
 /// setrlimit and getrlimit those of ABIs which define `__ARCH_WANT_SET_GET_RLIMIT`, as rv32 and
-/// loongarch do not.
-const NOT_IN_THE_KERNEL: [(Abi, Sysno); 10] = [
+/// loongarch do not, and renameat that of those which define `__ARCH_WANT_RENAMEAT`.
+const NOT_IN_THE_KERNEL: [(Abi, Sysno); 11] = [
+    (Abi::Loongarch64, Sysno::renameat),
     (Abi::Aarch64, Sysno::clock_settime64),
     (Abi::Aarch64, Sysno::clock_adjtime64),
     (Abi::Loongarch64, Sysno::clock_settime64),
@@ -271,6 +272,12 @@ fn every_call_is_in_exactly_one_class() {
         classes.retain(|_, classes| classes.len() != 1);
         assert!(classes.is_empty(), "several times at {level}: {classes:?}");
     }
+    // Some are looked at only where something is saved.
+    let saved = Policy {
+        is_saved: true,
+        ..Policy::of(Level::Full)
+    };
+    named.extend(saved.rules().map(|rule| rule.call));
     let unused: Vec<_> = Sysno::ALL
         .iter()
         .filter(|call| !named.contains(*call))

@@ -1,8 +1,8 @@
 //! What removes a file, where what is remembered is saved at the end: an inode that has lost its
 //! last name must not be, since the next file gets its number.
 //!
-//! Such a file is removed by the supervisor, which holds it meanwhile and so learns whether that was
-//! its last name. All else is left to the kernel, errors too.
+//! Such a file is removed by the supervisor, which holds it meanwhile and so learns whether that
+//! was its last name. All else is left to the kernel, errors too.
 
 use std::ffi::{CStr, CString};
 

@@ -401,8 +401,8 @@ impl Owners {
         })
     }
 
-    /// Says that the `inode` whose birth is remembered as `from` is the one with the birth `to`, and
-    /// whether its permissions are the kernel's. Returns whether there is one.
+    /// Says that the `inode` whose birth is remembered as `from` is the one with the birth `to`,
+    /// and whether its permissions are the kernel's. Returns whether there is one.
     ///
     /// # Errors
     /// `ENOMEM`; then nothing has changed.
