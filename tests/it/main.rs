@@ -17,6 +17,7 @@ mod packages;
 mod report;
 mod root;
 mod stat_layouts;
+mod state;
 mod supervisor;
 mod table;
 

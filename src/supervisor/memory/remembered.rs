@@ -42,8 +42,16 @@ impl Remembered {
     /// # Errors
     /// mmap(2)'s.
     pub fn new() -> Result<Remembered, Errno> {
+        Remembered::of_table(Owners::new()?)
+    }
+
+    /// All that `owners` knows, and what will be added.
+    ///
+    /// # Errors
+    /// mmap(2)'s.
+    pub fn of_table(owners: Owners) -> Result<Remembered, Errno> {
         Ok(Remembered {
-            owners: Owners::new()?,
+            owners,
             has_heirs: Shared::zeroed()?,
             has_attributes: Shared::zeroed()?,
         })

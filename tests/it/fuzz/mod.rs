@@ -96,6 +96,11 @@ fn any_record_of_a_report_is_read_or_refused() {
 }
 
 #[test]
+fn any_state_is_read_or_refused() {
+    many(2000, 3000, bodies::state::check);
+}
+
+#[test]
 fn any_notification_is_read_or_refused() {
     many(2000, 3000, bodies::notification::check);
 }

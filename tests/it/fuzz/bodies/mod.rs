@@ -14,6 +14,7 @@ pub mod options;
 pub mod policy;
 pub mod report;
 pub mod split_string;
+pub mod state;
 
 use zroot::internals::error::{FAILED, Failure};
 

@@ -1,0 +1,3 @@
+//! What outlives a run at level full.
+
+mod files;
