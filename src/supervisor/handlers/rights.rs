@@ -64,7 +64,8 @@ pub fn look_at_own<'a>(
     let found = Look::from(&glance.status);
     let is_own = (found.uid, found.gid) == session.maps.own
         && !target.base.is_own_proc(found.place)
-        && own & !target.take_rights()?.effective == 0;
+        // In whichever user namespace: the kernel counts in the caller's.
+        && (target.is_plain() || own & !capabilities(target.request.tid)?.effective == 0);
     Ok(is_own.then_some(glance))
 }
 

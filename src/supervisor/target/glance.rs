@@ -32,10 +32,9 @@ enum At<'a> {
     Found(Object<'a>),
     /// Held; whether the caller could find it is not known. Who holds a descriptor of it need not.
     Held { file: OwnedFd, needs_rights: bool },
-    /// Behind a name of one component, which is no link. The caller is plain.
-    Named { dir: OwnedFd, name: CString },
-    /// The same from `/proc`.
-    NamedInProc(CString),
+    /// Behind a name of one component, which is no link, in the directory `dir` or from `/proc`. No
+    /// root directory is on the way.
+    Named { dir: Option<OwnedFd>, name: CString },
 }
 
 impl<'a> Glance<'a> {
@@ -47,7 +46,8 @@ impl<'a> Glance<'a> {
         match self.at {
             At::Held {
                 needs_rights: true, ..
-            } => target.take_rights().map(drop),
+            }
+            | At::Named { .. } => target.take_rights().map(drop),
             _ => Ok(()),
         }
     }
@@ -58,8 +58,7 @@ impl<'a> Glance<'a> {
         match &self.at {
             At::Found(object) => object.handle(),
             At::Held { file, .. } => handle(file, c""),
-            At::Named { dir, name } => handle(dir, name),
-            At::NamedInProc(name) => handle(target.base.proc_dir(), name),
+            At::Named { dir, name } => handle(place(dir.as_ref(), target), name),
         }
     }
 
@@ -69,7 +68,7 @@ impl<'a> Glance<'a> {
         let path = match &self.at {
             At::Found(object) => object.name(),
             At::Held { file, .. } => target.base.name_of(file.as_fd()),
-            At::Named { .. } | At::NamedInProc(_) => return None,
+            At::Named { .. } => return None,
         };
         let path = path.ok()?;
         let names: Vec<&[u8]> = path.split(|byte| *byte == b'/').collect();
@@ -102,9 +101,9 @@ impl<'a> Glance<'a> {
         let status = match &self.at {
             At::Found(object) => object.statx(flags, mask)?,
             At::Held { file, .. } => statx(file, c"", empty, mask)?,
-            At::Named { dir, name } => statx(dir, name, named, mask | libc::STATX_INO)?,
-            At::NamedInProc(name) => {
-                statx(target.base.proc_dir(), name, named, mask | libc::STATX_INO)?
+            At::Named { dir, name } => {
+                let dir = place(dir.as_ref(), target);
+                statx(dir, name, named, mask | libc::STATX_INO)?
             }
         };
         let inode = |it: &libc::statx| (it.stx_dev_major, it.stx_dev_minor, it.stx_ino);
@@ -127,7 +126,7 @@ impl Glance<'_> {
         let link = match &self.at {
             At::Found(object) => object.link(),
             At::Held { file, .. } => own_link(file.as_fd()),
-            At::Named { .. } | At::NamedInProc(_) => return Ok(0),
+            At::Named { .. } => return Ok(0),
         };
         // Nobody is waited for who has a lease of it.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -144,7 +143,7 @@ impl Glance<'_> {
         match &self.at {
             At::Found(object) => object.xattr(name),
             At::Held { file, .. } => getxattr(&own_link(file.as_fd()), name),
-            At::Named { .. } | At::NamedInProc(_) => Err(Errno::ENODATA),
+            At::Named { .. } => Err(Errno::ENODATA),
         }
     }
 
@@ -156,7 +155,7 @@ impl Glance<'_> {
         let system = match &self.at {
             At::Found(object) => object.system()?,
             At::Held { file, .. } => fstatvfs(file)?,
-            At::Named { .. } | At::NamedInProc(_) => return Ok(true),
+            At::Named { .. } => return Ok(true),
         };
         Ok(system.flags().contains(FsFlags::ST_NOSUID))
     }
@@ -205,7 +204,7 @@ impl<'a> Target<'a> {
             // To have it tells which caller this is (`Callers::is_plain`).
             fd => Dir::Held(self.descriptor(fd, false)?),
         };
-        if is_name(path) && self.is_plain() {
+        if is_name(path) {
             let flags = sync | libc::AT_SYMLINK_NOFOLLOW;
             let (place, name) = match &dir {
                 Dir::Held(dir) => (dir.as_fd(), path.to_owned()),
@@ -218,9 +217,12 @@ impl<'a> Target<'a> {
                     let found = Look::from(&status);
                     let is_link = found.mode & libc::S_IFMT == libc::S_IFLNK;
                     if !(self.base.is_own_proc(found.place) || is_link && follow) {
-                        let at = match dir {
-                            Dir::Held(dir) => At::Named { dir, name },
-                            _ => At::NamedInProc(name),
+                        let at = At::Named {
+                            dir: match dir {
+                                Dir::Held(dir) => Some(dir),
+                                _ => None,
+                            },
+                            name,
                         };
                         return Ok(Some(Glance { status, at }));
                     }
@@ -266,6 +268,11 @@ impl<'a> Target<'a> {
         let text = [self.entry("cwd/").to_bytes(), name.to_bytes()].concat();
         CString::new(text).map_err(|_| Errno::EINVAL)
     }
+}
+
+/// From where a name is looked up that is in `dir`, or starts from `/proc`.
+fn place<'a>(dir: Option<&'a OwnedFd>, target: Target<'a>) -> BorrowedFd<'a> {
+    dir.map_or(target.base.proc_dir(), AsFd::as_fd)
 }
 
 /// Where a caller's path starts.
