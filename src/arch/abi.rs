@@ -137,6 +137,12 @@ impl Abi {
         }
     }
 
+    /// The machine that a program of this ABI is for, as its ELF header says.
+    #[must_use]
+    pub const fn elf_machine(self) -> u32 {
+        self.audit_arch() & 0xffff
+    }
+
     /// The ABI of a call that `seccomp_data` shows with `audit_arch` and `nr`, or `None` if the
     /// matrix lacks it. x32's bit in the number is all that tells x32 from x86-64.
     #[must_use]

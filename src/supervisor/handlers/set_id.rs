@@ -14,8 +14,8 @@ use nix::fcntl::AtFlags;
 
 use super::identity;
 use super::rights::{is_since, is_unheard_of};
-use crate::arch::Sysno;
 use crate::arch::signature::Kind;
+use crate::arch::{Abi, Sysno};
 use crate::supervisor::memory::attributes::Known;
 use crate::supervisor::memory::credentials::{Credentials, FileCapabilities, SetId};
 use crate::supervisor::memory::processes::Executable;
@@ -116,7 +116,7 @@ fn announce(session: &mut Session, request: &Request) -> Result<(), Failed> {
 
 /// The file that the kernel is about to execute, and what that gives the caller, if it does.
 fn gives(session: &Session, target: Target) -> Result<Option<(Executable, SetId)>, Failed> {
-    let Some(glance) = last_file(target)? else {
+    let Some((glance, is_program)) = last_file(target)? else {
         return Ok(None);
     };
     let found = Look::from(&glance.status);
@@ -162,7 +162,13 @@ fn gives(session: &Session, target: Target) -> Result<Option<(Executable, SetId)
         let mut caller = Credentials::clone(&caller);
         caller.execve(gives).map(|()| caller)
     };
-    let is_any = with(gives)? != with(SetId::default())?;
+    let given = with(gives);
+    // The kernel looks at what a file is before it looks at its capabilities (fs/binfmt_elf.c,
+    // `load_elf_binary`).
+    if given.is_err() && !is_program {
+        return Ok(None);
+    }
+    let is_any = given? != with(SetId::default())?;
     Ok(is_any.then(|| (Executable::from(&found), gives)))
 }
 
@@ -203,8 +209,8 @@ fn may_execute(caller: &Credentials, mode: u32, owner: (u32, u32)) -> bool {
 }
 
 /// The file whose bits count: of a script that of its interpreter, which may be one as well. `None`
-/// for what is not executed.
-fn last_file(target: Target<'_>) -> Result<Option<Glance<'_>>, Failed> {
+/// for what is not executed. And whether the kernel executes that itself.
+fn last_file(target: Target<'_>) -> Result<Option<(Glance<'_>, bool)>, Failed> {
     let (mut file, mut follow) = file_at(target)?;
     for _ in 0..=MOST_SCRIPTS {
         // What a server says of it matters no more than what it will have been.
@@ -217,7 +223,7 @@ fn last_file(target: Target<'_>) -> Result<Option<Glance<'_>>, Failed> {
         let mut start = [0; START];
         let len = glance.start(target, &mut start)?;
         match interpreter(&start[..len]) {
-            None => return Ok(Some(glance)),
+            None => return Ok(Some((glance, is_program(&start[..len])))),
             Some(path) => (file, follow) = (File::At(libc::AT_FDCWD, held(path)?), true),
         }
     }
@@ -247,6 +253,21 @@ fn held(path: &[u8]) -> Result<CString, Errno> {
         b"./"
     };
     CString::new([dir, path].concat()).map_err(|_| Errno::EINVAL)
+}
+
+/// Whether a file that starts like this is a program for a machine that this kernel may be
+/// (include/uapi/linux/elf.h).
+fn is_program(start: &[u8]) -> bool {
+    let number = |at: usize| {
+        let bytes = start.get(at..at + 2)?.try_into().ok()?;
+        Some(u32::from(u16::from_ne_bytes(bytes)))
+    };
+    /// `ET_EXEC` and `ET_DYN`.
+    const KINDS: [Option<u32>; 2] = [Some(2), Some(3)];
+    let is_for = |abi: &Abi| number(18) == Some(abi.elf_machine());
+    start.starts_with(b"\x7fELF")
+        && KINDS.contains(&number(16))
+        && Abi::NATIVE.family().iter().any(is_for)
 }
 
 /// The interpreter of a script that starts like this (fs/binfmt_script.c).
