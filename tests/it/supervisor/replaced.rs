@@ -253,9 +253,9 @@ fn field(pid: i32, name: &str) -> u64 {
     value.parse().expect("a number")
 }
 
-/// 4 MiB, and 100 bytes per state that a process has.
-fn assert_small(pid: i32, states: u64) {
-    let (is, most) = (rss(pid), 4 * 1024 * 1024 + 100 * states);
+/// So many MiB, and 100 bytes per state that a process has.
+fn assert_small(pid: i32, most: u64, states: u64) {
+    let (is, most) = (rss(pid), most * 1024 * 1024 + 100 * states);
     assert!(is < most, "{is} bytes, more than {most}");
 }
 
@@ -264,16 +264,18 @@ fn memory_is_bounded() {
     let Some(bench) = Bench::new("memory_is_bounded") else {
         return;
     };
-    for (what, count) in [
-        ("one-process", "20000"),
-        ("short-lived", "20000"),
-        ("huge", "300"),
-        ("many", "500"),
+    for (what, count, most) in [
+        ("one-process", "20000", 4),
+        ("short-lived", "20000", 4),
+        // What malloc keeps of half a MB that is read as a text of groups differs from run to run,
+        // and does not grow: 2.4 to 5.5 MB after 30, 300 and 1500 times. All of it would be 75.
+        ("huge", "300", 8),
+        ("many", "500", 4),
     ] {
         let mut live = Live::start(&mut bench.supervised(&[what, count]));
         live.says("done");
         let supervisor = bench.one(SUPERVISOR);
-        assert_small(supervisor, if what == "many" { 500 } else { 1 });
+        assert_small(supervisor, most, if what == "many" { 500 } else { 1 });
         // Nothing of it is in the journal either.
         if is_root() {
             let journal = fs::read_dir(format!("/proc/{supervisor}/fd"))
@@ -335,7 +337,7 @@ fn garbage_does_not_kill_it() {
         assert_eq!(bench.named(GUARD), [guard]);
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert_small(supervisor, 10);
+    assert_small(supervisor, 4, 10);
     live.ends("right");
     bench.nothing_is_left();
 }
