@@ -622,6 +622,10 @@ fn allowed(
         if call.class == Class::Xattr && call.sysno.name().contains("remove") {
             results.push((Errno::ENODATA as i32).to_string());
         }
+        // What the kernel makes up, as in /proc, has no attributes, whoever asks.
+        if call.class == Class::Xattr {
+            results.push((Errno::EOPNOTSUPP as i32).to_string());
+        }
         Some(Allowed {
             exactly: None,
             results,

@@ -78,6 +78,22 @@ pub fn as_kept(acl: &[u8]) -> Vec<u8> {
     acl
 }
 
+/// `acl` with each user and each group numbered anew.
+pub fn renumbered(acl: &[u8], number: impl Fn((u32, u32)) -> (u32, u32)) -> Vec<u8> {
+    let mut acl = acl.to_vec();
+    let entries = acl.get_mut(HEADER..).unwrap_or_default();
+    for entry in entries.chunks_exact_mut(ENTRY) {
+        let id = u32::from_le_bytes([entry[4], entry[5], entry[6], entry[7]]);
+        let (uid, gid) = number((id, id));
+        match tag(entry) {
+            USER => entry[4..].copy_from_slice(&uid.to_le_bytes()),
+            GROUP => entry[4..].copy_from_slice(&gid.to_le_bytes()),
+            _ => {}
+        }
+    }
+    acl
+}
+
 /// The access ACL `acl` of a file that has `mode` by now (fs/posix_acl.c,
 /// `__posix_acl_chmod_masq`): the mode shows its owner, its mask and the others, and a chmod
 /// changes all three.

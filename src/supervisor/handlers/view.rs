@@ -1,6 +1,6 @@
 //! Ids as a caller's user namespace numbers them, where that is not ours.
 
-use crate::supervisor::memory::id_maps::{inside, mapped};
+use crate::supervisor::memory::id_maps::{IdMaps, inside, mapped, outside};
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::Failed;
 use crate::supervisor::target::proc::Target;
@@ -19,6 +19,27 @@ impl View {
             uids: map("uid_map")?,
             gids: map("gid_map")?,
         })
+    }
+
+    /// The caller's, if its user namespace is not ours.
+    pub fn elsewhere(session: &Session, target: Target) -> Result<Option<View>, Failed> {
+        if session.processes.is_at_home(target) {
+            return Ok(None);
+        }
+        View::of(target).map(Some)
+    }
+
+    /// Which ids the kernel knows there, by those it knows here.
+    pub fn maps(&self, own: &IdMaps) -> IdMaps {
+        own.below(&self.uids, &self.gids)
+    }
+
+    /// What `uid` and `gid` of somebody there are here. One that is not there stays.
+    pub fn means(&self, (uid, gid): (u32, u32)) -> (u32, u32) {
+        (
+            outside(&self.uids, uid).unwrap_or(uid),
+            outside(&self.gids, gid).unwrap_or(gid),
+        )
     }
 
     /// What `uid` and `gid` of a file are there. One that is not there stays: who gave a file to it

@@ -11,6 +11,7 @@ use nix::fcntl::AtFlags;
 
 use super::acl;
 use super::rights::Rights;
+use super::view::View;
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::attributes::Known;
 use crate::supervisor::memory::credentials::FileCapabilities;
@@ -25,6 +26,9 @@ use crate::supervisor::target::request::{Named, Request};
 /// `XATTR_NAME_MAX` and its end, and `XATTR_SIZE_MAX`, include/uapi/linux/limits.h.
 pub(super) const NAME_MAX: usize = 256;
 pub(super) const SIZE_MAX: u64 = 65536;
+
+/// The attribute that has a file's capabilities.
+const CAPABILITIES: &CStr = c"security.capability";
 
 /// What becomes of which attribute.
 #[derive(Clone)]
@@ -56,10 +60,11 @@ fn change(session: &Session, target: Target) -> Result<How, Failed> {
         return Err(Errno::EPERM.into());
     }
     let rights = Rights::of(session, target, &object);
-    if !may_change(&rights, &object, &change.name) {
+    let view = View::elsewhere(session, target)?;
+    if !may_change(&rights, &object, &change.name, view.as_ref()) {
         return Err(object.refusal().into());
     }
-    let (how, object) = make(session, &rights, object, &change)?;
+    let (how, object) = make(session, &rights, object, &change, view.as_ref())?;
     if change.set.is_some()
         && change.name.as_c_str() == acl::ACCESS
         && rights.set_gid_bit_falls(&object)
@@ -169,9 +174,11 @@ fn make<'a>(
     rights: &Rights,
     mut object: Object<'a>,
     change: &Change,
+    view: Option<&View>,
 ) -> Result<(How, Object<'a>), Failed> {
+    let try_for_real = |change| try_for_real(session, rights, &object, change, view);
     let Some(owners) = &session.owners else {
-        let how = try_for_real(rights, &object, change, &session.maps)?;
+        let how = try_for_real(change)?;
         return Ok((how, object));
     };
     let name = change.name.to_bytes();
@@ -186,7 +193,7 @@ fn make<'a>(
         }
         _ => {}
     }
-    let how = match try_for_real(rights, &object, &attempt, &session.maps) {
+    let how = match try_for_real(&attempt) {
         // The kernel never had it.
         Err(Failed::Error(Errno::ENODATA)) if known.is_some() => How::Real,
         how => how?,
@@ -206,10 +213,10 @@ fn make<'a>(
             if known.is_none() && *flags != 0 {
                 change.is_refused(*flags, object.xattr(&change.name).is_ok())?;
             }
-            Some(Known::Value(if acl::is_one(&change.name) {
-                acl::as_kept(value)
-            } else {
-                value.clone()
+            Some(Known::Value(match (acl::is_one(&change.name), view) {
+                (true, Some(view)) => acl::renumbered(&acl::as_kept(value), |ids| view.means(ids)),
+                (true, None) => acl::as_kept(value),
+                (false, _) => value.clone(),
             }))
         }
         (None, _) => match (object.xattr(&change.name), &known) {
@@ -237,11 +244,14 @@ fn make<'a>(
 
 /// Has the kernel do it, as far as it lets us.
 fn try_for_real(
+    session: &Session,
     rights: &Rights,
     object: &Object,
     change: &Change,
-    maps: &IdMaps,
+    view: Option<&View>,
 ) -> Result<How, Failed> {
+    let theirs = view.map(|view| view.maps(&session.maps));
+    let maps = theirs.as_ref().unwrap_or(&session.maps);
     let done = match change.make(object) {
         Err(Errno::EINVAL) if change.has_others_root(maps) => Ok(How::Pretended),
         Err(Errno::EINVAL) => {
@@ -251,12 +261,17 @@ fn try_for_real(
         done => done.map(|()| How::Real),
     };
     match done {
+        // Who may is asked for before it is asked whether it has any.
+        Err(errno) if is_refusal(errno, &change.name) && object.keeps_nothing() => {
+            Err(Errno::EOPNOTSUPP.into())
+        }
         // A name has something behind its prefix (fs/xattr.c, `xattr_resolve_name`).
         Err(Errno::EPERM) if is_prefix(&change.name) => Err(Errno::EINVAL.into()),
         // The others' capability it has, or it would not be here.
         Err(errno)
             if is_refusal(errno, &change.name)
-                && (!is_system(&change.name) || rights.have(Capability::CAP_FOWNER)) =>
+                && (!is_system(&change.name) || rights.have(Capability::CAP_FOWNER))
+                && (view.is_none() || !needs_admin(&change.name)) =>
         {
             Ok(How::Pretended)
         }
@@ -266,12 +281,13 @@ fn try_for_real(
 
 /// Whether the caller still may: fs/xattr.c, `xattr_permission`; security/commoncap.c,
 /// `cap_inode_setxattr`, `cap_convert_nscap`; fs/posix_acl.c, `set_posix_acl`.
-fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
-    let is = |space: &[u8]| name.to_bytes().starts_with(space);
-    if name == c"security.capability" {
+fn may_change(rights: &Rights, object: &Object, name: &CStr, view: Option<&View>) -> bool {
+    if name == CAPABILITIES {
         rights.have(Capability::CAP_SETFCAP)
-    } else if is(b"security.") || is_trusted(name.to_bytes()) {
-        rights.have(Capability::CAP_SYS_ADMIN)
+    } else if needs_admin(name) {
+        // Of a namespace below root has no say in the one kind, and in the other where the file
+        // system is its own, which the kernel knows.
+        rights.have(Capability::CAP_SYS_ADMIN) && (view.is_none() || !is_trusted(name.to_bytes()))
     } else {
         // A link has no ACL, whoever asks (fs/posix_acl.c, `vfs_set_acl`).
         let is_link = |object: &Object| {
@@ -286,6 +302,12 @@ fn may_change(rights: &Rights, object: &Object, name: &CStr) -> bool {
 /// Whether only who has `CAP_SYS_ADMIN` hears of it.
 pub(super) fn is_trusted(name: &[u8]) -> bool {
     name.starts_with(b"trusted.")
+}
+
+/// Whether nobody but who has `CAP_SYS_ADMIN` sets it.
+fn needs_admin(name: &CStr) -> bool {
+    let name = name.to_bytes();
+    is_trusted(name) || name.starts_with(b"security.") && name != CAPABILITIES.to_bytes()
 }
 
 /// Whether that is the beginning of names, and no name.
@@ -336,7 +358,7 @@ impl Change {
             let root = FileCapabilities::root(value);
             root.is_some_and(|id| id != u32::MAX && !maps.has_uid(id))
         };
-        self.name.as_c_str() == c"security.capability"
+        self.name.as_c_str() == CAPABILITIES
             && self.set.as_ref().is_some_and(|(value, _)| is_theirs(value))
     }
 

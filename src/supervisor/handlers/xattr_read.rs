@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::acl;
 use super::rights::Rights;
+use super::view::View;
 use super::xattr::{NAME_MAX, SIZE_MAX, file_at, is_trusted, read_args};
 use crate::arch::signature::Kind;
 use crate::supervisor::memory::attributes::{Attributes, Known};
@@ -59,8 +60,10 @@ fn read(session: &Session, target: Target) -> Result<Answer, Failed> {
     // Now with the caller's rights, and held.
     let object = target.find(&file, follow)?;
     let all = owners.attributes(&object)?;
-    // Of others nobody but root hears (fs/xattr.c, `xattr_permission`).
-    let sees_trusted = Rights::of(session, target, &object).have(Capability::CAP_SYS_ADMIN);
+    let view = View::elsewhere(session, target)?;
+    // Of others nobody but root hears, and in no namespace below (fs/xattr.c, `xattr_permission`).
+    let sees_trusted =
+        view.is_none() && Rights::of(session, target, &object).have(Capability::CAP_SYS_ADMIN);
     let is_seen = |name: &[u8]| sees_trusted || !is_trusted(name);
     let told = match name {
         Some(name) => match all
@@ -69,16 +72,22 @@ fn read(session: &Session, target: Target) -> Result<Answer, Failed> {
         {
             None => return Ok(Answer::Continue),
             Some(Known::Removed) => return Ok(Answer::Error(Errno::ENODATA)),
-            Some(Known::Value(value)) if name.as_c_str() == acl::ACCESS => {
+            Some(Known::Value(value)) => {
                 let found = object.found()?;
                 // Whose ACL the kernel has as well, its mode follows.
-                if session.maps.has_uid(found.uid) {
+                let has_kernels = view.is_some() || session.maps.has_uid(found.uid);
+                let value = if name.as_c_str() == acl::ACCESS && has_kernels {
                     acl::with_mode(value, found.mode)
                 } else {
                     value.clone()
+                };
+                match view {
+                    Some(view) if acl::is_one(&name) => {
+                        acl::renumbered(&value, |ids| view.shows(ids))
+                    }
+                    _ => value,
                 }
             }
-            Some(Known::Value(value)) => value.clone(),
         },
         None => names(&object, &all, is_seen)?,
     };
@@ -128,7 +137,14 @@ fn tell(target: Target, bytes: &[u8]) -> Result<Answer, Failed> {
         return Ok(Answer::Value(len));
     }
     if size.min(SIZE_MAX) < len.unsigned_abs() {
-        return Ok(Answer::Error(Errno::ERANGE));
+        // More is not told at once (fs/xattr.c, `listxattr`).
+        let is_too_long = size >= SIZE_MAX;
+        let errno = if is_too_long {
+            Errno::E2BIG
+        } else {
+            Errno::ERANGE
+        };
+        return Ok(Answer::Error(errno));
     }
     match target.write(address, bytes) {
         Err(Failed::Error(Errno::EFAULT)) => Ok(Answer::Error(Errno::EFAULT)),

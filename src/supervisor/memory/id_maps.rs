@@ -48,6 +48,18 @@ impl IdMaps {
         }
     }
 
+    /// Those of a user namespace below, whose `uid_map` and `gid_map` these are.
+    #[must_use]
+    pub fn below(&self, uids: &str, gids: &str) -> IdMaps {
+        IdMaps {
+            own: (inside(uids, self.own.0), inside(gids, self.own.1)),
+            credentials: None,
+            namespace: self.namespace,
+            uids: host::id_ranges(uids).collect(),
+            gids: host::id_ranges(gids).collect(),
+        }
+    }
+
     /// Whether the kernel's ids are root's here, so that nobody needs to pretend them: not with
     /// `--userns=never`.
     #[must_use]
@@ -109,23 +121,39 @@ pub fn inside(map: &str, id: u32) -> u32 {
 /// The same; `None` for an id that the namespace does not have.
 #[must_use]
 pub fn mapped(map: &str, id: u32) -> Option<u32> {
+    renumbered(
+        ranges(map).map(|(theirs, ours, count)| (ours, theirs, count)),
+        id,
+    )
+}
+
+/// The other way: `id` of that namespace, as the supervisor's has it.
+#[must_use]
+pub fn outside(map: &str, id: u32) -> Option<u32> {
+    renumbered(ranges(map), id)
+}
+
+fn ranges(map: &str) -> impl Iterator<Item = (u64, u64, u64)> {
+    map.lines().filter_map(|line| {
+        let mut words = line.split_whitespace().map(str::parse::<u64>);
+        Some((
+            words.next()?.ok()?,
+            words.next()?.ok()?,
+            words.next()?.ok()?,
+        ))
+    })
+}
+
+/// What `id` becomes by `ranges`: from where each goes to where, and how many.
+fn renumbered(mut ranges: impl Iterator<Item = (u64, u64, u64)>, id: u32) -> Option<u32> {
     let id = u64::from(id);
-    map.lines()
-        .filter_map(|line| {
-            let mut words = line.split_whitespace().map(str::parse::<u64>);
-            Some((
-                words.next()?.ok()?,
-                words.next()?.ok()?,
-                words.next()?.ok()?,
-            ))
-        })
-        .find(|(_, ours, count)| (*ours..*ours + *count).contains(&id))
-        .and_then(|(first, ours, _)| u32::try_from(first + id - ours).ok())
+    let (from, to, _) = ranges.find(|(from, _, count)| (*from..*from + *count).contains(&id))?;
+    u32::try_from(to + id - from).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::inside;
+    use super::{inside, outside};
 
     #[test]
     fn ids_are_those_of_the_namespace_inside() {
@@ -133,6 +161,10 @@ mod tests {
         assert_eq!(
             [1000, 0, 1, 2].map(|id| inside(map, id)),
             [0, 1000, 1001, 65534]
+        );
+        assert_eq!(
+            [1000, 0, 1001, 2].map(|id| outside(map, id)),
+            [Some(0), Some(1000), Some(1), None]
         );
         assert_eq!(inside("", 0), 65534);
         assert_eq!(inside("0 0 4294967295\n", 7), 7);

@@ -179,11 +179,22 @@ impl<'a> Object<'a> {
     }
 
     /// Has an overlay make its own copy of it, which is another inode, where that is ours: as
-    /// whatever changes it would (fs/overlayfs/copy_up.c). That its mode stays is a change, too.
+    /// whatever changes it would (fs/overlayfs/copy_up.c).
     pub fn copy_up(&self) {
         let is_on_overlay = fstatfs(&self.file)
             .is_ok_and(|system| system.filesystem_type() == OVERLAYFS_SUPER_MAGIC);
-        if let (true, Ok(status)) = (is_on_overlay, self.statx(0, libc::STATX_MODE)) {
+        if !is_on_overlay {
+            return;
+        }
+        // To replace an attribute that is not there comes too late (fs/overlayfs/xattrs.c,
+        // `ovl_xattr_set`).
+        let replaced = self.set_xattr(c"user.zroot.none", b"", libc::XATTR_REPLACE);
+        if replaced != Err(Errno::EPERM) {
+            return;
+        }
+        // Only a regular file or a directory has such attributes. Of another that its mode stays is
+        // a change, too, unless somebody changes it meanwhile.
+        if let Ok(status) = self.statx(0, libc::STATX_MODE) {
             let _ = self.chmod(u32::from(status.stx_mode) & !libc::S_IFMT);
         }
     }
@@ -218,6 +229,14 @@ impl<'a> Object<'a> {
     /// getxattr(2)'s.
     pub fn xattr(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
         getxattr(&own_link(self.fd()), name)
+    }
+
+    /// Whether it has no attributes whoever asks, and nowhere to keep any: the kernel makes it up,
+    /// as what is in `/proc`, a pipe or a socket. Their file systems have no blocks.
+    #[must_use]
+    pub fn keeps_nothing(&self) -> bool {
+        self.xattr(c"security.zroot.none") == Err(Errno::EOPNOTSUPP)
+            && fstatfs(&self.file).is_ok_and(|system| system.blocks() == 0)
     }
 
     /// The names of its extended attributes that the supervisor sees, each with its end.

@@ -2,6 +2,7 @@
 //! read back, listed, copied and handed on as by real root.
 
 use super::script;
+use crate::common::{dir, run, zroot_with};
 
 /// Says each command, what it says, and its status.
 const TELL: &str = "t() { echo \"+ $*\"; \"$@\" 2>&1 || echo \"= $?\"; }\n";
@@ -252,5 +253,105 @@ t setcap cap_setgid+ep s; t getcap -n s; t setcap -n 5 cap_setuid+ep s; t getcap
 t setcap -n 4294967295 cap_setuid+ep c; t getcap -n c
 t setcap -r s; t getcap s; t chown 7:7 c; t getcap c
 ",
+    );
+}
+
+#[test]
+fn what_the_kernel_makes_up_has_none() {
+    told(
+        "what_the_kernel_makes_up_has_none",
+        r#"
+touch f; t setfattr -n trusted.a -v 1 f; t getfattr -n trusted.a f
+python3 - <<'END'
+import os, pty, socket
+def t(call, *args):
+    try: print(what, call.__name__, *args[1:], call(*args))
+    except OSError as error: print(what, call.__name__, *args[1:], error.errno)
+pipe, pair, terminal = os.pipe()[0], socket.socketpair()[0], pty.openpty()[1]
+capabilities = bytes.fromhex('0100000280000000000000000000000000000000')
+for what, file in ('process', '/proc/self/status'), ('system', '/proc/version'), ('pipe', pipe), \
+        ('linked', f'/proc/self/fd/{pipe}'), ('socket', pair.fileno()), ('terminal', terminal):
+    for name, value in ('trusted.a', b'1'), ('security.a', b'1'), ('security.capability', capabilities):
+        t(os.setxattr, file, name, value)
+        # What has never been set is the kernel's to tell, which hides whether there could be one.
+        if 'security' in name: t(os.getxattr, file, name)
+        # It says EAGAIN there.
+        if what != 'socket' or 'security' not in name: t(os.removexattr, file, name)
+    t(os.listxattr, file)
+END
+"#,
+    );
+}
+
+#[test]
+fn a_list_may_be_too_long() {
+    let said = told(
+        "a_list_may_be_too_long",
+        r#"
+mkdir m; unshare -m sh -ec 'mount -t tmpfs none m; touch m/f; exec python3 -' <<'END'
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+room = ctypes.create_string_buffer(1 << 20)
+for count in 200, 300:
+    for number in range(count): os.setxattr('m/f', 'trusted.%0240d' % number, b'')
+    for size in 0, 100, 1 << 16, (1 << 16) + 1, 1 << 20:
+        print(count, size, libc.listxattr(b'm/f', room, size), ctypes.get_errno())
+        ctypes.set_errno(0)
+END
+"#,
+    );
+    assert!(said.contains("300 1048576 -1 7"), "{said}");
+}
+
+#[test]
+fn a_namespace_below_has_no_trusted_ones() {
+    told(
+        "a_namespace_below_has_no_trusted_ones",
+        r"
+touch f; setfattr -n trusted.a -v 1 f; setfattr -n security.b -v 2 f; setfacl -m u:0:r,u:1:rw f
+for below in 'unshare -r' 'unshare --map-user=5 --map-group=5'; do
+    t $below getfattr -d -m '^(trusted|security)' f; t $below getfattr -n trusted.a f
+    t $below setfattr -n trusted.c -v 3 f; t $below setfattr -x trusted.a f
+    t $below setfattr -n security.d -v 4 f; t $below setfattr -x security.b f
+done
+t getfattr -d -m '^(trusted|security)' f
+unshare --map-user=5 --map-group=5 getfacl -n f | grep :5:
+",
+    );
+}
+
+/// Real root cannot name who is not there.
+#[test]
+fn acls_of_a_namespace_below_are_numbered_as_there() {
+    let steps = "touch f; unshare --map-user=5 --map-group=5 sh -ec 'setfacl -m u:5:rw,g:5:r,u:9:x f; getfacl -cpn f'; getfacl -cpn f";
+    let ran = run(zroot_with(["-c", "full", "sh", "-ec", steps]).current_dir(dir().path()));
+    let said = ran.succeeds().stdout;
+    let acl = |own: u32| {
+        let named = format!("user:{own}:rw-\nuser:9:--x\ngroup::r--\ngroup:{own}:r--");
+        format!("user::rw-\n{named}\nmask::rwx\nother::r--\n\n")
+    };
+    assert_eq!(said, [acl(5), acl(0)].concat());
+}
+
+#[test]
+fn what_a_file_is_comes_before_its_capabilities() {
+    let said = told(
+        "what_a_file_is_comes_before_its_capabilities",
+        r"
+for f in text script program foreign; do echo garbage >$f; done; echo '#!/bin/nothing' >script
+cp $(which setpriv) program; printf '\177ELF%060d' 0 >foreign
+chmod 755 *; for f in text script program foreign; do setcap cap_setuid+ep $f; done
+$user --bounding-set -setuid python3 - <<'END'
+import os
+for file in 'text', 'script', 'foreign', 'program':
+    try: os.execv(file, [file])
+    except OSError as error: print(file, error.errno)
+END
+chown 5:7 text; stat -c %u:%g text
+",
+    );
+    assert!(
+        said.contains("text 8\n") && said.contains("program 1\n"),
+        "{said}"
     );
 }
