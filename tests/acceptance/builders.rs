@@ -367,7 +367,6 @@ const CASES: &[Case] = &[
         script: r#"$OUT mmdebstrap --mode=unshare --variant=apt --aptopt="$SETTINGS" "$RELEASE" tree "$SOURCES""#,
         zero: Some(DEVPTS),
         selective: Some(DEVPTS),
-        full: Some(DEVPTS),
         ..MMDEBSTRAP
     },
     Case {

@@ -258,12 +258,12 @@ fn held(path: &[u8]) -> Result<CString, Errno> {
 /// Whether a file that starts like this is a program for a machine that this kernel may be
 /// (include/uapi/linux/elf.h).
 fn is_program(start: &[u8]) -> bool {
+    /// `ET_EXEC` and `ET_DYN`.
+    const KINDS: [Option<u32>; 2] = [Some(2), Some(3)];
     let number = |at: usize| {
         let bytes = start.get(at..at + 2)?.try_into().ok()?;
         Some(u32::from(u16::from_ne_bytes(bytes)))
     };
-    /// `ET_EXEC` and `ET_DYN`.
-    const KINDS: [Option<u32>; 2] = [Some(2), Some(3)];
     let is_for = |abi: &Abi| number(18) == Some(abi.elf_machine());
     start.starts_with(b"\x7fELF")
         && KINDS.contains(&number(16))

@@ -260,7 +260,7 @@ t setcap -r s; t getcap s; t chown 7:7 c; t getcap c
 fn what_the_kernel_makes_up_has_none() {
     told(
         "what_the_kernel_makes_up_has_none",
-        r#"
+        r"
 touch f; t setfattr -n trusted.a -v 1 f; t getfattr -n trusted.a f
 python3 - <<'END'
 import os, pty, socket
@@ -279,7 +279,7 @@ for what, file in ('process', '/proc/self/status'), ('system', '/proc/version'),
         if what != 'socket' or 'security' not in name: t(os.removexattr, file, name)
     t(os.listxattr, file)
 END
-"#,
+",
     );
 }
 
@@ -287,7 +287,7 @@ END
 fn a_list_may_be_too_long() {
     let said = told(
         "a_list_may_be_too_long",
-        r#"
+        r"
 mkdir m; unshare -m sh -ec 'mount -t tmpfs none m; touch m/f; exec python3 -' <<'END'
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
@@ -298,7 +298,7 @@ for count in 200, 300:
         print(count, size, libc.listxattr(b'm/f', room, size), ctypes.get_errno())
         ctypes.set_errno(0)
 END
-"#,
+",
     );
     assert!(said.contains("300 1048576 -1 7"), "{said}");
 }
