@@ -366,7 +366,6 @@ const CASES: &[Case] = &[
         name: "mmdebstrap --mode=unshare",
         script: r#"$OUT mmdebstrap --mode=unshare --variant=apt --aptopt="$SETTINGS" "$RELEASE" tree "$SOURCES""#,
         zero: Some(DEVPTS),
-        selective: Some(DEVPTS),
         ..MMDEBSTRAP
     },
     Case {

@@ -506,8 +506,8 @@ END
         "mariadb",
         SANDBOX,
         r"groupadd -r -g 998 mysql; useradd -r -u 998 -g mysql --home-dir /var/lib/mysql mysql; apt-get update
-        # It is root's in this tree, to which real root's mandb, as user man, may not write.
-        chown -R man: /var/cache/man; apt-get install -y --no-install-recommends mariadb-server; rm -rf /var/lib/mysql; mkdir -p /var/lib/mysql /run/mysqld
+        # After other steps it is root's in this tree, where real root's mandb, as user man, may not write.
+        [ ! -e /var/cache/man ] || chown -R man: /var/cache/man; apt-get install -y --no-install-recommends mariadb-server; rm -rf /var/lib/mysql; mkdir -p /var/lib/mysql /run/mysqld
         chown -R mysql:mysql /var/lib/mysql /run/mysqld; chmod 1777 /run/mysqld
         mariadb-install-db --user=mysql --datadir=/var/lib/mysql --skip-test-db",
         r#"is "$(dpkg --audit)" ''; test -f /var/lib/mysql/mysql/db.frm; is "$(stat -c %a /run/mysqld)" 1777"#,
@@ -531,7 +531,7 @@ END
         INSTALL,
         r"groupadd -r postgres --gid=997; useradd -r -g postgres --uid=997 --home-dir=/var/lib/postgresql --shell=/bin/bash postgres
         install --verbose --directory --owner postgres --group postgres --mode 1777 /var/lib/postgresql
-        apt-get update; chown -R man: /var/cache/man # as above
+        apt-get update; [ ! -e /var/cache/man ] || chown -R man: /var/cache/man # as above
         apt-get install -y --no-install-recommends postgresql-common
         sed -ri 's/#(create_main_cluster) .*$/\1 = false/' /etc/postgresql-common/createcluster.conf
         apt-get install -y --no-install-recommends postgresql-15
