@@ -23,7 +23,7 @@ _zroot() {
 
     case "${cmd}" in
         zroot)
-            opts="-c -S -i -s -v -C -h -V --userns --consistency --if-needed --allow-new-privs --no-sync --no-apt-config --split-string --summary --trace --fail-on --load --save --check --verbose --fake --no-fake --dump-filter --arch --explain --chdir --root --bind --help --version"
+            opts="-c -S -i -s -v -C -h -V --userns --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config --split-string --summary --trace --fail-on --load --save --check --verbose --fake --no-fake --dump-filter --arch --explain --chdir --root --bind --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -39,6 +39,10 @@ _zroot() {
                     ;;
                 -c)
                     COMPREPLY=($(compgen -W "zero selective full auto" -- "${cur}"))
+                    return 0
+                    ;;
+                --owners)
+                    COMPREPLY=($(compgen -W "xattr" -- "${cur}"))
                     return 0
                     ;;
                 --split-string)

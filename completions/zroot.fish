@@ -4,6 +4,7 @@ complete -c zroot -s c -l consistency -d 'How far the pretence goes' -r -f -a "z
 selective\t'A supervisor answers calls whose blind success breaks programs: really where the kernel permits, else pretended'
 full\t'Selective, and owners, devices and identities are remembered'
 auto\t'The last of these that this host can have'"
+complete -c zroot -l owners -d 'At level full, also keep owners and devices of --root\'s files in attributes of the files' -r -f -a "xattr\t'In user.containers.override_stat and user.rootlesscontainers of the files themselves'"
 complete -c zroot -s S -l split-string -d 'Split STRING into arguments, as env(1) does; only as the first argument, for #! lines' -r
 complete -c zroot -l summary -d 'At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json' -r
 complete -c zroot -l trace -d 'A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json' -r

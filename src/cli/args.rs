@@ -13,7 +13,7 @@ use crate::check::Form;
 use crate::error::{Failure, shown};
 use crate::filter::dump::Format;
 use crate::filter::policy::{ClassSet, UnknownClass};
-use crate::launch::plan::{Consistency, Userns};
+use crate::launch::plan::{Consistency, Owners, Userns};
 use crate::namespace::root::Bind;
 
 const AFTER_HELP: &str = "\
@@ -54,6 +54,10 @@ pub(super) struct Args {
     /// How far the pretence goes
     #[arg(short = 'c', long, value_name = "LEVEL", value_enum)]
     pub(super) consistency: Option<Consistency>,
+
+    /// At level full, also keep owners and devices of --root's files in attributes of the files
+    #[arg(long, value_name = "HOW", value_enum)]
+    pub(super) owners: Option<Owners>,
 
     /// Run COMMAND plainly if already root over more than one id
     #[arg(long)]

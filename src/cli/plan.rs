@@ -25,6 +25,9 @@ pub(super) fn plan<'a>(
     if typed.arch.is_some() {
         return Err(usage("--arch needs --dump-filter or --explain"));
     }
+    if typed.owners.is_some() && typed.root.is_none() {
+        return Err(usage("--owners needs --root"));
+    }
     let consistency = consistency(&typed)?;
     let (fake, no_fake) = classes(&typed)?;
     if typed.check.is_some() {
@@ -54,6 +57,7 @@ pub(super) fn plan<'a>(
         consistency,
         load: typed.load,
         save: typed.save,
+        owners: typed.owners,
         fake,
         no_fake,
         summary: typed.summary.map(Output::new),
@@ -66,10 +70,11 @@ pub(super) fn plan<'a>(
 
 /// How far the pretence goes. What is loaded or saved is known at level full alone.
 fn consistency(typed: &Args) -> Result<Option<Consistency>, Failure> {
-    let option = match (&typed.load, &typed.save) {
-        (Some(_), _) => "--load",
-        (None, Some(_)) => "--save",
-        (None, None) => return Ok(typed.consistency),
+    let option = match (&typed.load, &typed.save, &typed.owners) {
+        (Some(_), ..) => "--load",
+        (None, Some(_), _) => "--save",
+        (None, None, Some(_)) => "--owners",
+        (None, None, None) => return Ok(typed.consistency),
     };
     match typed.consistency {
         None | Some(Consistency::Full | Consistency::Auto) => Ok(Some(Consistency::Full)),

@@ -6,6 +6,7 @@
 //! killed, the command is killed as well, and a third process takes the files back.
 
 use std::fmt;
+use std::io::{Write, stderr};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
@@ -22,6 +23,7 @@ use crate::error::{Failure, PRETENDED};
 use crate::filter::policy::ClassSet;
 use crate::namespace::lent::Lent;
 use crate::state::Saver;
+use crate::state::in_tree::{InTree, Lost};
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::complete::{Begun, Complete, Reader};
 use crate::supervisor::report::seen::Seen;
@@ -41,6 +43,8 @@ pub struct Beside {
     pub judge: Option<(ClassSet, Seen)>,
     /// Where to save what is remembered.
     pub saver: Option<(Saver, Remembered)>,
+    /// A root directory whose files are to say what is remembered of them.
+    pub tree: Option<InTree>,
     /// Whether the command has begun, where that matters.
     pub begun: Option<Begun>,
 }
@@ -53,6 +57,7 @@ impl Beside {
             || self.report.is_some()
             || self.judge.is_some()
             || self.saver.is_some()
+            || self.tree.is_some()
     }
 
     /// Where the child says that the command begins.
@@ -112,19 +117,27 @@ impl Beside {
         // If it fails, another way may lead there: the stand-in's.
         let _ = self.lent.take_back();
         drop(stand_in);
-        let saved = self.save();
+        let saved = self.save(say);
         held.let_go();
         self.conclude(end, saved)
     }
 
     /// Saves what is remembered, unless the command never began: nothing has changed then.
-    fn save(&mut self) -> Result<(), Failure> {
-        match self.saver.take() {
-            Some((saver, remembered)) if self.begun.is_some_and(Begun::is_set) => {
-                saver.save(&remembered, false)
-            }
-            _ => Ok(()),
+    /// `say` hears of each file that cannot say what it should.
+    fn save(&mut self, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
+        let (saver, tree) = (self.saver.take(), self.tree.take());
+        if !self.begun.is_some_and(Begun::is_set) {
+            return Ok(());
         }
+        let is_saved = saver.is_some();
+        let saved = saver.map_or(Ok(()), |(saver, remembered)| saver.save(&remembered, false));
+        if let Some(tree) = tree {
+            let lost = tree.write(say)?;
+            if lost != Lost::default() && !is_saved {
+                let _ = writeln!(stderr(), "zroot: {lost}");
+            }
+        }
+        saved
     }
 
     /// Whoever waits for the end of a pipe waits for the command's, not for ours. Standard error
@@ -133,6 +146,7 @@ impl Beside {
         let mut keep: Vec<RawFd> = vec![2];
         keep.extend(self.lent.descriptors());
         keep.extend(self.report.as_ref().map(Reader::descriptor));
+        keep.extend(self.tree.as_ref().map(InTree::descriptor));
         keep.extend(self.saver.iter().flat_map(|(saver, _)| saver.descriptors()));
         keep.extend(stand_in.and_then(|stand_in| Some(stand_in.life.as_ref()?.as_raw_fd())));
         hold_nothing_but(&keep);

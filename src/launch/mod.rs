@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use anyhow::Context;
+use nix::errno::Errno;
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
@@ -35,6 +36,7 @@ use crate::filter::policy::ClassSet;
 use crate::host;
 use crate::namespace;
 use crate::namespace::root::Root;
+use crate::state::in_tree::InTree;
 use crate::state::{self, Saver};
 use crate::supervisor::handshake::{self, Enclosing};
 use crate::supervisor::memory::remembered::Remembered;
@@ -43,7 +45,7 @@ use crate::supervisor::report::seen::Seen;
 use crate::supervisor::report::{Watchers, complete};
 use beside::Beside;
 use exec::Command;
-use plan::{Output, Plan, Userns};
+use plan::{Output, Owners, Plan, Userns};
 
 /// What main is called with: `NAME=value` each.
 pub struct Environment(Vec<&'static CStr>);
@@ -170,8 +172,8 @@ impl<'a> Prepared<'a> {
         let wanted = if is_needed {
             Some(Wanted {
                 apt_config: AptConfig::Unwanted,
-                remembered: if plan.has_state() {
-                    Some(remember((load, save), &mut beside)?)
+                remembered: if plan.keeps_owners() {
+                    Some(remember(plan, (load, save), root.as_ref(), &mut beside)?)
                 } else {
                     None
                 },
@@ -331,10 +333,13 @@ fn absolute(path: Option<&Path>) -> Option<Cow<'_, Path>> {
     path.map(|path| std::path::absolute(path).map_or(Cow::Borrowed(path), Cow::Owned))
 }
 
-/// Memory for what is remembered, with what is loaded; `beside` is to save it.
+/// Memory for what is remembered, with what is loaded, and what the files in `root` say; `beside` is
+/// to save it.
 #[inline(never)]
 fn remember(
+    plan: &Plan,
     (load, save): (Option<Cow<Path>>, Option<Cow<Path>>),
+    root: Option<&Root>,
     beside: &mut Beside,
 ) -> Result<Remembered, Error> {
     let no_memory = |errno| Failure::errno("no memory to share", errno);
@@ -342,6 +347,16 @@ fn remember(
     // What is loaded is as the last one left it who had what is saved.
     if let Some(path) = save {
         beside.saver = Some((Saver::open(&path)?, remembered));
+        beside.begun().map_err(no_memory)?;
+    }
+    // Who names a file means that, where the files say something else.
+    if let (Some(Owners::Xattr), Some(root)) = (plan.owners, root) {
+        let top = root.dir().try_clone_to_owned();
+        let top =
+            top.map_err(|_| Failure::errno("cannot duplicate a descriptor", Errno::EMFILE))?;
+        let tree = InTree::new(top, remembered, plan.userns == Userns::Auto);
+        tree.read()?;
+        beside.tree = Some(tree);
         beside.begun().map_err(no_memory)?;
     }
     if let Some(path) = load {

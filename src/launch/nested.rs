@@ -84,12 +84,14 @@ pub fn decide(plan: &Plan, enclosing: Option<Enclosing>) -> Result<Emulation, Er
 /// The same inside of a zroot whose supervisor answers as `enclosing` says.
 #[inline(never)] // for a small stack where it is not called
 fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> {
-    let options = if plan.has_state() {
+    let options = if plan.owners.is_some() {
+        "--owners"
+    } else if plan.has_state() {
         "--load and --save"
     } else {
         "--summary and --trace"
     };
-    if plan.is_watched() || plan.has_state() {
+    if plan.is_watched() || plan.keeps_owners() {
         return Err(Failure::new(format!(
             "{options}: a zroot around this one has a supervisor already"
         ))

@@ -56,6 +56,13 @@ impl Consistency {
     }
 }
 
+/// Where owners and devices are kept, beside zroot's memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Owners {
+    /// In user.containers.override_stat and user.rootlesscontainers of the files themselves
+    Xattr,
+}
+
 /// Where a report goes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Output {
@@ -107,6 +114,8 @@ pub struct Plan<'a> {
     pub allow_new_privs: bool,
     /// How far the pretence goes, if that was said.
     pub consistency: Option<Consistency>,
+    /// Where the owners of files in the root directory are kept, if not in memory alone.
+    pub owners: Option<Owners>,
     /// The classes to add to a level's default.
     pub fake: ClassSet,
     /// The classes to remove from that. Never has the probe.
@@ -139,6 +148,7 @@ impl Default for Plan<'_> {
             if_needed: false,
             allow_new_privs: false,
             consistency: None,
+            owners: None,
             fake: ClassSet::EMPTY,
             no_fake: ClassSet::EMPTY,
             summary: None,
@@ -176,6 +186,13 @@ impl Plan<'_> {
         self.load.is_some() || self.save.is_some()
     }
 
+    /// Whether that is so, or what is remembered is in the files themselves.
+    #[must_use]
+    #[inline]
+    pub fn keeps_owners(&self) -> bool {
+        self.has_state() || self.owners.is_some()
+    }
+
     /// The level to try first; with [`Consistency::Auto`] the others will do as well.
     #[must_use]
     #[inline]
@@ -189,7 +206,7 @@ impl Plan<'_> {
     pub fn policy(&self, level: Level) -> Policy {
         Policy {
             is_watched: self.is_watched(),
-            is_saved: self.has_state(),
+            is_saved: self.keeps_owners(),
             ..policy(level, self.fake, self.no_fake)
         }
     }

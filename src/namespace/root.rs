@@ -219,6 +219,12 @@ impl Root {
         Ok(())
     }
 
+    /// The directory itself, without what will be mounted in it.
+    #[must_use]
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
     /// stat(2) of `path` as the command will see it, as far as that can be told before anything is
     /// mounted.
     ///

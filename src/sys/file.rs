@@ -296,6 +296,19 @@ pub fn getxattr(path: &CStr, name: &CStr) -> Result<Vec<u8>, Errno> {
     xattr_bytes(|to, room| unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), to.cast(), room) })
 }
 
+/// getxattr(2): the value, if it is that short.
+///
+/// # Errors
+/// getxattr(2)'s: `ERANGE` for a longer one.
+pub fn getxattr_short(path: &CStr, name: &CStr) -> Result<Vec<u8>, Errno> {
+    // For whoever asks this of a million files: `getxattr` clears 64 KiB each time.
+    let mut bytes = [0_u8; 256];
+    let (to, room) = (bytes.as_mut_ptr().cast(), bytes.len());
+    // SAFETY: two strings that end in a null byte, and room for as many bytes as are said.
+    let len = Errno::result(unsafe { libc::getxattr(path.as_ptr(), name.as_ptr(), to, room) })?;
+    Ok(bytes[..len.unsigned_abs()].to_vec())
+}
+
 /// listxattr(2): the names, each with its end.
 ///
 /// # Errors

@@ -266,6 +266,25 @@ impl Remembered {
         self.owners.set(found.place.into(), looks, record)
     }
 
+    /// The same of the file that was `found`, as [`of`](Remembered::of).
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn learn(
+        &self,
+        found: &Look,
+        handle: impl FnOnce() -> Option<u64>,
+        record: Record,
+    ) -> Result<(), Errno> {
+        let looks = Looks {
+            birth: birth_of(found, handle),
+            mode: found.mode,
+        };
+        let mode = found.mode | record.permissions.unwrap_or(0);
+        self.may_have_heirs(mode, record.owner.1);
+        self.owners.set(found.place.into(), looks, record)
+    }
+
     /// Which inode `object` is, and what it is, with its birth as it is remembered or is to be.
     fn identity(&self, object: &Object) -> Result<(Inode, Looks), Errno> {
         let found = object.found()?;

@@ -1,3 +1,4 @@
 //! What outlives a run at level full.
 
 mod files;
+mod in_tree;
