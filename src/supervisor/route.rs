@@ -83,9 +83,8 @@ impl Routes {
         }
         let outcome = (route.handler)(session, request);
         if session.report.is_wanted() && outcome.answer != Answer::Helper {
-            session
-                .report
-                .note(session.sight.target(request), route.class, outcome);
+            let (target, owners) = (session.sight.target(request), session.owners.as_ref());
+            session.report.note(target, route.class, outcome, owners);
         }
         outcome
     }

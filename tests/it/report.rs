@@ -248,6 +248,53 @@ fn text_goes_to_standard_error() {
     assert_eq!(ran.stderr, "zroot: nothing was pretended (level zero)\n");
 }
 
+/// At level full the owner that a file has at last counts, whoever made it, and what keeps it is
+/// named.
+#[test]
+fn what_is_remembered_is_named_with_what_keeps_it() {
+    let test = "what_is_remembered_is_named_with_what_keeps_it";
+    need!(test, "setpriv");
+    let script = "umask 0; touch f g h; chown 65533:65532 f g h; chown 0:0 g; chown 65531:65532 h
+        mknod null c 1 3; mkdir d; chmod 777 d; setpriv --reuid 65530 --regid 65530 --clear-groups touch d/made";
+    let told = told("full", script);
+    assert_eq!(told.ran.status, 0, "{:#?}", told.ran);
+    let place = told.dir.path().display();
+    let owners = told.summary["owners"].as_array().expect("a list");
+    let owners: Vec<(&serde_json::Value, &serde_json::Value)> = owners
+        .iter()
+        .map(|owner| (&owner["uid"], &owner["paths"]))
+        .collect();
+    let path = |name: &str| serde_json::json!([format!("{place}/{name}")]);
+    assert_eq!(
+        owners,
+        [
+            (&65530.into(), &path("d/made")),
+            (&65531.into(), &path("h")),
+            (&65533.into(), &path("f")),
+        ]
+    );
+    assert_eq!(
+        told.summary["kept_by"],
+        serde_json::json!(["--save", "--owners"])
+    );
+    // The control: at a level that forgets, nothing keeps them.
+    let told = self::told("selective", script);
+    assert_eq!(told.summary["kept_by"], serde_json::json!([]));
+    let ran = run(&mut zroot_with([
+        "-c",
+        "full",
+        "--summary",
+        "--",
+        "sh",
+        "-c",
+        "f=$(mktemp); chown 5 $f; rm $f",
+    ]));
+    assert!(
+        ran.stderr.contains("--save and --owners keep them"),
+        "{ran:#?}"
+    );
+}
+
 #[test]
 fn names_are_those_of_the_root_directory() {
     let Some(tree) = SmallTree::new("names_are_those_of_the_root_directory") else {

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::arch::signature::Kind;
 use crate::arch::{Abi, Sysno};
 use crate::filter::policy::Class;
+use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::target::answer::{Answer, Failed};
 use crate::supervisor::target::files::File;
 use crate::supervisor::target::proc::Target;
@@ -28,7 +29,7 @@ pub struct Event {
     pub path: Option<String>,
     /// Its other arguments, by name.
     pub arguments: Vec<(&'static str, String)>,
-    /// The owner that it asks for.
+    /// The owner that it asks for; where owners are remembered, the one that the file has now.
     pub owner: Option<(u32, u32)>,
     /// The device that it asks for.
     pub device: Option<String>,
@@ -37,8 +38,9 @@ pub struct Event {
 }
 
 impl Event {
-    /// Of the call that `target` waits for, which is answered with `answer`.
-    pub fn new(target: Target, class: Class, answer: Answer) -> Event {
+    /// Of the call that `target` waits for, which is answered with `answer`, and of whose file
+    /// `owners`, if there are, know by now.
+    pub fn new(target: Target, class: Class, answer: Answer, owners: Option<&Remembered>) -> Event {
         let request = target.request;
         let device = device(request);
         Event {
@@ -49,7 +51,9 @@ impl Event {
             abi: request.abi,
             path: path(target),
             arguments: arguments(target, device.as_ref()),
-            owner: request.owner(),
+            owner: owners
+                .and_then(|owners| remembered(target, owners))
+                .or_else(|| request.owner()),
             device,
             result: match answer {
                 Answer::Value(value) => value.to_string(),
@@ -58,6 +62,13 @@ impl Event {
             },
         }
     }
+}
+
+/// Whose the file is now that a call is about.
+fn remembered(target: Target, owners: &Remembered) -> Option<(u32, u32)> {
+    let (file, follow) = target.named_file().ok()?;
+    let record = owners.find(&target.find(&file, follow).ok()?).ok()??;
+    Some(record.owner)
 }
 
 /// The caller's program, as ps(1) names it.

@@ -57,9 +57,14 @@ pub fn summary(tally: &Tally, running: &[Running]) -> String {
     };
     let running: Vec<String> = running.iter().map(process).collect();
     let running = running.join(",");
+    let kept_by = if tally.level.remembers() {
+        r#""--save","--owners""#
+    } else {
+        ""
+    };
     format!(
         "{{\"schema\":{SCHEMA},\"level\":\"{level}\",\"partial\":{is_partial},\
-         \"classes\":{{{classes}}},\"owners\":[{owners}],\"devices\":[{devices}],\
+         \"classes\":{{{classes}}},\"owners\":[{owners}],\"kept_by\":[{kept_by}],\"devices\":[{devices}],\
          \"checked_ids\":{checked},\"running\":[{running}]}}\n"
     )
 }

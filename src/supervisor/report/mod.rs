@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, send, socketpair};
 
+use super::memory::remembered::Remembered;
 use super::recovery::journal::{Journal, Table};
 use super::target::answer::{How, Outcome};
 use super::target::proc::Target;
@@ -189,8 +190,15 @@ impl Report {
         self.trace.is_some() || self.summary.is_some() || self.seen.is_some()
     }
 
-    /// Takes note of a call of `class` that is about to be answered with `outcome`.
-    pub fn note(&mut self, target: Target, class: Class, outcome: Outcome) {
+    /// Takes note of a call of `class` that is about to be answered with `outcome`, and of whose
+    /// file `owners`, if there are, know by now.
+    pub fn note(
+        &mut self,
+        target: Target,
+        class: Class,
+        outcome: Outcome,
+        owners: Option<&Remembered>,
+    ) {
         let tid = target.request.tid;
         if class == Class::Getid {
             // Most who ask have changed nothing, and are not looked at.
@@ -208,7 +216,7 @@ impl Report {
         if let Some(seen) = &self.seen {
             seen.add(class);
         }
-        let event = Event::new(target, class, outcome.answer);
+        let event = Event::new(target, class, outcome.answer, owners);
         if class == Class::Identity {
             if self.changed.len() >= MOST {
                 self.changed.clear();
@@ -224,7 +232,7 @@ impl Report {
             self.say(target, Said::Line(line));
         }
         if self.summary.is_some() {
-            for change in Change::by(event) {
+            for change in Change::by(event, self.tally.level) {
                 self.say(target, Said::Change(change));
             }
         }

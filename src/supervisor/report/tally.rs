@@ -58,13 +58,16 @@ pub enum Change {
 }
 
 impl Change {
-    /// What a call changes.
-    pub fn by(event: Event) -> impl Iterator<Item = Change> {
+    /// What a call changes at `level`. Where owners are remembered, the last one counts, and nobody
+    /// misses root.
+    pub fn by(event: Event, level: Level) -> impl Iterator<Item = Change> {
         let path = event.path.unwrap_or_else(|| "?".into());
-        let owner = event.owner.filter(|owner| *owner != (0, 0));
+        let owner = event
+            .owner
+            .filter(|owner| level.remembers() || *owner != (0, 0));
         let file = match (owner, event.device) {
+            (None | Some((0, 0)), Some(device)) => Some(Change::Device(path, device)),
             (Some((uid, gid)), _) => Some(Change::Owner(uid, gid, final_name(path))),
-            (None, Some(device)) => Some(Change::Device(path, device)),
             (None, None) => None,
         };
         let call = Change::Calls(event.class, event.call, event.program, 1);
@@ -188,7 +191,7 @@ impl Tally {
                 let paths = self.owners.get(&owner);
                 let is_named = paths.is_some_and(|paths| paths.named.contains(&path));
                 let is_room = paths.is_none_or(|paths| paths.named.len() < MOST);
-                if is_named || is_room && path.len() <= self.room {
+                if is_named || (uid, gid) == (0, 0) || is_room && path.len() <= self.room {
                     Change::Owner(uid, gid, path)
                 } else {
                     Change::MoreOf(uid, gid, 1)
@@ -218,6 +221,12 @@ impl Tally {
                 *calls = calls.saturating_add(count);
             }
             Change::Owner(uid, gid, path) => {
+                if self.level.remembers() {
+                    self.forget(&path);
+                }
+                if self.level.remembers() && (uid, gid) == (0, 0) {
+                    return;
+                }
                 let len = path.len();
                 if self.paths(uid, gid).named.insert(path) {
                     self.room = self.room.saturating_sub(len);
@@ -251,6 +260,17 @@ impl Tally {
         } else {
             (u32::MAX, u32::MAX)
         }
+    }
+
+    /// Leaves a file out again.
+    fn forget(&mut self, path: &str) {
+        let room = &mut self.room;
+        self.owners.retain(|_, paths| {
+            if paths.named.remove(path) {
+                *room += path.len();
+            }
+            !paths.named.is_empty() || paths.more > 0
+        });
     }
 
     fn paths(&mut self, uid: u32, gid: u32) -> &mut Paths {

@@ -70,10 +70,12 @@ fn numbers(tally: &Tally) -> String {
     }
     let owners = tally.owners();
     if !owners.is_empty() {
-        let _ = writeln!(
-            out,
-            "zroot: owners that the files do not have, and an archive of them will lack:"
-        );
+        let what = if tally.level.remembers() {
+            "are remembered, and an archive that is made later will lack (--save and --owners keep them)"
+        } else {
+            "the files do not have, and an archive of them will lack"
+        };
+        let _ = writeln!(out, "zroot: owners that {what}:");
     }
     for OwnerTally {
         user,
@@ -96,7 +98,9 @@ fn numbers(tally: &Tally) -> String {
         );
     }
     if !tally.devices.is_empty() {
-        let what = if tally.level.has_supervisor() {
+        let what = if tally.level.remembers() {
+            "are remembered, and only placeholders later"
+        } else if tally.level.has_supervisor() {
             "are only placeholders"
         } else {
             "are not there"
