@@ -1,4 +1,5 @@
 //! What outlives a run at level full.
 
 mod files;
+mod images;
 mod in_tree;
