@@ -131,13 +131,8 @@ impl Beside {
         }
         let is_saved = saver.is_some();
         let saved = saver.map_or(Ok(()), |(saver, remembered)| saver.save(&remembered, false));
-        if let Some(tree) = tree {
-            let lost = tree.write(say)?;
-            if lost != Lost::default() && !is_saved {
-                let _ = writeln!(stderr(), "zroot: {lost}");
-            }
-        }
-        saved
+        let told = tree.map_or(Ok(()), |tree| tell(&tree, is_saved, say));
+        saved.and(told)
     }
 
     /// Whoever waits for the end of a pipe waits for the command's, not for ours. Standard error
@@ -184,6 +179,18 @@ impl Beside {
         };
         Err(failure.hint("--summary says which").into())
     }
+}
+
+/// Has the files of `tree` say whose they are, and says how many cannot, unless that `is_saved`.
+fn tell(tree: &InTree, is_saved: bool, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
+    let lost = tree.write(say).map_err(|failure| Failure {
+        message: format!("not all files say whose they are: {failure}"),
+        ..failure
+    })?;
+    if lost != Lost::default() && !is_saved {
+        let _ = writeln!(stderr(), "zroot: {lost}");
+    }
+    Ok(())
 }
 
 /// Signals that are held back, to be passed on.

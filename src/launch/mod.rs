@@ -333,8 +333,8 @@ fn absolute(path: Option<&Path>) -> Option<Cow<'_, Path>> {
     path.map(|path| std::path::absolute(path).map_or(Cow::Borrowed(path), Cow::Owned))
 }
 
-/// Memory for what is remembered, with what is loaded, and what the files in `root` say; `beside` is
-/// to save it.
+/// Memory for what is remembered, with what is loaded, and what the files in `root` say; `beside`
+/// is to save it.
 #[inline(never)]
 fn remember(
     plan: &Plan,

@@ -1,5 +1,5 @@
-//! What is remembered of files, from one run to the next: in a file in the format of fakeroot(1), or
-//! in attributes of the files themselves.
+//! What is remembered of files, from one run to the next: in a file in the format of fakeroot(1),
+//! or in attributes of the files themselves.
 
 mod file;
 pub mod in_tree;

@@ -3,7 +3,8 @@
 //! - `user.containers.override_stat`: `UID:GID:MODE[:TYPE]`, the mode octal (containers/storage,
 //!   pkg/idtools, `parseOverrideXattr`; fuse-overlayfs, `override_mode`). The type is one of
 //!   `file`, `dir`, `symlink`, `pipe`, `socket`, `block-MAJOR-MINOR` and `char-MAJOR-MINOR`, and
-//!   whatever may follow these words. fuse-overlayfs writes the bits of the type into the mode as well.
+//!   whatever may follow these words. fuse-overlayfs writes the bits of the type into the mode as
+//!   well.
 //! - `user.rootlesscontainers`: a protobuf message of two numbers, user (1) and group (2)
 //!   (rootless-containers/proto). 2^32 - 1 says "as the file system has it". umoci writes that in
 //!   the place of 0, which is what a number means that is left out.
