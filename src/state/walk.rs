@@ -1,8 +1,9 @@
 //! A way through all files below a directory that nobody vouches for.
 //!
 //! Names are looked up one at a time, from descriptors, and no link is followed. What is mounted
-//! somewhere below is left out. A few descriptors are open at a time, however deep it goes, and what
-//! is kept of a directory is its name and those of the directories in it that are still to come.
+//! somewhere below is left out. A few descriptors are open at a time, however deep it goes, and
+//! what is kept of a directory is its name and those of the directories in it that are still to
+//! come.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
