@@ -202,12 +202,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const fn told(owner: (u32, u32), mode: u32, kind: Option<Kind>) -> Option<Told> {
-        Some(Told { owner, mode, kind })
+    const fn told(owner: (u32, u32), mode: u32, kind: Option<Kind>) -> Told {
+        Told { owner, mode, kind }
     }
 
-    fn device(kind: u32, number: (u32, u32)) -> Option<Kind> {
-        Some(Kind::Device(Device { kind, number }))
+    fn device(kind: u32, number: (u32, u32)) -> Kind {
+        Kind::Device(Device { kind, number })
     }
 
     #[test]
@@ -219,15 +219,15 @@ mod tests {
             ("101:104:4755:file", told((101, 104), 0o4755, Some(file))),
             (
                 "0:6:0660:block-8-1",
-                told((0, 6), 0o660, device(libc::S_IFBLK, (8, 1))),
+                told((0, 6), 0o660, Some(device(libc::S_IFBLK, (8, 1)))),
             ),
             (
                 "0:0:0666:char-1-3",
-                told((0, 0), 0o666, device(libc::S_IFCHR, (1, 3))),
+                told((0, 0), 0o666, Some(device(libc::S_IFCHR, (1, 3)))),
             ),
             (
                 "0:0:0666:char-1-3-more",
-                told((0, 0), 0o666, device(libc::S_IFCHR, (1, 3))),
+                told((0, 0), 0o666, Some(device(libc::S_IFCHR, (1, 3)))),
             ),
             (
                 "0:0:0777:symlink",
@@ -237,7 +237,7 @@ mod tests {
             ("5:7:100640", told((5, 7), 0o640, None)),
             ("5:7:40755:dir", told((5, 7), 0o755, Some(dir))),
         ] {
-            assert_eq!(Told::parse(value.as_bytes()), expected, "{value}");
+            assert_eq!(Told::parse(value.as_bytes()), Some(expected), "{value}");
         }
         for value in [
             "",

@@ -40,9 +40,9 @@ const IMAGES: [(&str, &str, &str); 4] = [
 
 /// Type, mode and owner of everything, devices, and capabilities. apt's directories for `_apt` are
 /// real root's only; dev, proc and sys are mounts; the host lends a resolv.conf.
-const LIST: &str = r#"cd ./x/; find . \( -name partial -o -path ./dev -o -path ./proc -o -path ./sys -o -name lost+found \
+const LIST: &str = r"cd ./x/; find . \( -name partial -o -path ./dev -o -path ./proc -o -path ./sys -o -name lost+found \
         -o -path ./zroot -o -path ./etc/resolv.conf -o -path './var/lib/apt/lists/*' -o -path './var/cache/apt/*' -o -path ./var/log/apt \) -prune -o -printf '%p %y %m %U:%G\n' | sort
-    find . -xdev -path ./dev -prune -o -type b,c -exec stat -c '%n %t,%T' {} + | sort; getcap -r . | sort"#;
+    find . -xdev -path ./dev -prune -o -type b,c -exec stat -c '%n %t,%T' {} + | sort; getcap -r . | sort";
 
 /// Puts the package of ours into `root`.
 fn add_package(root: &Path) {

@@ -40,8 +40,7 @@ impl SmallTree {
         } else {
             "hex"
         };
-        let script =
-            format!(r#"getfattr -R -h -n {name} -e {form} --absolute-names . 2>/dev/null"#);
+        let script = format!("getfattr -R -h -n {name} -e {form} --absolute-names . 2>/dev/null");
         // Who does not own a file's contents owns its attributes.
         let said = run(user("unshare")
             .args(["-r", "sh", "-c", &script])
@@ -183,15 +182,15 @@ fn what_others_have_written_is_read() {
     let Some(tree) = tree("what_others_have_written_is_read") else {
         return;
     };
-    tree.prepare(&format!(
+    tree.prepare(
         r#"cd root; mkdir d; for f in storage rootless both foreign char late; do echo >$f; done; : >char
-        say() {{ setfattr -n user.$2 -v "$3" $1; }}
+        say() { setfattr -n user.$2 -v "$3" $1; }
         say storage containers.override_stat 101:104:0644:file; say d containers.override_stat 0:8:2775:dir
         say foreign containers.override_stat 5:7:100640; say char containers.override_stat 0:5:0620:char-4-1
         say rootless rootlesscontainers 0x08ffffffff0f1005
         say both rootlesscontainers 0x08011002; say both containers.override_stat 3:4:0644
         chmod 2775 d; chmod 600 rootless; chmod 400 both"#
-    ));
+    );
     let look = "stat -c '%n %u:%g %F' storage d foreign char rootless both late; echo >d/new; stat -c %g d/new";
     let seen = "storage 101:104 regular file
 d 0:8 directory
@@ -450,7 +449,7 @@ fn fuse_overlayfs_shows_the_owners() {
 }
 
 /// All that is not root's, and all devices, in a tree's own words.
-const FIND: &str = r#"find / -xdev \( -path /tmp -o -path /run -o -path /proc -o -path /sys -o -path /dev \) -prune -o \( ! -uid 0 -o ! -gid 0 \) -printf '%y %m %U:%G %p\n' | sort"#;
+const FIND: &str = r"find / -xdev \( -path /tmp -o -path /run -o -path /proc -o -path /sys -o -path /dev \) -prune -o \( ! -uid 0 -o ! -gid 0 \) -printf '%y %m %U:%G %p\n' | sort";
 
 #[test]
 fn a_real_tree_keeps_its_owners() {
