@@ -106,7 +106,7 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
                     None => {}
                 }
                 prepare()?;
-                emulate::by_supervisor(policy, &mut Watchers::default(), None)?;
+                emulate::by_supervisor(policy, None, &mut Watchers::default(), None)?;
                 Ok("answers".into())
             }),
         });

@@ -11,6 +11,9 @@ use nix::errno::Errno;
 /// The exit status of zroot's own failures, bad usage among them.
 pub const FAILED: u8 = 125;
 
+/// That of fakeroot(1) for its own failures, `--help` among them.
+pub const FAKEROOT_FAILED: u8 = 1;
+
 /// The exit status where `--fail-on` has found what it forbids.
 pub const PRETENDED: u8 = 124;
 

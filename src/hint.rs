@@ -140,6 +140,9 @@ pub fn for_supervisor(unavailable: Unavailable) -> String {
         Unavailable::Limit => "set it back to unlimited",
         Unavailable::FileSize => "raise it",
         Unavailable::Values => "use another kernel",
+        Unavailable::KeptOut(_) => {
+            "kernel.yama.ptrace_scope is not 0, or a security module forbids it: have that changed, or let zroot enter a user namespace (no --userns=never; no -u, as fakeroot), or give a container CAP_SYS_PTRACE"
+        }
         Unavailable::Resources(_) => {
             "raise the limits on memory, open files or processes (ulimit -a)"
         }

@@ -87,6 +87,13 @@ fn maps(path: &str, id: u32) -> Option<bool> {
     Some(id_ranges(&map).any(|(first, count)| (first..first + count).contains(&u64::from(id))))
 }
 
+/// Whether Yama lets nobody look into processes, whatever capability they have
+/// (security/yama/yama_lsm.c, `YAMA_SCOPE_NO_ATTACH`).
+#[must_use]
+pub fn forbids_ptrace() -> bool {
+    number("/proc/sys/kernel/yama/ptrace_scope") == Some(3)
+}
+
 /// Whether this kernel is `major.minor` or newer.
 #[must_use]
 pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {

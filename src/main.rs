@@ -19,7 +19,7 @@ use arena::Arena;
 use zroot::internals::arch::Abi;
 use zroot::internals::check::{self, Form};
 use zroot::internals::cli::{self, Arch, Plan, Request, Show, Userns};
-use zroot::internals::error::{FAILED, Failure};
+use zroot::internals::error::{FAILED, FAKEROOT_FAILED, Failure};
 use zroot::internals::filter::{Level, dump, explain};
 use zroot::internals::hint;
 use zroot::internals::host::Facts;
@@ -82,13 +82,22 @@ fn run(start: &Start) -> Result<u8, Error> {
     }
     match cli::parse(&start.args, |name| start.environment.variable(name))? {
         Request::Print(text) => print(text.as_bytes()),
+        Request::Usage(text) => {
+            complain(format_args!("{text}"));
+            Ok(FAKEROOT_FAILED)
+        }
         Request::Show(show) => print(&shown(&show)?),
         Request::Check(form, plan) => check(form, &plan),
-        Request::Run(plan) => launch::run(&plan, &start.environment, &|step| {
-            if plan.verbose {
-                complain(format_args!("zroot: {step}"));
+        Request::Run(plan) => {
+            for note in &plan.notes {
+                complain(format_args!("{note}"));
             }
-        }),
+            launch::run(&plan, &start.environment, &|step| {
+                if plan.verbose {
+                    complain(format_args!("zroot: {step}"));
+                }
+            })
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line: argv -> [`Request`].
 
 mod args;
+mod fakeroot;
 mod plan;
 mod show;
 mod split_string;
@@ -25,6 +26,8 @@ pub enum Request<'a> {
     Check(Form, Box<Plan<'a>>),
     /// To print this, for `--help` and `--version`.
     Print(String),
+    /// To say how it is used on standard error, as `fakeroot` does where it is not understood.
+    Usage(String),
     /// To print something about the filter.
     Show(Show),
 }
@@ -38,6 +41,9 @@ pub fn parse<'a>(
     args: &[&'a CStr],
     variable: impl Fn(&str) -> Option<&'a CStr>,
 ) -> Result<Request<'a>, Failure> {
+    if args.first().is_some_and(|name| fakeroot::is_name(name)) {
+        return Ok(fakeroot::parse(args, variable));
+    }
     let args: Vec<Cow<'a, CStr>> = match split_string::argument(args)? {
         Some((verbose, string, rest)) => {
             let words = split_string::split(string, &variable)?;

@@ -65,6 +65,7 @@ pub(super) fn plan<'a>(
         fail_on: union(&typed.fail_on),
         apt_config: !typed.no_apt_config,
         verbose: typed.verbose,
+        ..Plan::default()
     }))
 }
 

@@ -14,6 +14,7 @@ use crate::filter::{self, Policy};
 use crate::supervisor::handshake;
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::Watchers;
+use crate::supervisor::session::Fakeroot;
 use crate::supervisor::{self, Unavailable};
 
 /// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to the watchers and
@@ -72,7 +73,7 @@ fn best_supervisor(
     // Who watches has a supervisor at every level.
     let is_watched = watchers.are_there();
     loop {
-        let error = match by_supervisor(policy, &mut watchers, remembered) {
+        let error = match by_supervisor(policy, plan.fakeroot, &mut watchers, remembered) {
             Ok(()) => {
                 say(format_args!("supervisor: level {policy}"));
                 return Ok(None);
@@ -124,7 +125,7 @@ pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
     Ok(program.len())
 }
 
-/// Starts a supervisor that reports to `watchers`, installs the filter that hands calls on to it,
+/// Starts a supervisor, perhaps in the place of `fakeroot`, that reports to `watchers`, installs the filter that hands calls on to it,
 /// and proves that both answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
 ///
 /// # Errors
@@ -134,11 +135,12 @@ pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
 /// answered.
 pub fn by_supervisor(
     policy: Policy,
+    fakeroot: Option<Fakeroot>,
     watchers: &mut Watchers,
     remembered: Option<Remembered>,
 ) -> Result<(), Error> {
     let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = supervisor::start(policy, watchers, remembered)?;
+    let supervisor = supervisor::start(policy, fakeroot, watchers, remembered)?;
     let listener = install::install_with_listener(&program)?;
     supervisor
         .serve(listener)

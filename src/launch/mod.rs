@@ -34,7 +34,7 @@ use crate::VERSION;
 use crate::error::{Failure, shown};
 use crate::filter::policy::ClassSet;
 use crate::host;
-use crate::namespace;
+use crate::namespace::{self, Stage};
 use crate::namespace::root::Root;
 use crate::state::in_tree::InTree;
 use crate::state::{self, Saver};
@@ -77,6 +77,11 @@ impl Environment {
         })
     }
 }
+
+/// By this makepkg, debhelper and others know that they are under fakeroot(1).
+const FAKEROOTKEY: &str = "FAKEROOTKEY";
+/// By this fakeroot(1) tells its library what unknown files are.
+const FAKED_MODE: &str = "FAKED_MODE";
 
 /// All that the states hold. They hold it behind a pointer, so that no state is copied to the next.
 struct Launch<'a> {
@@ -166,7 +171,7 @@ impl<'a> Prepared<'a> {
         let command = Command {
             candidates: find(plan, environment, root.as_ref())?,
             args: plan.command.iter().map(AsRef::as_ref).collect(),
-            env: environment.entries(2), // ZROOT and APT_CONFIG
+            env: environment.entries(3), // ZROOT, and APT_CONFIG or fakeroot's two
         };
         let mut beside = Beside::default();
         let wanted = if is_needed {
@@ -249,7 +254,12 @@ impl<'a> Prepared<'a> {
                 "not needed: already root over more than one id"
             )),
             Userns::Never => say(format_args!("no user namespace")),
-            Userns::Auto => match namespace::become_root()? {
+            Userns::Auto => match namespace::become_root() {
+                // fakeroot(1) has none either, and at its level the supervisor does for getuid.
+                Err(refused) if plan.fakeroot.is_some() && refused.stage == Stage::Unshare => {
+                    say(format_args!("no user namespace: {refused}"));
+                }
+                entered => match entered? {
                 namespace::Entered::Namespace(uid, gid) => say(format_args!(
                     "user namespace: uid {uid} and gid {gid} are 0"
                 )),
@@ -257,6 +267,7 @@ impl<'a> Prepared<'a> {
                     "already uid 0, and no user namespace is to be had ({}): filter alone",
                     errno.desc()
                 )),
+                },
             },
         }
         if let Some(root) = launch.root.take() {
@@ -395,7 +406,7 @@ fn watch(
 }
 
 impl Launch<'_> {
-    /// Sets `ZROOT`, and `APT_CONFIG` where it is wanted and can be had.
+    /// Sets `ZROOT`, `APT_CONFIG` where it is wanted and can be had, and what fakeroot(1) sets.
     #[inline]
     fn set_variables(&mut self, apt_config: AptConfig) -> Result<(), Error> {
         let apt_config = match apt_config {
@@ -412,6 +423,22 @@ impl Launch<'_> {
             self.command
                 .set(apt::VARIABLE, name.as_bytes())
                 .context(apt::VARIABLE)?;
+        }
+        if let Some(fakeroot) = self.plan.fakeroot {
+            // Whatever is there is the key to a fakeroot around this one, which answers its library
+            // on. Ours is no number, and no key to anything.
+            let key = self.environment.variable(FAKEROOTKEY);
+            if key.is_none_or(CStr::is_empty) {
+                self.command
+                    .set(FAKEROOTKEY, b"zroot")
+                    .context(FAKEROOTKEY)?;
+            }
+            let mode: &[u8] = if fakeroot.unknown_is_real {
+                b"unknown-is-real"
+            } else {
+                b"unknown-is-root"
+            };
+            self.command.set(FAKED_MODE, mode).context(FAKED_MODE)?;
         }
         Ok(())
     }

@@ -98,6 +98,13 @@ fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> 
         .hint("ask that one")
         .into());
     }
+    if plan.fakeroot.is_some_and(|fakeroot| fakeroot.unknown_is_real) {
+        return Err(Failure::new(
+            "fakeroot -u: to the zroot around this one, files of unknown owners are root's",
+        )
+        .hint("leave out -u, or run it outside of that one")
+        .into());
+    }
     // A level that was named must be had.
     let named = plan.consistency.and_then(Consistency::level);
     if let Some(level) = named.filter(|level| *level != Level::Zero) {
@@ -106,11 +113,14 @@ fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> 
                 "level {level} is not to be had: the zroot around this one answers at level {}",
                 enclosing.level
             ));
-            return Err(failure
-                .hint(format!(
-                    "give the outer one -c {level}, or this one -c auto"
-                ))
-                .into());
+            let hint = format!("give the outer one -c {level}");
+            // Packages that are made as fakeroot are to have the owners that they were given.
+            let hint = if plan.fakeroot.is_some() {
+                hint
+            } else {
+                format!("{hint}, or this one -c auto")
+            };
+            return Err(failure.hint(hint).into());
         }
         let unanswered = plan
             .policy(level)

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::filter::policy::{ClassSet, Level, Policy};
 use crate::namespace::root::Bind;
+use crate::supervisor::session::Fakeroot;
 
 /// Whether to enter a user namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
@@ -134,6 +135,10 @@ pub struct Plan<'a> {
     pub apt_config: bool,
     /// Whether to say each step.
     pub verbose: bool,
+    /// What is otherwise, if zroot is to stand for fakeroot(1).
+    pub fakeroot: Option<Fakeroot>,
+    /// What to say of the command line beforehand.
+    pub notes: Vec<String>,
 }
 
 /// Nothing but the command itself, which is still missing.
@@ -158,6 +163,8 @@ impl Default for Plan<'_> {
             save: None,
             apt_config: true,
             verbose: false,
+            fakeroot: None,
+            notes: Vec::new(),
         }
     }
 }

@@ -5,10 +5,13 @@ use std::fmt;
 use std::mem::take;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use caps::Capability;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::prctl::set_dumpable;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::{Pid, read, write};
 
 use super::handshake::Enclosing;
 use super::memory::id_maps::IdMaps;
@@ -16,10 +19,11 @@ use super::memory::remembered::Remembered;
 use super::recovery::hazards::Hazards;
 use super::report::Watchers;
 use super::server;
-use super::session::{Kept, Session, Sight};
+use super::session::{Fakeroot, Kept, Session, Sight};
 use super::target::base::Base;
 use super::target::callers::{Callers, Roaming};
 use super::target::listener::Listener;
+use super::target::proc::may_look_into;
 use crate::detach;
 use crate::filter::policy::{Class, Level, Policy};
 use crate::host;
@@ -67,6 +71,9 @@ pub enum Unavailable {
     FileSize,
     /// What it needs of memory, descriptors or processes is not to be had.
     Resources(Errno),
+    /// The kernel keeps it from the memory of the processes that it is to answer: without the
+    /// capability for that, Yama or another security module has a say.
+    KeptOut(Errno),
     /// The kernel lets errors and 0 through, but 0 in place of any other value: Linux 7.2 on
     /// ppc64le does (tests/kernels).
     Values,
@@ -96,6 +103,9 @@ impl fmt::Display for Unavailable {
                 f.write_str("the hard limit on the size of files (ulimit -Hf) is below 1 MiB")
             }
             Unavailable::Resources(errno) => f.write_str(errno.desc()),
+            Unavailable::KeptOut(errno) => {
+                write!(f, "it may not read the command's memory ({})", errno.desc())
+            }
             Unavailable::Values => {
                 f.write_str("this kernel loses the values that a supervisor returns")
             }
@@ -147,14 +157,16 @@ fn has_kernel_for(level: Level) -> Result<(), Unavailable> {
     }
 }
 
-/// Starts a supervisor for what `policy` has notified, which reports to `watchers`: they are taken
-/// once nothing but the start itself can fail. It sees files as this process does now, and goes on
-/// with what is `remembered`, if somebody else has that as well.
+/// Starts a supervisor for what `policy` has notified, perhaps in the place of `fakeroot`, which
+/// reports to `watchers`: they are taken once nothing but the start itself can fail. It sees files
+/// as this process does now, and goes on with what is `remembered`, if somebody else has that as
+/// well.
 ///
 /// # Errors
 /// [`Unavailable`]; nothing is left then.
 pub fn start(
     policy: Policy,
+    fakeroot: Option<Fakeroot>,
     watchers: &mut Watchers,
     remembered: Option<Remembered>,
 ) -> Result<Waiting, Unavailable> {
@@ -179,7 +191,8 @@ pub fn start(
     if namespace("pid").ok() != namespace("pid_for_children").ok() {
         return Err(Unavailable::Children);
     }
-    let maps = IdMaps::read(base.user_namespace);
+    let unknown_is_real = fakeroot.is_some_and(|fakeroot| fakeroot.unknown_is_real);
+    let maps = IdMaps::read(base.user_namespace, unknown_is_real);
     let kept = Kept::new(policy.level, remembered).map_err(Unavailable::Resources)?;
     let hazards = Hazards::new().map_err(Unavailable::Resources)?;
     // Who is plain, and stays it, is known where nobody sets ids, capabilities, labels or root
@@ -193,6 +206,13 @@ pub fn start(
     let flags = SockFlag::SOCK_CLOEXEC;
     let (here, there) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(Unavailable::Resources)?;
+    // The answer takes a wait for the other process's start.
+    let may_be_kept_out = !base.has(Capability::CAP_SYS_PTRACE) || host::forbids_ptrace();
+    let own = Pid::this();
+    if may_be_kept_out {
+        // If nobody may read zroot's file, its memory is closed as well, and the command's is not.
+        let _ = set_dumpable(true);
+    }
     let watchers = take(watchers);
     let mut keep = vec![there.as_raw_fd(), kept.journal.descriptor()];
     keep.extend(base.descriptors());
@@ -204,6 +224,14 @@ pub fn start(
             let _ = nix::unistd::close(libc::STDERR_FILENO);
         }
         detach::hold_nothing_but(&keep);
+        if may_be_kept_out {
+            let looked = may_look_into(own);
+            let errno = looked.err().map_or(0, |errno| errno as i32);
+            let _ = write(&there, &errno.to_ne_bytes());
+            if looked.is_err() {
+                return;
+            }
+        }
         if let Some(listener) = receive_descriptor(&there) {
             // By number: what the closure owned would stay open on this side, too.
             let _ = nix::unistd::close(there.as_raw_fd());
@@ -216,10 +244,26 @@ pub fn start(
                 // Where setting them is pretended, nobody has others.
                 ids_may_differ: !policy.classes.contains(Class::Identity),
             };
-            server::serve(Session::new(sight, policy, maps, kept, watchers));
+            server::serve(Session::new(sight, policy, fakeroot, maps, kept, watchers));
         }
     })
     .map_err(Unavailable::Resources)?;
+    drop(there);
+    if may_be_kept_out {
+        let mut errno = [0; 4];
+        let got = loop {
+            match read(&here, &mut errno) {
+                Err(Errno::EINTR) => {}
+                got => break got,
+            }
+        };
+        match (got, i32::from_ne_bytes(errno)) {
+            (Ok(4), 0) => {}
+            (Ok(4), errno) => return Err(Unavailable::KeptOut(Errno::from_raw(errno))),
+            (Ok(_), _) => return Err(Unavailable::Resources(Errno::ESRCH)),
+            (Err(errno), _) => return Err(Unavailable::Resources(errno)),
+        }
+    }
     Ok(Waiting { socket: here })
 }
 

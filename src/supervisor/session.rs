@@ -37,6 +37,14 @@ pub struct Sight {
     pub ids_may_differ: bool,
 }
 
+/// What is otherwise where zroot stands for fakeroot(1). There a change of owner also leaves the
+/// set-id bits, which the kernel clears: programs that were written for fakeroot set them first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fakeroot {
+    /// Whether files of which nothing is remembered have the owners that the kernel knows.
+    pub unknown_is_real: bool,
+}
+
 /// All that handlers, reports and the server share.
 pub struct Session {
     /// From where targets are looked at.
@@ -51,6 +59,8 @@ pub struct Session {
     pub maps: IdMaps,
     /// What is answered.
     pub policy: Policy,
+    /// What is otherwise, where zroot stands for fakeroot(1).
+    pub fakeroot: Option<Fakeroot>,
     /// The call in hand.
     pub in_flight: InFlight,
     /// Who wants to know.
@@ -112,6 +122,7 @@ impl Session {
     pub fn new(
         sight: Sight,
         policy: Policy,
+        fakeroot: Option<Fakeroot>,
         maps: IdMaps,
         kept: Kept,
         watchers: Watchers,
@@ -129,6 +140,7 @@ impl Session {
             owners: kept.owners,
             maps,
             policy,
+            fakeroot,
             in_flight: kept.in_flight,
             report: Report::new(policy.level, watchers, journal),
         }

@@ -45,12 +45,17 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     );
     // At a level that does not remember owners, it is noted who gets a file.
     let is_root = wanted.0 == SAME || wanted.0 == 0;
-    if possible == wanted && (is_root || session.owners.is_some()) {
+    // Without a user namespace the kernel gives nothing to anybody.
+    let is_possible = possible == wanted && (maps.is_root() || own == wanted);
+    if is_possible && (is_root || session.owners.is_some()) {
         if let Some(glance) = look_at_own(session, target, &file, follow)? {
             let found = Look::from(&glance.status);
             let handle = || glance.handle(target);
             let remembered = session.owners.as_ref();
-            if remembered.is_none_or(|owners| owners.of(&found, handle).is_none()) {
+            if remembered.is_none_or(|owners| owners.of(&found, handle).is_none())
+                && shows_kernels(session, (found.uid, found.gid))
+                && kept_bits(session, found.mode) == 0
+            {
                 return Err(Failed::Kernel);
             }
         }
@@ -64,6 +69,7 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     if session.owners.is_none() && wanted.0 != SAME && wanted.0 != 0 {
         session.given.add(object.found()?.place);
     }
+    let mode = object.found()?.mode;
     let done = match object.chown(possible.0, possible.1) {
         Ok(()) if possible == wanted => Ok(How::Real),
         Ok(()) => Ok(How::Pretended),
@@ -78,10 +84,29 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
             object.chmod(mode & 0o1777)?;
         }
     }
+    if kept_bits(session, mode) != 0 && rights.have(Capability::CAP_FSETID) {
+        // The mode of who else's file it is was not the caller's to change.
+        let _ = object.chmod(mode & !libc::S_IFMT);
+    }
     match &session.owners {
         Some(owners) => remember(session, owners, object, wanted, how),
         None => Ok(how),
     }
+}
+
+/// The bits of `mode` that the kernel clears when the owner changes, and fakeroot(1) does not:
+/// none where zroot does not stand for that.
+fn kept_bits(session: &Session, mode: u32) -> u32 {
+    if session.fakeroot.is_some() && mode & libc::S_IFMT != libc::S_IFDIR {
+        mode & (libc::S_ISUID | libc::S_ISGID)
+    } else {
+        0
+    }
+}
+
+/// Whether a file of which nothing is remembered, and the kernel says `owner`, is shown as that.
+fn shows_kernels(session: &Session, owner: (u32, u32)) -> bool {
+    session.maps.shows(owner.0, owner.1) == owner
 }
 
 /// Remembers that `object` is `wanted`'s, of which the kernel has done as `how` says.
@@ -104,13 +129,15 @@ fn remember(
         })?;
     }
     let given = |id| (id != SAME).then_some(id);
-    // What the kernel knows now need not be remembered; but what was, must be right.
-    if how == How::Real && owners.find(&object)?.is_none() {
-        return Ok(how);
-    }
     let found = object.found()?;
     let otherwise = session.maps.shows(found.uid, found.gid);
-    owners.give(&object, (given(wanted.0), given(wanted.1)), otherwise)?;
+    let (uid, gid) = (given(wanted.0), given(wanted.1));
+    // What is shown anyway need not be remembered; but what was, must be right.
+    let is_shown = (uid.unwrap_or(otherwise.0), gid.unwrap_or(otherwise.1)) == otherwise;
+    if is_shown && owners.find(&object)?.is_none() {
+        return Ok(how);
+    }
+    owners.give(&object, (uid, gid), otherwise)?;
     if wanted.1 != SAME {
         owners.may_have_heirs(found.mode, wanted.1);
     }

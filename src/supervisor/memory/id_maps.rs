@@ -20,14 +20,17 @@ pub struct IdMaps {
     pub credentials: Option<Credentials>,
     /// The user namespace, or nothing on a kernel that has none.
     pub namespace: u64,
+    /// Whether what the kernel says of a file is shown, where nothing is remembered.
+    unknown_is_real: bool,
     uids: Vec<(u64, u64)>,
     gids: Vec<(u64, u64)>,
 }
 
 impl IdMaps {
-    /// Those of this process's user namespace, which has that number.
+    /// Those of this process's user namespace, which has that number. `unknown_is_real` says
+    /// whether to show what the kernel says of a file, where nothing is remembered.
     #[must_use]
-    pub fn read(namespace: u64) -> IdMaps {
+    pub fn read(namespace: u64, unknown_is_real: bool) -> IdMaps {
         let status = fs::read_to_string("/proc/self/status").ok();
         let credentials = status.and_then(|status| Credentials::of_status(&status));
         // geteuid(2) cannot say that it has failed, where a filter around us has it fail.
@@ -43,6 +46,7 @@ impl IdMaps {
             own,
             credentials,
             namespace,
+            unknown_is_real,
             uids: ranges("/proc/self/uid_map"),
             gids: ranges("/proc/self/gid_map"),
         }
@@ -81,7 +85,7 @@ impl IdMaps {
     /// Whether every file of which nothing is remembered seems to be root's.
     #[must_use]
     pub fn shows_root_only(&self) -> bool {
-        !(self.is_root() && self.knows_many())
+        !self.unknown_is_real && !(self.is_root() && self.knows_many())
     }
 
     /// Whether others than our own id are mapped.

@@ -113,13 +113,19 @@ impl Base {
         self.has_for_all(Capability::CAP_MKNOD)
     }
 
+    /// Whether this process has `capability` in its user namespace.
+    #[must_use]
+    pub fn has(&self, capability: Capability) -> bool {
+        self.capabilities.effective & 1 << capability as u8 != 0
+    }
+
     /// Whether this process has `capability` where it counts for the whole machine: real root has
     /// it, in the first user namespace.
     #[must_use]
     pub fn has_for_all(&self, capability: Capability) -> bool {
         /// `PROC_USER_INIT_INO`, include/uapi/linux/nsfs.h.
         const FIRST: u64 = 0xEFFF_FFFD;
-        self.user_namespace == FIRST && self.capabilities.effective & 1 << capability as u8 != 0
+        self.user_namespace == FIRST && self.has(capability)
     }
 
     /// How many open files nobody may ask for more than, not even root.

@@ -368,6 +368,25 @@ impl Target<'_> {
     }
 }
 
+/// Looks whether the kernel lets this process read the memory of `process`, from which it was
+/// forked.
+///
+/// # Errors
+/// process_vm_readv(2)'s: `EPERM`.
+pub fn may_look_into(process: Pid) -> Result<(), Errno> {
+    static ANYTHING: u8 = 0;
+    let there = RemoteIoVec {
+        base: &raw const ANYTHING as usize,
+        len: 1,
+    };
+    match process_vm_readv(process, &mut [IoSliceMut::new(&mut [0])], &[there]) {
+        Err(Errno::ENOSYS) => fs::File::open(format!("/proc/{process}/mem"))
+            .map(drop)
+            .map_err(|error| errno(&error)),
+        read => read.map(drop),
+    }
+}
+
 /// Passes on what came of a look into a process: the kernel keeps us from it, or it brings an error
 /// like any other.
 pub(super) fn looked<T>(result: Result<T, Errno>) -> Result<T, Failed> {

@@ -88,7 +88,7 @@ pub fn check(bytes: &[u8]) {
     };
     read(&journal);
     let journal = Rc::new(journal);
-    thread_local!(static MAPS: IdMaps = IdMaps::read(0));
+    thread_local!(static MAPS: IdMaps = IdMaps::read(0, false));
     let mut processes =
         MAPS.with(|maps| Processes::new(Rc::clone(&journal), |_, _| None, maps, None));
     processes.reload();
