@@ -8,11 +8,21 @@ use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::Request;
 use crate::VERSION;
 use crate::error::shown;
 use crate::launch::plan::{Consistency, Plan, Userns};
 use crate::supervisor::session::Fakeroot;
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(super) enum Asked<'a> {
+    /// To run a command.
+    Run(Box<Plan<'a>>),
+    /// To print this.
+    Version(String),
+    /// To say this, which ends it.
+    Usage(String),
+}
 
 /// The fakeroot whose command line and file this is like. `makepkg` puts the whole line that `-v`
 /// prints into packages, so that it names zroot as well; who compares numbers finds one behind
@@ -51,10 +61,10 @@ pub(super) fn is_name(name: &CStr) -> bool {
 pub(super) fn parse<'a>(
     args: &[&'a CStr],
     variable: impl Fn(&str) -> Option<&'a CStr>,
-) -> Request<'a> {
+) -> Asked<'a> {
     let (options, command) = match options(args) {
         Ok(read) => read,
-        Err(complaint) => return Request::Usage(format!("fakeroot: {complaint}\n{USAGE}")),
+        Err(complaint) => return Asked::Usage(format!("fakeroot: {complaint}\n{USAGE}")),
     };
     let path = |value: &CStr| PathBuf::from(OsStr::from_bytes(value.to_bytes()));
     let mut plan = Plan {
@@ -67,9 +77,9 @@ pub(super) fn parse<'a>(
     for (option, value) in options {
         match option {
             b'v' => {
-                return Request::Print(format!("fakeroot version {LIKE} (zroot {VERSION})\n"));
+                return Asked::Version(format!("fakeroot version {LIKE} (zroot {VERSION})\n"));
             }
-            b'h' => return Request::Usage(USAGE.to_owned()),
+            b'h' => return Asked::Usage(USAGE.to_owned()),
             // In a user namespace the kernel's ids are not to be had.
             b'u' => (unknown_is_real, plan.userns) = (true, Userns::Never),
             b's' => plan.save = Some(path(value)),
@@ -88,7 +98,7 @@ pub(super) fn parse<'a>(
         let shell = variable("SHELL").filter(|shell| !shell.is_empty());
         plan.command = vec![Cow::Borrowed(shell.unwrap_or(c"/bin/sh"))];
     }
-    Request::Run(Box::new(plan))
+    Asked::Run(Box::new(plan))
 }
 
 /// As test(1) has `-f`.
@@ -98,9 +108,7 @@ fn is_file(path: &Path) -> bool {
 
 /// The letters of the options with their values, and what follows them; or what is wrong with them.
 /// By getopt_long(3)'s rules, where options end at the first argument that is none.
-fn options<'s, 'a>(
-    args: &'s [&'a CStr],
-) -> Result<(Vec<(u8, &'a CStr)>, &'s [&'a CStr]), String> {
+fn options<'s, 'a>(args: &'s [&'a CStr]) -> Result<(Vec<(u8, &'a CStr)>, &'s [&'a CStr]), String> {
     let mut found = Vec::new();
     let mut rest = args.get(1..).unwrap_or_default();
     while let [first, after @ ..] = rest {
@@ -124,7 +132,10 @@ fn options<'s, 'a>(
         for at in 1..bytes.len() {
             let letter = bytes[at];
             let Some((_, _, has_value)) = OPTIONS.iter().find(|known| known.0 == letter) else {
-                return Err(format!("invalid option -- {}", shown(OsStr::from_bytes(&[letter]))));
+                return Err(format!(
+                    "invalid option -- {}",
+                    shown(OsStr::from_bytes(&[letter]))
+                ));
             };
             if !has_value {
                 found.push((letter, c""));
@@ -209,7 +220,11 @@ mod tests {
     #[test]
     fn options_are_getopts() {
         for (words, says, command) in [
-            (&[c"-us", c"a", c"b", c"-u"][..], "u sa ", &[c"b", c"-u"][..]),
+            (
+                &[c"-us", c"a", c"b", c"-u"][..],
+                "u sa ",
+                &[c"b", c"-u"][..],
+            ),
             (&[c"-sa", c"-ib", c"--", c"-u"], "sa ib ", &[c"-u"]),
             (&[c"-l", c"--", c"-", c"-u"], "l-- ", &[c"-", c"-u"]),
             (&[c"--lib=x", c"--li", c"y"], "lx ly ", &[]),
@@ -217,7 +232,11 @@ mod tests {
             (&[c"--u", c"--v", c"--h"], "u v h ", &[]),
             (&[c"-s", c"-u", c"-v"], "s-u v ", &[]),
         ] {
-            assert_eq!(read(words), Ok((says.into(), command.to_vec())), "{words:?}");
+            assert_eq!(
+                read(words),
+                Ok((says.into(), command.to_vec())),
+                "{words:?}"
+            );
         }
         for (words, says) in [
             (&[c"-x"][..], "invalid option -- 'x'"),
@@ -235,12 +254,13 @@ mod tests {
 
     #[test]
     fn without_a_command_it_is_the_shell() {
-        let run = |words: &[&'static CStr], shell: Option<&'static CStr>| {
-            match parse(words, |name| shell.filter(|_| name == "SHELL")) {
-                Request::Run(plan) => plan.command.iter().map(|arg| arg.to_owned()).collect(),
+        let run =
+            |words: &[&'static CStr], shell: Option<&'static CStr>| match parse(words, |name| {
+                shell.filter(|_| name == "SHELL")
+            }) {
+                Asked::Run(plan) => plan.command.iter().map(|arg| arg.to_owned()).collect(),
                 other => panic!("{other:?}"),
-            }
-        };
+            };
         let sh = |text: &'static CStr| vec![Cow::Borrowed(text)];
         assert_eq!(run(&[c"fakeroot"], Some(c"/bin/ksh")), sh(c"/bin/ksh"));
         assert_eq!(run(&[c"fakeroot", c""], None), sh(c"/bin/sh"));

@@ -16,6 +16,7 @@ use crate::check::Form;
 use crate::error::Failure;
 pub use crate::launch::plan::{Consistency, Output, Plan, Userns};
 use args::Args;
+use fakeroot::Asked;
 
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,7 +43,11 @@ pub fn parse<'a>(
     variable: impl Fn(&str) -> Option<&'a CStr>,
 ) -> Result<Request<'a>, Failure> {
     if args.first().is_some_and(|name| fakeroot::is_name(name)) {
-        return Ok(fakeroot::parse(args, variable));
+        return Ok(match fakeroot::parse(args, variable) {
+            Asked::Run(plan) => Request::Run(plan),
+            Asked::Version(text) => Request::Print(text),
+            Asked::Usage(text) => Request::Usage(text),
+        });
     }
     let args: Vec<Cow<'a, CStr>> = match split_string::argument(args)? {
         Some((verbose, string, rest)) => {

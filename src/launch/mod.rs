@@ -34,8 +34,8 @@ use crate::VERSION;
 use crate::error::{Failure, shown};
 use crate::filter::policy::ClassSet;
 use crate::host;
-use crate::namespace::{self, Stage};
 use crate::namespace::root::Root;
+use crate::namespace::{self, Stage};
 use crate::state::in_tree::InTree;
 use crate::state::{self, Saver};
 use crate::supervisor::handshake::{self, Enclosing};
@@ -260,13 +260,13 @@ impl<'a> Prepared<'a> {
                     say(format_args!("no user namespace: {refused}"));
                 }
                 entered => match entered? {
-                namespace::Entered::Namespace(uid, gid) => say(format_args!(
-                    "user namespace: uid {uid} and gid {gid} are 0"
-                )),
-                namespace::Entered::AlreadyRoot(errno) => say(format_args!(
-                    "already uid 0, and no user namespace is to be had ({}): filter alone",
-                    errno.desc()
-                )),
+                    namespace::Entered::Namespace(uid, gid) => say(format_args!(
+                        "user namespace: uid {uid} and gid {gid} are 0"
+                    )),
+                    namespace::Entered::AlreadyRoot(errno) => say(format_args!(
+                        "already uid 0, and no user namespace is to be had ({}): filter alone",
+                        errno.desc()
+                    )),
                 },
             },
         }

@@ -98,7 +98,10 @@ fn under_supervisor(plan: &Plan, enclosing: Policy) -> Result<Emulation, Error> 
         .hint("ask that one")
         .into());
     }
-    if plan.fakeroot.is_some_and(|fakeroot| fakeroot.unknown_is_real) {
+    if plan
+        .fakeroot
+        .is_some_and(|fakeroot| fakeroot.unknown_is_real)
+    {
         return Err(Failure::new(
             "fakeroot -u: to the zroot around this one, files of unknown owners are root's",
         )

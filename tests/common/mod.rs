@@ -127,6 +127,21 @@ pub fn zroot() -> &'static Path {
     })
 }
 
+/// The directory in which that zroot is called `fakeroot`.
+pub fn names() -> &'static Path {
+    static NAMES: OnceLock<PathBuf> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let names = zroot().with_file_name("names");
+        let _ = fs::create_dir(&names);
+        for name in ["fakeroot", "fakeroot-zroot"] {
+            // It may be there from an earlier run.
+            let _ = symlink("../zroot", names.join(name));
+            assert!(names.join(name).exists(), "there is no link {name}");
+        }
+        names
+    })
+}
+
 /// A command with a small, fixed environment and no standard input. It runs as whoever runs the
 /// tests.
 pub fn plain(program: impl AsRef<OsStr>) -> Command {

@@ -6,9 +6,13 @@
 mod common;
 #[path = "../common/debian.rs"]
 mod debian;
+#[path = "../common/sources.rs"]
+#[allow(dead_code)] // the suites use the rest
+mod sources;
 
 mod architecture;
 mod cli;
+mod fakeroot;
 mod filter;
 mod full;
 mod fuzz;

@@ -16,6 +16,7 @@ mod debian;
 mod known;
 mod list;
 mod report;
+#[path = "../common/sources.rs"]
 mod sources;
 mod unit;
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{give, plain, run, user, zroot};
+use crate::common::{give, names, plain, run, user, zroot};
 use crate::list::Suite;
 
 /// Who runs it.
@@ -114,7 +114,14 @@ impl Unit {
         if column != Column::RealRoot {
             give(dir.path());
         }
-        let emulation = column.emulation();
+        let mut emulation = column.emulation();
+        // The suite itself starts what it judges: fakeroot, with its options.
+        if self.suite.runs_by_itself && column == Column::Full {
+            let fakeroot = names().join("fakeroot").display().to_string();
+            emulation = [&fakeroot, "-f", "faked", "-l", "libfakeroot.so", "--"]
+                .map(String::from)
+                .into();
+        }
         let mut command = if column == Column::RealRoot {
             plain("timeout")
         } else {
@@ -122,7 +129,6 @@ impl Unit {
         };
         command.args(["-k", "9", "300"]).current_dir(dir.path());
         if self.suite.runs_by_itself {
-            // The suite itself starts what it judges.
             command.env("RUN", emulation.join(" "));
         } else {
             command.args(&emulation);

@@ -43,7 +43,8 @@ impl Maker {
         };
         let set = session.processes.changed(target);
         let is_root = |set: &Rc<Credentials>| (set.uid.filesystem, set.gid.filesystem) == (0, 0);
-        if set.as_ref().is_none_or(is_root) && !owners.has_heirs() || target.is_restricted() {
+        let is_told = session.maps.shows_roots() && set.as_ref().is_none_or(is_root);
+        if is_told && !owners.has_heirs() || target.is_restricted() {
             return Ok(None);
         }
         let mask = target.umask()?;
@@ -59,17 +60,18 @@ impl Maker {
     ) -> Result<Option<(u32, u32)>, Errno> {
         let (uid, gid) = self.ids();
         let found = parent.found()?;
-        let shown = || session.maps.shows(found.uid, found.gid).1;
+        let maps = &session.maps;
         let (gid, kernels) = if found.mode & libc::S_ISGID == 0 {
-            (gid, 0)
+            (gid, maps.shows(maps.own.0, maps.own.1))
         } else {
+            let kernels = maps.shows(maps.own.0, found.gid);
             let remembered = self.owners.find(parent)?;
             (
-                remembered.map_or_else(shown, |record| record.owner.1),
-                shown(),
+                remembered.map_or(kernels.1, |record| record.owner.1),
+                kernels,
             )
         };
-        let is_other = (uid, gid) != (0, kernels) || self.inherited_acl(parent)?.is_some();
+        let is_other = (uid, gid) != kernels || self.inherited_acl(parent)?.is_some();
         Ok(is_other.then_some((uid, gid)))
     }
 

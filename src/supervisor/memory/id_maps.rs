@@ -88,6 +88,12 @@ impl IdMaps {
         !self.unknown_is_real && !(self.is_root() && self.knows_many())
     }
 
+    /// Whether what we make seems to be root's.
+    #[must_use]
+    pub fn shows_roots(&self) -> bool {
+        self.shows(self.own.0, self.own.1) == (0, 0)
+    }
+
     /// Whether others than our own id are mapped.
     fn knows_many(&self) -> bool {
         [&self.uids, &self.gids]
