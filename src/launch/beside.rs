@@ -45,6 +45,8 @@ pub struct Beside {
     pub saver: Option<(Saver, Remembered)>,
     /// A root directory whose files are to say what is remembered of them.
     pub tree: Option<InTree>,
+    /// Whether that is also what is root's and nothing else.
+    pub saves_roots: bool,
     /// Whether the command has begun, where that matters.
     pub begun: Option<Begun>,
 }
@@ -130,7 +132,9 @@ impl Beside {
             return Ok(());
         }
         let is_saved = saver.is_some();
-        let saved = saver.map_or(Ok(()), |(saver, remembered)| saver.save(&remembered, false));
+        let saved = saver.map_or(Ok(()), |(saver, remembered)| {
+            saver.save(&remembered, self.saves_roots)
+        });
         let told = tree.map_or(Ok(()), |tree| tell(&tree, is_saved, say));
         saved.and(told)
     }

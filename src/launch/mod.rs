@@ -173,7 +173,13 @@ impl<'a> Prepared<'a> {
             args: plan.command.iter().map(AsRef::as_ref).collect(),
             env: environment.entries(3), // ZROOT, and APT_CONFIG or fakeroot's two
         };
-        let mut beside = Beside::default();
+        let mut beside = Beside {
+            // Where files are not root's by themselves, that is not to be forgotten.
+            saves_roots: plan
+                .fakeroot
+                .is_some_and(|fakeroot| fakeroot.unknown_is_real),
+            ..Beside::default()
+        };
         let wanted = if is_needed {
             Some(Wanted {
                 apt_config: AptConfig::Unwanted,

@@ -37,8 +37,10 @@ pub struct Sight {
     pub ids_may_differ: bool,
 }
 
-/// What is otherwise where zroot stands for fakeroot(1). There a change of owner also leaves the
-/// set-id bits, which the kernel clears: programs that were written for fakeroot set them first.
+/// What is otherwise where zroot stands for fakeroot(1). There set-id bits also stay when the owner
+/// changes, or somebody writes: the kernel clears them, by the latter because CAP_FSETID counts in
+/// the first user namespace only (fs/inode.c, `file_remove_privs`), and programs that were written
+/// for fakeroot rely on them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Fakeroot {
     /// Whether files of which nothing is remembered have the owners that the kernel knows.
@@ -152,10 +154,21 @@ impl Session {
         self.sight.target(request)
     }
 
-    /// Whether files' modes matter beyond the run.
+    /// Whether files' modes are remembered: they matter beyond the run, or set-id bits are kept.
     #[must_use]
     pub fn keeps_modes(&self) -> bool {
-        self.policy.is_saved
+        self.policy.is_saved || self.fakeroot.is_some()
+    }
+
+    /// The bits of `mode` that the kernel clears when the owner changes or somebody writes, and
+    /// fakeroot(1) does not: none where zroot does not stand for that.
+    #[must_use]
+    pub fn kept_bits(&self, mode: u32) -> u32 {
+        if self.fakeroot.is_some() && mode & libc::S_IFMT != libc::S_IFDIR {
+            mode & (libc::S_ISUID | libc::S_ISGID)
+        } else {
+            0
+        }
     }
 
     /// Becomes a helper that has in hand what `in_flight` says, and nothing after it.

@@ -32,7 +32,7 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     let mode = target.request.arg(Kind::Mode)?.word() & !libc::S_IFMT;
     let (file, follow) = target.named_file()?;
     // With that bit a directory may have heirs. What is saved of a file has its mode.
-    if mode & libc::S_ISGID == 0 {
+    if mode & libc::S_ISGID == 0 && session.kept_bits(mode) == 0 {
         if let Some(glance) = look_at_own(session, target, &file, follow)? {
             let found = Look::from(&glance.status);
             let remembered = session.owners.filter(|_| session.keeps_modes());
@@ -68,7 +68,13 @@ fn chmod(session: &Session, target: Target) -> Result<How, Failed> {
     if done.is_ok() && session.keeps_modes() {
         if let Some(owners) = &session.owners {
             // That of a directory on an overlay may be another inode's by now.
-            owners.has_mode(&object.looked_at_anew())?;
+            let object = object.looked_at_anew();
+            let found = object.found()?;
+            if session.kept_bits(found.mode) == 0 || !rights.have(Capability::CAP_FSETID) {
+                owners.has_mode(&object)?;
+            } else {
+                owners.keep_mode(&object, session.maps.shows(found.uid, found.gid))?;
+            }
         }
     }
     rights.pretend(Capability::CAP_FOWNER, done)

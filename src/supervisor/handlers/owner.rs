@@ -54,7 +54,7 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
             let remembered = session.owners.as_ref();
             if remembered.is_none_or(|owners| owners.of(&found, handle).is_none())
                 && shows_kernels(session, (found.uid, found.gid))
-                && kept_bits(session, found.mode) == 0
+                && session.kept_bits(found.mode) == 0
             {
                 return Err(Failed::Kernel);
             }
@@ -84,23 +84,19 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
             object.chmod(mode & 0o1777)?;
         }
     }
-    if kept_bits(session, mode) != 0 && rights.have(Capability::CAP_FSETID) {
-        // The mode of who else's file it is was not the caller's to change.
-        let _ = object.chmod(mode & !libc::S_IFMT);
+    // To make it another's may have made it another inode (fs/overlayfs/copy_up.c).
+    let object = object.looked_at_anew();
+    if session.kept_bits(mode) != 0 {
+        if rights.have(Capability::CAP_FSETID) {
+            // The mode of a file that is not ours stays.
+            let _ = object.chmod(mode & !libc::S_IFMT);
+        } else if let Some(owners) = &session.owners {
+            owners.has_mode(&object)?;
+        }
     }
     match &session.owners {
         Some(owners) => remember(session, owners, object, wanted, how),
         None => Ok(how),
-    }
-}
-
-/// The bits of `mode` that the kernel clears when the owner changes, and fakeroot(1) does not:
-/// none where zroot does not stand for that.
-fn kept_bits(session: &Session, mode: u32) -> u32 {
-    if session.fakeroot.is_some() && mode & libc::S_IFMT != libc::S_IFDIR {
-        mode & (libc::S_ISUID | libc::S_ISGID)
-    } else {
-        0
     }
 }
 
@@ -117,8 +113,6 @@ fn remember(
     wanted: (u32, u32),
     how: How,
 ) -> Result<How, Failed> {
-    // To make it another's may have made it another inode (fs/overlayfs/copy_up.c).
-    let object = object.looked_at_anew();
     // What a file's capabilities are worth, its owner says (security/commoncap.c,
     // `cap_inode_killpriv`). The kernel has removed its own.
     let attributes = owners.attributes(&object)?;

@@ -401,6 +401,24 @@ impl Owners {
         })
     }
 
+    /// Remembers the permissions of what is seen as `looks`, which are shown from now on. If nothing
+    /// else is known, the owner is taken to be `otherwise`.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn keep_mode(
+        &self,
+        inode: Inode,
+        looks: Looks,
+        otherwise: (u32, u32),
+    ) -> Result<(), Errno> {
+        self.change(inode, looks.birth, |known| {
+            let mut now = Whole::seen(known, looks, otherwise);
+            now.record.permissions = Some(looks.mode & !libc::S_IFMT);
+            Ok(now)
+        })
+    }
+
     /// Says that the `inode` whose birth is remembered as `from` is the one with the birth `to`,
     /// and whether its permissions are the kernel's. Returns whether there is one.
     ///

@@ -183,6 +183,16 @@ impl Remembered {
         self.owners.has_mode(inode, looks)
     }
 
+    /// Remembers the permissions with which `object` is found now, which are shown from now on. If
+    /// nothing else is known, the owner is taken to be `otherwise`.
+    ///
+    /// # Errors
+    /// statx(2)'s; `ENOMEM`.
+    pub fn keep_mode(&self, object: &Object, otherwise: (u32, u32)) -> Result<(), Errno> {
+        let (inode, looks) = self.identity(object)?;
+        self.owners.keep_mode(inode, looks, otherwise)
+    }
+
     /// Says that the file that was `found`, of which something is remembered, has lost its last
     /// name.
     ///

@@ -1,5 +1,6 @@
 //! The command line, what the command finds, and what ends it: as the real fakeroot has it.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::{ours, user_with_ours};
@@ -163,11 +164,13 @@ fn set_id_bits_stay_when_the_owner_changes() {
     need!(test, "fakeroot", "python3");
     let script = "for m in 4755 2755 6711 2644 755; do for to in 5:6 0:0 :6 5; do touch f; chmod $m f; chown $to f; chown $to f; stat -c '%a %u:%g' f
         rm f; done; done; touch f; chmod 6755 f; python3 -c 'import os; os.fchown(os.open(\"f\", 0), 7, 8)'; stat -c '%a %u:%g' f
-        mkdir d; chmod 6755 d; chown 5:6 d; stat -c '%a' d; touch f; chmod 4755 f; ln f g; chown -R 9 .; stat -c '%a' f g";
+        mkdir d; chmod 6755 d; chown 5:6 d; stat -c '%a' d; touch f; chmod 4755 f; ln f g; chown -R 9 .; stat -c '%a' f g
+        echo >>f; : >g; stat -c '%a %u' f; chmod 755 f; stat -c %a g; echo >>g; stat -c %a f";
     let quoted = script.replace('\'', r"'\''");
     both(&format!("\"$1\" -- sh -ec '{quoted}'"));
     both(&format!("\"$1\" -u -- sh -ec '{quoted}'"));
-    // The control.
+    // The controls. To keep the bits over a write takes a capability over the whole machine.
+    let write = "touch f; chmod 4755 f; echo >>f; stat -c %a f";
     let cleared =
         "touch f; chmod 4755 f; chown 5:6 f; stat -c %a f; chmod 4755 f; chown 0:0 f; stat -c %a f";
     let sh = |mut command: Command, script: &str| {
@@ -180,6 +183,7 @@ fn set_id_bits_stay_when_the_owner_changes() {
     };
     assert_eq!(sh(zroot_with(["-c", "full"]), cleared), "755\n755\n");
     assert_eq!(sh(ours(["--"]), cleared), "4755\n4755\n");
+    assert_eq!(sh(zroot_with(["-c", "full"]), write), "755\n");
     // Root's alone: who has become another user has them cleared.
     let other = "chmod 777 .; setpriv --reuid 5 --regid 6 --clear-groups sh -c 'touch f; chmod 4755 f; chown 5:6 f; stat -c %a f'";
     assert_eq!(sh(ours(["--"]), other), "755\n");
@@ -209,6 +213,41 @@ fn unknown_is_real() {
     );
     let ran = run(ours(["-u", "--", "sh", "-ec", &script]).current_dir(place.path())).succeeds();
     assert_eq!(ran.stdout, format!("{}\n0\n0:0\n0:0\n0:0\n", uid()));
+}
+
+/// What either has saved, the other loads.
+#[test]
+fn saved_and_loaded() {
+    let test = "saved_and_loaded";
+    need!(test, "fakeroot");
+    let make = "touch a b; chown 5:6 a; chmod 4711 b; mknod n c 5 1; mkdir d; chown 7:8 d";
+    let look = "stat -c '%n %u:%g %a %t:%T %F' a b n d";
+    let change = "chown 9 a; chmod 600 b; rm n; mkfifo n; chown :10 n";
+    let (ours, theirs) = (names().join("fakeroot"), "/usr/bin/fakeroot".into());
+    for (first, second) in [(&ours, &theirs), (&theirs, &ours), (&ours, &ours)] {
+        let place = dir();
+        let at = |fakeroot: &PathBuf, options: &[&str], script: &str| {
+            let mut command = user(fakeroot);
+            command.args(options).args(["--", "sh", "-ec", script]);
+            run(command.current_dir(place.path())).succeeds().stdout
+        };
+        let made = at(first, &["-s", "state"], &format!("{make}; {look}"));
+        assert!(made.starts_with("a 5:6 644"), "{made}");
+        assert_eq!(at(second, &["-i", "state"], look), made, "{second:?}");
+        let both = ["-i", "state", "-s", "state"];
+        let changed = at(second, &both, &format!("{change}; {look}"));
+        assert_ne!(changed, made);
+        assert_eq!(at(first, &["-i", "state"], look), changed, "{first:?}");
+        // The control.
+        assert_ne!(at(first, &[], look), changed);
+    }
+    // With -u it matters what is root's.
+    let place = dir();
+    let script = "touch a b; \"$1\" -u -s state chown 0:0 a; \"$1\" -u -i state stat -c %n:%u a b";
+    let mut command = user("sh");
+    command.args(["-ec", script, "sh"]).arg(&ours);
+    let ran = run(command.current_dir(place.path())).succeeds();
+    assert_eq!(ran.stdout, format!("a:0\nb:{}\n", uid()));
 }
 
 /// By zroot's own name, what files seem to be without a user namespace.

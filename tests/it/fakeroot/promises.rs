@@ -90,6 +90,11 @@ const CHECKS: &[Check] = &[
         "echo a >f; chown 5:6 f; echo b >>f; : >f; look f",
     ),
     (
+        "set-id bits when root writes",
+        &[],
+        "for m in 4755 2755 6711; do echo a >f; chmod $m f; echo b >>f; look f; : >f; look f; echo c | cat >f; chmod 700 f; look f; rm f; done; echo >f; chown 5:6 f; chmod 4750 f; echo >f; look f",
+    ),
+    (
         "sed -i",
         &[],
         "echo a >f; chown 5:6 f; sed -i s/a/b/ f; look f",
