@@ -36,6 +36,9 @@ zroot as fakeroot: run a command in an environment faking root privileges.
    without effect: [-l|--lib LIBRARY] [-f|--faked BINARY] [-b|--fd-base FD]
    see AS FAKEROOT in zroot(1)";
 
+/// The letters of the options with their values, and what follows them.
+type Read<'s, 'a> = (Vec<(u8, &'a CStr)>, &'s [&'a CStr]);
+
 /// The options: their letter, their long name, and whether a value follows.
 const OPTIONS: &[(u8, &str, bool)] = &[
     (b'l', "lib", true),
@@ -106,9 +109,8 @@ fn is_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_file())
 }
 
-/// The letters of the options with their values, and what follows them; or what is wrong with them.
-/// By getopt_long(3)'s rules, where options end at the first argument that is none.
-fn options<'s, 'a>(args: &'s [&'a CStr]) -> Result<(Vec<(u8, &'a CStr)>, &'s [&'a CStr]), String> {
+/// The options in `args`, or what is wrong with them. By getopt_long(3)'s rules, where options end at the first argument that is none.
+fn options<'s, 'a>(args: &'s [&'a CStr]) -> Result<Read<'s, 'a>, String> {
     let mut found = Vec::new();
     let mut rest = args.get(1..).unwrap_or_default();
     while let [first, after @ ..] = rest {

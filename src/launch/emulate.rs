@@ -125,8 +125,9 @@ pub fn beside_supervisor(policy: Policy) -> Result<usize, Error> {
     Ok(program.len())
 }
 
-/// Starts a supervisor, perhaps in the place of `fakeroot`, that reports to `watchers`, installs the
-/// filter that hands calls on to it, and proves that both answer. Needs `no_new_privs` or `CAP_SYS_ADMIN` in the user namespace.
+/// Starts a supervisor, perhaps in the place of `fakeroot`, that reports to `watchers`, installs
+/// the filter that hands calls on to it, and proves that both answer. Needs `no_new_privs` or
+/// `CAP_SYS_ADMIN` in the user namespace.
 ///
 /// # Errors
 /// [`Error::Supervisor`], or [`Error::Filter`] that says that it is refused: no filter is on,

@@ -95,7 +95,7 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
         }
     }
     match &session.owners {
-        Some(owners) => remember(session, owners, object, wanted, how),
+        Some(owners) => remember(session, owners, &object, wanted, how),
         None => Ok(how),
     }
 }
@@ -109,15 +109,15 @@ fn shows_kernels(session: &Session, owner: (u32, u32)) -> bool {
 fn remember(
     session: &Session,
     owners: &Remembered,
-    object: Object,
+    object: &Object,
     wanted: (u32, u32),
     how: How,
 ) -> Result<How, Failed> {
     // What a file's capabilities are worth, its owner says (security/commoncap.c,
     // `cap_inode_killpriv`). The kernel has removed its own.
-    let attributes = owners.attributes(&object)?;
+    let attributes = owners.attributes(object)?;
     if let Some(Known::Value(_)) = attributes.get(CAPABILITIES) {
-        owners.change_attributes(&object, (0, 0), |all| {
+        owners.change_attributes(object, (0, 0), |all| {
             all.set(CAPABILITIES, None);
             Ok(())
         })?;
@@ -128,10 +128,10 @@ fn remember(
     let (uid, gid) = (given(wanted.0), given(wanted.1));
     // What is shown anyway need not be remembered; but what was, must be right.
     let is_shown = (uid.unwrap_or(otherwise.0), gid.unwrap_or(otherwise.1)) == otherwise;
-    if is_shown && owners.find(&object)?.is_none() {
+    if is_shown && owners.find(object)?.is_none() {
         return Ok(how);
     }
-    owners.give(&object, (uid, gid), otherwise)?;
+    owners.give(object, (uid, gid), otherwise)?;
     if wanted.1 != SAME {
         owners.may_have_heirs(found.mode, wanted.1);
     }

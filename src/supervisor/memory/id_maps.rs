@@ -85,7 +85,7 @@ impl IdMaps {
     /// Whether every file of which nothing is remembered seems to be root's.
     #[must_use]
     pub fn shows_root_only(&self) -> bool {
-        !self.unknown_is_real && !(self.is_root() && self.knows_many())
+        !(self.unknown_is_real || self.is_root() && self.knows_many())
     }
 
     /// Whether what we make seems to be root's.
