@@ -197,7 +197,10 @@ mod tests {
         let (options, command) = options(&args)?;
         let text = options
             .iter()
-            .map(|(letter, value)| format!("{}{} ", char::from(*letter), value.to_string_lossy()))
+            .flat_map(|(letter, value)| {
+                let value = value.to_string_lossy().into_owned();
+                [char::from(*letter).to_string(), value, " ".into()]
+            })
             .collect();
         Ok((text, command.to_vec()))
     }
@@ -260,7 +263,7 @@ mod tests {
             |words: &[&'static CStr], shell: Option<&'static CStr>| match parse(words, |name| {
                 shell.filter(|_| name == "SHELL")
             }) {
-                Asked::Run(plan) => plan.command.iter().map(|arg| arg.to_owned()).collect(),
+                Asked::Run(plan) => plan.command,
                 other => panic!("{other:?}"),
             };
         let sh = |text: &'static CStr| vec![Cow::Borrowed(text)];

@@ -50,16 +50,16 @@ fn configuration(home: &Path) -> Result<PathBuf, String> {
     let text = dir.to_str().ok_or("a path that is not UTF-8")?.to_owned();
     let lists = ["lists/partial", "cache/archives/partial"].map(|name| dir.join(name));
     run(user("mkdir").arg("-p").args(lists)).succeeds();
-    let sources: String = mirror
+    let sources = mirror
         .lines
         .iter()
-        .map(|line| format!("deb-src {}\n", line.trim_start_matches("deb ")))
-        .collect();
-    let settings: String = mirror
+        .map(|line| ["deb-src ", line.trim_start_matches("deb "), "\n"].concat())
+        .collect::<String>();
+    let settings = mirror
         .settings
         .iter()
-        .map(|setting| format!("{setting};\n"))
-        .collect();
+        .map(|setting| [setting, ";\n"].concat())
+        .collect::<String>();
     let config = dir.join("apt.conf");
     let contents = format!(
         "{settings}Dir::State \"{text}\"; Dir::State::Lists \"{text}/lists\"; Dir::Cache \"{text}/cache\";

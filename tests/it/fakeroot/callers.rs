@@ -58,9 +58,9 @@ fn makepkg() {
             install -d -o 5 -g 6 -m 2775 $pkgdir/var/games; echo x >$pkgdir/var/games/scores; chown 5:6 $pkgdir/var/games/scores
             install -D -m 755 /bin/true $pkgdir/usr/bin/p; chmod 4755 $pkgdir/usr/bin/p; chown 0:7 $pkgdir/usr/bin/p
         }";
-    let build = r#"makepkg --nodeps --config /etc/makepkg.conf >log 2>&1 || { cat log; exit 1; }
+    let build = r"makepkg --nodeps --config /etc/makepkg.conf >log 2>&1 || { cat log; exit 1; }
         bsdtar xOf p-1-*.pkg.tar* .PKGINFO | grep '^# using fakeroot version'
-        bsdtar tvf p-1-*.pkg.tar* | awk '{print $1, $3, $4, $NF}' | grep -v ' \.'"#;
+        bsdtar tvf p-1-*.pkg.tar* | awk '{print $1, $3, $4, $NF}' | grep -v ' \.'";
     let built = |mut command: std::process::Command| {
         let place = dir();
         fs::write(place.path().join("PKGBUILD"), recipe).expect("written");
