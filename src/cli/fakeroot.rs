@@ -109,7 +109,8 @@ fn is_file(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.is_file())
 }
 
-/// The options in `args`, or what is wrong with them. By getopt_long(3)'s rules, where options end at the first argument that is none.
+/// The options in `args`, or what is wrong with them. By getopt_long(3)'s rules, where options end
+/// at the first argument that is none.
 fn options<'s, 'a>(args: &'s [&'a CStr]) -> Result<Read<'s, 'a>, String> {
     let mut found = Vec::new();
     let mut rest = args.get(1..).unwrap_or_default();

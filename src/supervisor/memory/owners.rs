@@ -401,8 +401,8 @@ impl Owners {
         })
     }
 
-    /// Remembers the permissions of what is seen as `looks`, which are shown from now on. If nothing
-    /// else is known, the owner is taken to be `otherwise`.
+    /// Remembers the permissions of what is seen as `looks`, which are shown from now on. If
+    /// nothing else is known, the owner is taken to be `otherwise`.
     ///
     /// # Errors
     /// `ENOMEM`; then nothing has changed.
