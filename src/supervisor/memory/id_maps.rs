@@ -59,6 +59,7 @@ impl IdMaps {
             own: (inside(uids, self.own.0), inside(gids, self.own.1)),
             credentials: None,
             namespace: self.namespace,
+            unknown_is_real: self.unknown_is_real,
             uids: host::id_ranges(uids).collect(),
             gids: host::id_ranges(gids).collect(),
         }
