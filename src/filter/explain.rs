@@ -81,7 +81,14 @@ fn standing(call: Sysno, policy: Policy) -> (&'static str, String) {
         .into_iter()
         .find(|class| Level::ALL.into_iter().any(|level| has(*class, level)));
     let Some(class) = class else {
-        return ("none", "executed by the kernel".into());
+        let says = match rule(call, policy) {
+            Some(rule) => format!(
+                "on at level {level} where owners outlive the run: {}",
+                said(Some(rule.action))
+            ),
+            None => "executed by the kernel; has an answer with --save, --load or --owners".into(),
+        };
+        return ("none", says);
     };
     let says = match rule(call, policy) {
         Some(rule) => {

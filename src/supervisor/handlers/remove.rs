@@ -12,12 +12,13 @@ use nix::unistd::UnlinkatFlags;
 use super::maker::created;
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
+use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
 use crate::supervisor::target::files::File;
 use crate::supervisor::target::object::Object;
 use crate::supervisor::target::proc::Target;
-use crate::supervisor::target::request::Request;
+use crate::supervisor::target::request::{Argument, Request};
 
 /// A name in a directory.
 type Entry<'a> = (Object<'a>, CString);
@@ -35,7 +36,7 @@ pub fn answer(session: &mut Session, request: &Request) -> Outcome {
 /// Removes what the call asks for, if that is remembered; whether it has.
 fn remove(session: &mut Session, request: &Request) -> Result<bool, Failed> {
     let target = session.sight.target(request);
-    let Some(owners) = session.owners.filter(|owners| owners.are_any()) else {
+    let Some(owners) = session.owners.filter(Remembered::are_any) else {
         return Ok(false);
     };
     // What Landlock keeps a process from, the supervisor must not do for it.
@@ -82,18 +83,17 @@ fn entries(target: Target) -> Result<Vec<Entry>, Failed> {
     if is_rename && request.arg(Kind::Number)?.word() != 0 {
         return Ok(Vec::new());
     }
-    let mut dirs = request.all(Kind::Dir).map(|dir| dir.int());
-    let mut entries = Vec::new();
+    let mut dirs = request.all(Kind::Dir).map(Argument::int);
+    let mut files = Vec::new();
+    // All is read before any is looked for, which is done with the caller's rights.
     for path in request.all(Kind::Link) {
         let dir = dirs.next().unwrap_or(libc::AT_FDCWD);
-        let path = target.path(path.pointer())?;
-        let (parent, name) = target.find_parent(&File::At(dir, path))?;
-        if !is_plain(&name) {
-            return Ok(Vec::new());
-        }
-        entries.push((parent, name));
+        files.push(File::At(dir, target.path(path.pointer())?));
     }
-    Ok(entries)
+    let entries = files.iter().map(|file| target.find_parent(file));
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let are_plain = entries.iter().all(|(_, name)| is_plain(name));
+    Ok(if are_plain { entries } else { Vec::new() })
 }
 
 /// Whether `name` is nothing but a name in a directory.
