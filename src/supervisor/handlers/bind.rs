@@ -66,7 +66,7 @@ fn bind(session: &mut Session, request: &Request) -> Result<Outcome, Failed> {
     if !bound.is_empty() || parent.look_at(&name) != Err(Errno::ENOENT) {
         return Ok(Outcome::CONTINUE);
     }
-    there.act(maker.mask(), (&directory, &parent), || {
+    there.act(maker.mask(target)?, (&directory, &parent), || {
         target.still_waits()?;
         session.in_flight.create();
         Ok(bind_to_path(&socket, path.to_bytes())?)

@@ -51,7 +51,10 @@ fn mknod(session: &mut Session, request: &Request) -> Result<Option<How>, Failed
         None => None,
     };
     let (permissions, owner) = match (&maker, owner) {
-        (Some(maker), Some(owner)) => (maker.permissions(mode, &parent, owner.1)?, Some(owner)),
+        (Some(maker), Some(owner)) => (
+            maker.permissions(target, mode, &parent, owner.1)?,
+            Some(owner),
+        ),
         _ if !is_device => return Ok(None),
         _ => (Mode::from_bits_truncate(mode), None),
     };

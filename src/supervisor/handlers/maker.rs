@@ -30,13 +30,13 @@ pub struct Maker {
     owners: Remembered,
     /// What it has set; `None` for root.
     set: Option<Rc<Credentials>>,
-    /// What it leaves out of permissions.
-    mask: u32,
+    /// What it leaves out of permissions, if that has been looked at.
+    mask: Option<u32>,
 }
 
 impl Maker {
     /// The caller; `None` if what it makes is root's, in whichever directory, or if the kernel
-    /// alone knows what Landlock permits it. This process has its umask(2) from now on.
+    /// alone knows what Landlock permits it.
     pub fn of(session: &Session, target: Target) -> Result<Option<Maker>, Failed> {
         let Some(owners) = session.owners else {
             return Ok(None);
@@ -47,7 +47,9 @@ impl Maker {
         if is_told && !owners.has_heirs() || target.is_restricted() {
             return Ok(None);
         }
-        let mask = target.umask()?;
+        // A helper cannot look once it has the caller's rights. For others it is early: most
+        // directories hand nothing on.
+        let mask = target.is_helper.then(|| target.umask()).transpose()?;
         Ok(Some(Maker { owners, set, mask }))
     }
 
@@ -82,9 +84,16 @@ impl Maker {
     }
 
     /// What it leaves out of permissions.
-    #[must_use]
-    pub fn mask(&self) -> Mode {
-        Mode::from_bits_truncate(self.mask)
+    pub fn mask(&self, target: Target) -> Result<Mode, Failed> {
+        let mask = match self.mask {
+            Some(mask) => mask,
+            None => {
+                let mask = target.umask()?;
+                target.still_waits()?;
+                mask
+            }
+        };
+        Ok(Mode::from_bits_truncate(mask))
     }
 
     /// Its own user and group for files.
@@ -95,9 +104,15 @@ impl Maker {
 
     /// The permissions of a file of `gid` for which it asks for `mode` in `parent`: fs/inode.c,
     /// `mode_strip_sgid`. The umask is the kernel's to apply, which is the caller's from now on.
-    pub fn permissions(&self, mode: u32, parent: &Object, gid: u32) -> Result<Mode, Errno> {
+    pub fn permissions(
+        &self,
+        target: Target,
+        mode: u32,
+        parent: &Object,
+        gid: u32,
+    ) -> Result<Mode, Failed> {
         const BOTH: u32 = libc::S_ISGID | libc::S_IXGRP;
-        umask(self.mask());
+        umask(self.mask(target)?);
         let may = |set: &Rc<Credentials>| set.is_in_group(gid) || set.has(Capability::CAP_FSETID);
         let falls = mode & BOTH == BOTH
             && parent.found()?.mode & libc::S_ISGID != 0
@@ -195,7 +210,7 @@ fn mkdir_or_symlink(session: &mut Session, request: &Request) -> Result<Option<H
         })?;
     } else {
         let mode = request.arg(Kind::Mode)?.word();
-        let permissions = maker.permissions(mode, &parent, owner.1)?;
+        let permissions = maker.permissions(target, mode, &parent, owner.1)?;
         make(&session.in_flight, request.tid, at, || {
             parent.mkdir(&name, permissions)
         })?;

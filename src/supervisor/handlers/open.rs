@@ -126,7 +126,7 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
         let Some(owner) = maker.owner_in(session, &parent)? else {
             return Ok(None);
         };
-        let mode = maker.permissions(how.mode, &parent, owner.1)?;
+        let mode = maker.permissions(target, how.mode, &parent, owner.1)?;
         let file = parent.open_new(c".", how.flags, mode)?;
         maker.remember(&parent, &parent.beside(&file)?, owner, None)?;
         return give(target, &file, &how).map(|fd| Some((fd, How::Remembered)));
@@ -146,7 +146,7 @@ fn open(session: &mut Session, request: &Request) -> Result<Option<(i32, How)>, 
         };
         match parent.child(&name) {
             Err(Errno::ENOENT) => {
-                let mode = maker.permissions(how.mode, &parent, owner.1)?;
+                let mode = maker.permissions(target, how.mode, &parent, owner.1)?;
                 let flags = how.flags | OFlag::O_EXCL;
                 session.in_flight.create();
                 let made = open_new(target, (&parent, &name), flags, mode, |file| {

@@ -360,9 +360,11 @@ impl Target<'_> {
     /// # Errors
     /// open(2)'s; `ESRCH`.
     pub fn file(&self, name: &str) -> Result<Vec<u8>, Failed> {
-        let mut contents = Vec::new();
+        // Read at once, in most cases: a file of /proc does not say how large it is.
+        let mut contents = Vec::with_capacity(PATH_MAX);
         let file = fs::File::open(path(&self.entry(name)));
-        let mut file = looked(file.map_err(|error| errno(&error)))?;
+        let file = looked(file.map_err(|error| errno(&error)))?;
+        let mut file = file.take(u64::MAX);
         file.read_to_end(&mut contents).map_err(|_| Errno::ESRCH)?;
         Ok(contents)
     }
