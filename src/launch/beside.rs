@@ -321,7 +321,7 @@ impl Drop for StandIn {
 }
 
 /// Waits for the end of the process that holds the other end of `wait`, and takes `lent` back.
-fn watch(lent: &Lent, wait: &OwnedFd) {
+fn watch(lent: &mut Lent, wait: &OwnedFd) {
     let _ = (setsid(), chdir("/"));
     let mut keep: Vec<RawFd> = lent.descriptors().collect();
     keep.push(wait.as_raw_fd());

@@ -24,13 +24,14 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat, readlink};
 use nix::poll::{PollTimeout, poll};
 use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstat, fstatat, futimens, utimensat};
+use nix::sys::statfs::{FUSE_SUPER_MAGIC, fstatfs};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{LinkatFlags, UnlinkatFlags, linkat, unlinkat};
 
 use super::mount::by_descriptor;
 use super::resolve::{Resolved, kind, resolve};
 use crate::file_limit::with_room;
-use crate::sys::file::{Lock, lock};
+use crate::sys::file::{Lock, lock, statx};
 use crate::sys::memory::Shared;
 
 /// A file of the host's.
@@ -173,7 +174,7 @@ impl Lent {
     ///
     /// # Errors
     /// That of the first one that cannot be taken back.
-    pub fn take_back(&self) -> Result<(), Errno> {
+    pub fn take_back(&mut self) -> Result<(), Errno> {
         let state = |new| self.state.map(|state| state.swap(new, Ordering::AcqRel));
         let was_taken = state(TAKING) == Some(TAKING);
         if was_taken {
@@ -182,7 +183,7 @@ impl Lent {
                 loan.set_time();
             }
         }
-        let taken = self.loans.iter().map(|loan| again(|| loan.take_back()));
+        let taken = self.loans.iter_mut().map(|loan| again(|| loan.take_back()));
         let taken = taken.fold(Ok(()), Result::and);
         if taken.is_ok() {
             state(BACK);
@@ -406,7 +407,7 @@ impl Loan {
     }
 
     /// Has all as it was before a part of it was given.
-    fn withdraw(&self) {
+    fn withdraw(&mut self) {
         let (Some(file), (atime, mtime)) = (&self.file, &self.times) else {
             return;
         };
@@ -414,15 +415,29 @@ impl Loan {
         let _ = match self.fate {
             Fate::Emptied => again(|| file.set_len(0).map_err(|error| errno_of(&error)))
                 .and_then(|()| again(|| futimens(file, atime, mtime))),
-            Fate::Removed if again(|| self.is_in_place(file)) == Ok(true) => self.remove(),
+            Fate::Removed if again(|| self.is_in_place(file)) == Ok(true) => {
+                self.remove(None, true)
+            }
             Fate::Removed => Ok(()),
         };
     }
 
-    /// Removes the file, and sets the time of the directory that it was made in.
-    fn remove(&self) -> Result<(), Errno> {
+    /// Removes the file, and sets the time of the directory that it was made in, if nobody else has.
+    /// `opened` is the file, if that is not the loan's own.
+    fn remove(&mut self, opened: Option<File>, is_untouched: bool) -> Result<(), Errno> {
         let _busy = locked(&self.dir, Lock::Exclusive);
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let held = is_in_user_space(&self.dir)
+            .then(|| openat(&self.dir, &*self.name, flags, Mode::empty()).ok());
         again(|| unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir))?;
+        // Such a server gives what is open another name there, until it hears that it is closed.
+        if let Some(Some(held)) = held {
+            (self.file, _) = (None, opened);
+            wait_until_gone(&held);
+        }
+        if !is_untouched {
+            return Ok(());
+        }
         // By path, since a directory without read permission cannot be opened for futimens(2).
         let path = by_descriptor(self.dir.as_fd());
         let (atime, mtime) = &self.times;
@@ -485,15 +500,14 @@ impl Loan {
         lock(file, Lock::Exclusive)
     }
 
-    fn take_back(&self) -> Result<(), Errno> {
-        let opened;
+    fn take_back(&mut self) -> Result<(), Errno> {
+        let mut opened = None;
         let file = if let Some(file) = &self.file {
             file
         } else {
             let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
             let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
-            opened = File::from(openat(&self.dir, &*self.name, flags, Mode::empty())?);
-            &opened
+            opened.insert(openat(&self.dir, &*self.name, flags, Mode::empty())?.into())
         };
         let now = fstat(file)?;
         let is_changed = |then: &FileStat| version(then) != version(&now);
@@ -511,8 +525,10 @@ impl Loan {
                 file.set_len(0).map_err(|error| errno_of(&error))?;
                 again(|| futimens(file, atime, mtime))
             }
-            Fate::Removed if is_untouched(&fstat(&self.dir)?, &now) => self.remove(),
-            Fate::Removed => unlinkat(&self.dir, &*self.name, UnlinkatFlags::NoRemoveDir),
+            Fate::Removed => {
+                let is_untouched = is_untouched(&fstat(&self.dir)?, &now);
+                self.remove(opened, is_untouched)
+            }
         }
     }
 }
@@ -529,6 +545,22 @@ fn locked(dir: impl AsFd, how: Lock) -> Option<File> {
         let _ = poll(&mut [], PollTimeout::from(1_u8));
     }
     None
+}
+
+/// Whether a process serves the file system that `dir` is in (FUSE).
+fn is_in_user_space(dir: impl AsFd) -> bool {
+    fstatfs(dir).is_ok_and(|system| system.filesystem_type() == FUSE_SUPER_MAGIC)
+}
+
+/// Waits until `file` has no name any more, but not for ever: somebody else may have it open.
+fn wait_until_gone(file: &OwnedFd) {
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_FORCE_SYNC;
+    for _ in 0..TRIES {
+        match statx(file, c"", flags, libc::STATX_NLINK) {
+            Ok(status) if status.stx_nlink > 0 => drop(poll(&mut [], PollTimeout::from(1_u8))),
+            _ => return,
+        }
+    }
 }
 
 /// Whether nothing has been made in `dir`, or removed, since the file there was `lent`, whose times
@@ -669,7 +701,7 @@ mod tests {
             );
             lent
         };
-        let (first, second) = (lend(), lend());
+        let (mut first, mut second) = (lend(), lend());
         first.take_back().expect("taken back");
         drop(first);
         assert!(path.exists());
