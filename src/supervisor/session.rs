@@ -160,6 +160,12 @@ impl Session {
         self.policy.is_saved || self.fakeroot.is_some()
     }
 
+    /// Whether zroot stands for fakeroot(1).
+    #[must_use]
+    pub fn is_fakeroot(&self) -> bool {
+        self.fakeroot.is_some()
+    }
+
     /// The bits of `mode` that the kernel clears when the owner changes or somebody writes, and
     /// fakeroot(1) does not: none where zroot does not stand for that.
     #[must_use]

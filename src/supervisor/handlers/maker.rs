@@ -85,13 +85,12 @@ impl Maker {
 
     /// What it leaves out of permissions.
     pub fn mask(&self, target: Target) -> Result<Mode, Failed> {
-        let mask = match self.mask {
-            Some(mask) => mask,
-            None => {
-                let mask = target.umask()?;
-                target.still_waits()?;
-                mask
-            }
+        let mask = if let Some(mask) = self.mask {
+            mask
+        } else {
+            let mask = target.umask()?;
+            target.still_waits()?;
+            mask
         };
         Ok(Mode::from_bits_truncate(mask))
     }

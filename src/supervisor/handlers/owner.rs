@@ -69,7 +69,12 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     if session.owners.is_none() && wanted.0 != SAME && wanted.0 != 0 {
         session.given.add(object.found()?.place);
     }
-    let mode = object.found()?.mode;
+    // Not to be looked for where nothing is kept.
+    let mode = if session.is_fakeroot() {
+        object.found()?.mode
+    } else {
+        0
+    };
     let done = match object.chown(possible.0, possible.1) {
         Ok(()) if possible == wanted => Ok(How::Real),
         Ok(()) => Ok(How::Pretended),
