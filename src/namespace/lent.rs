@@ -422,7 +422,7 @@ impl Loan {
         };
     }
 
-    /// Removes the file, and sets the time of the directory that it was made in, unless somebody has.
+    /// Removes the file, and sets the time of its directory, unless somebody has changed that.
     /// `opened` is the file, if that is not the loan's own.
     fn remove(&mut self, opened: Option<File>, is_untouched: bool) -> Result<(), Errno> {
         let _busy = locked(&self.dir, Lock::Exclusive);
