@@ -111,7 +111,7 @@ fn ends() {
         ("/etc/passwd", "126"),
         ("sh -c 'kill -9 $$'", "137"),
         ("sh -c 'kill $$'", "143"),
-        ("sh -c 'kill -2 $$'", "130"),
+        ("sh -c 'kill -USR1 $$'", "138"),
     ] {
         let ran = both(&format!("\"$1\" {command}; echo $?"));
         assert_eq!(ran.stdout, format!("{status}\n"), "{command}");
