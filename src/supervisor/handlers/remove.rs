@@ -52,7 +52,10 @@ fn remove(session: &mut Session, request: &Request) -> Result<bool, Failed> {
     let own = created(request.tid, &first.0.found()?);
     // Of two names the first is gone as well.
     match first.0.look_at(&first.1) {
-        Err(Errno::ENOENT) if session.in_flight.has_removed(own) => return Ok(true),
+        Err(Errno::ENOENT) if session.in_flight.has_removed(own) => {
+            session.in_flight.has_created(own);
+            return Ok(true);
+        }
         found => found?,
     };
     let file = parent.child(name)?;
@@ -70,9 +73,12 @@ fn remove(session: &mut Session, request: &Request) -> Result<bool, Failed> {
         return Ok(false);
     }
     session.in_flight.has_created(own);
-    if file.looked_at_anew().found()?.links == 0 {
-        owners.is_gone(&found)?;
-    }
+    // It is removed, whether or not that can be put down.
+    let is_gone = file
+        .looked_at_anew()
+        .found()
+        .is_ok_and(|now| now.links == 0);
+    let _ = is_gone.then(|| owners.is_gone(&found));
     Ok(true)
 }
 

@@ -6,10 +6,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::common::random::Random;
-use crate::common::{Ran, SmallTree, dir, give, run, user, wait_for, zroot_with};
+use crate::common::{Ran, SmallTree, dir, give, run, user, wait_for, zroot, zroot_with};
+use crate::supervisor::{Bench, Live, SUPERVISOR, send};
 
 /// A file of each kind.
 const MAKE: &str =
@@ -452,6 +454,68 @@ fn a_killed_supervisor_loses_nothing() {
         matches!(&saved[..], [line] if line.contains("uid=5,gid=7")),
         "{saved:?}"
     );
+}
+
+/// Its supervisor is killed when it has removed a file and nobody knows: its successor says so, and
+/// does not look for the file once more.
+#[test]
+fn what_a_killed_supervisor_has_removed_is_removed_once() {
+    const TEST: &str = "what_a_killed_supervisor_has_removed_is_removed_once";
+    need!(TEST, "strace");
+    for (call, is_killed) in [
+        ("unlink \"f\"", true),
+        ("rmdir \"d\"", true),
+        ("rename \"n\", \"f\"", true),
+        // The control.
+        ("unlink \"f\"", false),
+    ] {
+        let Some(bench) = Bench::new(TEST) else {
+            return;
+        };
+        let script = format!(
+            "mkdir d; echo >f; echo >n; chown 5 d f; echo ready; read line
+            exec perl -e '$| = 1; print(({call}) ? \"once\" : $!, \"\\n\"); print(({call}) ? \"twice\" : $!)'"
+        );
+        let zroot = zroot().to_str().expect("UTF-8");
+        let mut live =
+            Live::start(&mut bench.command([zroot, "-s", "state", "sh", "-ec", &script]));
+        live.says("ready");
+        let supervisor = bench.one(SUPERVISOR);
+        // strace(1) holds it where a removal is done, and longer than this takes.
+        let mut strace = user("strace");
+        strace.args(["-qq", "-o", "/dev/null", "-e"]);
+        strace.arg("trace=unlinkat,?renameat,?renameat2").args([
+            "-e",
+            "inject=unlinkat,?renameat,?renameat2:delay_exit=600000000",
+            "-p",
+            &supervisor.to_string(),
+        ]);
+        let mut strace = is_killed.then(|| strace.spawn().expect("strace"));
+        let is_so = |has: &str| {
+            let status = fs::read_to_string(format!("/proc/{supervisor}/status")).ok()?;
+            status.contains(has).then_some(())
+        };
+        if let Some(strace) = &mut strace {
+            let tracer = format!("TracerPid:\t{}\n", strace.id());
+            wait_for("strace", || is_so(&tracer));
+        }
+        live.enter();
+        if let Some(mut strace) = strace {
+            let path = bench.dir.path();
+            wait_for("a removal", || {
+                let is_there = ["d", "f", "n"].iter().all(|name| path.join(name).exists());
+                (!is_there).then_some(())?;
+                is_so("State:\tt")
+            });
+            send(supervisor, Signal::SIGKILL);
+            // Which lets it go to its end.
+            strace.kill().expect("killed");
+            strace.wait().expect("strace's end");
+        }
+        live.says("once");
+        live.ends("No such file or directory");
+        bench.nothing_is_left();
+    }
 }
 
 /// A state of as many inodes that nobody has.
