@@ -30,6 +30,8 @@ pub struct Seen {
     owner: (u32, u32),
     time: i64,
     device: u64,
+    /// A symbolic link's.
+    text: Option<PathBuf>,
     attributes: BTreeMap<CString, Vec<u8>>,
 }
 
@@ -50,10 +52,12 @@ impl Place {
         for name in ["d", "swap"] {
             fs::create_dir(other.join(name)).expect("a directory");
             fs::write(other.join(name).join("f"), "").expect("a file");
+            fs::create_dir(other.join(name).join("e")).expect("a directory");
         }
         symlink(top.join("P/d"), other.join("swapl")).expect("a link");
         fs::create_dir(other.join("mswap")).expect("a directory");
         fs::write(other.join("mswap/f"), "").expect("a file");
+        fs::create_dir(other.join("mswap/e")).expect("a directory");
         symlink("/proc/self/fd/5", other.join("mswapl")).expect("a link");
         settle(&other);
         place
@@ -130,7 +134,10 @@ fn as_user(make: impl FnOnce()) {
 }
 
 fn make_files(top: &Path, links: &[(String, String)]) {
-    for name in ["d", "locked", "links", "proc", "proc2", "proc3", "dev"] {
+    let links_and_mounts = ["links", "proc", "proc2", "proc3", "dev"];
+    // What is empty can be removed.
+    let others = ["d", "locked", "e", "d/e", "locked/e"];
+    for name in links_and_mounts.iter().chain(&others) {
         fs::create_dir(top.join(name)).expect("a directory");
     }
     for name in ["f", "o", "d/f", "locked/f", "unreadable"] {
@@ -200,6 +207,9 @@ pub fn look(watched: &[(&'static str, PathBuf)]) -> Snapshot {
                     // A directory's changes with what is in it.
                     time: if status.is_dir() { 0 } else { status.mtime() },
                     device: status.rdev(),
+                    text: status
+                        .is_symlink()
+                        .then(|| fs::read_link(&path).expect("a link")),
                     attributes,
                 },
             );
@@ -252,8 +262,12 @@ pub fn differences(before: &Snapshot, after: &Snapshot) -> Vec<String> {
     lines
 }
 
-/// Makes all as it was `before`.
-pub fn restore(watched: &[(&'static str, PathBuf)], before: &Snapshot, after: &Snapshot) {
+/// Makes all as it was `before`. What was there before and has been changed: where it is.
+pub fn restore(
+    watched: &[(&'static str, PathBuf)],
+    before: &Snapshot,
+    after: &Snapshot,
+) -> Vec<PathBuf> {
     let place = |path: &Path| -> PathBuf {
         let name = path.iter().next().expect("a name");
         let (_, top) = watched
@@ -267,35 +281,70 @@ pub fn restore(watched: &[(&'static str, PathBuf)], before: &Snapshot, after: &S
             top.join(rest)
         }
     };
-    for (path, new) in after {
-        let Some(old) = before.get(path) else {
-            let path = place(path);
-            let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir(&path));
-            continue;
-        };
-        if old == new {
+    for path in after.keys().filter(|path| !before.contains_key(*path)) {
+        remove(&place(path));
+    }
+    let mut changed = Vec::new();
+    for (path, old) in before {
+        let mut new = after.get(path);
+        if new == Some(old) {
             continue;
         }
         let path = place(path);
-        if old.mode != new.mode {
-            fs::set_permissions(&path, fs::Permissions::from_mode(old.mode & 0o7777))
-                .expect("chmod");
+        if new.is_none_or(|new| new.mode & libc::S_IFMT != old.mode & libc::S_IFMT) {
+            remove(&path);
+            make_again(&path, old);
+            new = None;
         }
-        for name in new
-            .attributes
-            .keys()
-            .filter(|name| !old.attributes.contains_key(*name))
-        {
-            remove_attribute(&path, name);
+        change_back(&path, old, new);
+        changed.push(path);
+    }
+    changed
+}
+
+fn remove(path: &Path) {
+    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+}
+
+/// Makes a file of the type that it had, whatever the mode of the directory.
+fn make_again(path: &Path, old: &Seen) {
+    let directory = path.parent().expect("a directory");
+    let mode = fs::symlink_metadata(directory)
+        .expect("a directory")
+        .permissions();
+    let open = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory, open).expect("chmod");
+    as_user(|| match (old.mode & libc::S_IFMT, &old.text) {
+        (_, Some(text)) => symlink(text, path).expect("a link"),
+        (libc::S_IFDIR, _) => fs::create_dir(path).expect("a directory"),
+        (libc::S_IFIFO, _) => {
+            nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
         }
-        for (name, value) in &old.attributes {
-            if new.attributes.get(name) != Some(value) {
-                set_attribute(&path, name, value);
-            }
+        _ => fs::write(path, "").expect("a file"),
+    });
+    fs::set_permissions(directory, mode).expect("chmod");
+}
+
+/// Gives it all that `old` has and `new` has not, which nothing is known of where it is `None`.
+fn change_back(path: &Path, old: &Seen, new: Option<&Seen>) {
+    let is_link = old.text.is_some();
+    if !is_link && new.is_none_or(|new| new.mode != old.mode) {
+        fs::set_permissions(path, fs::Permissions::from_mode(old.mode & 0o7777)).expect("chmod");
+    }
+    let attributes = new.map(|new| &new.attributes);
+    for name in attributes.into_iter().flat_map(BTreeMap::keys) {
+        if !old.attributes.contains_key(name) {
+            remove_attribute(path, name);
         }
-        if old.time != new.time {
-            set_time(&path, old.time);
+    }
+    for (name, value) in &old.attributes {
+        if attributes.and_then(|there| there.get(name)) != Some(value) {
+            set_attribute(path, name, value);
         }
+    }
+    let is_directory = old.mode & libc::S_IFMT == libc::S_IFDIR;
+    if !is_directory && new.is_none_or(|new| new.time != old.time) {
+        set_time(path, old.time);
     }
 }
 

@@ -10,9 +10,13 @@
 //! And calls that make files once more by who has another group in zroot's memory: the supervisor
 //! makes those. Those that ask for attributes are made where every file has one that is remembered:
 //! who finds the file without zroot, and no attribute, may see it; all else is the kernel's.
+//!
+//! And calls that remove files, where what is remembered is saved and all have owners that are: the
+//! supervisor removes those, and what is gone then is what the kernel would have removed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +24,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use zroot::internals::arch::signature::Kind;
 use zroot::internals::arch::{Abi, Sysno};
 use zroot::internals::filter::policy::{Action, Class, Level, Policy};
@@ -41,6 +47,8 @@ struct Call {
     makes_file: bool,
     /// Whether it asks for attributes.
     asks: bool,
+    /// Whether it takes a file's name from it.
+    removes: bool,
 }
 
 /// What is asked for.
@@ -51,7 +59,7 @@ enum Wish {
     /// What any owner of the file may have.
     Own,
     /// What takes privilege: another owner, a device, an attribute of `trusted.` Of stat(2): an
-    /// answer in memory that is constant.
+    /// answer in memory that is constant. Of unlinkat(2): to remove a directory.
     Other,
 }
 
@@ -78,6 +86,9 @@ impl Call {
         }
         let name = sysno.name();
         let asks = class == Class::Xattr && (name.contains("get") || name.contains("list"));
+        let removes = ["unlink", "rmdir", "rename"]
+            .iter()
+            .any(|one| name.starts_with(one));
         let letter = |kind| match kind {
             Kind::Value if asks => 'o',
             Kind::XattrArgs if asks => 'X',
@@ -104,11 +115,17 @@ impl Call {
             Kind::Address => 'u',
             // The address's length.
             Kind::Number if is_bind => 'U',
+            Kind::Number if sysno == Sysno::unlinkat => 'r',
             _ => '0',
         };
         let kinds: String = params.iter().map(|param| letter(param.kind)).collect();
+        // Of two paths the first is that of a fresh file.
+        let kinds = match kinds.matches('P').count() {
+            2 if removes => kinds.replacen('P', "f", 1),
+            _ => kinds,
+        };
         // statx(2)'s only number is its mask.
-        let makes_file = class == Class::Maker || is_bind || kinds.contains('V');
+        let makes_file = !removes && class == Class::Maker || is_bind || kinds.contains('V');
         // To `cells` this says that there is something to be removed.
         let kinds = if makes_file {
             kinds + "R"
@@ -129,10 +146,15 @@ impl Call {
             },
             makes_file,
             asks,
+            removes,
         })
     }
 
     fn is_for(&self, form: &Form) -> bool {
+        // In a race there is something to be removed but once.
+        if self.removes && form.race.is_some() && self.sysno != Sysno::unlink {
+            return false;
+        }
         match form.of {
             For::Path => self.kinds.contains(['P', 'u']),
             For::Dir => self.kinds.contains('D'),
@@ -144,6 +166,8 @@ impl Call {
     fn wishes(&self) -> &'static [Wish] {
         match self.class {
             Class::Owner => &[Wish::Same, Wish::Own, Wish::Other],
+            Class::Maker if self.sysno == Sysno::unlinkat => &[Wish::Own, Wish::Other],
+            Class::Maker if self.removes => &[Wish::Own],
             Class::Maker => &[Wish::Own, Wish::Same],
             Class::Device | Class::Xattr | Class::Stat => &[Wish::Own, Wish::Other],
             _ => &[Wish::Own],
@@ -170,10 +194,15 @@ impl Call {
             _ if self.sysno.name().contains("remove") => "user.keep",
             _ => "user.new",
         };
-        let path = if self.makes_file && wish != Wish::Same {
-            &form.new
-        } else {
-            &form.file
+        let removes_directory = self.sysno == Sysno::rmdir || self.removes && wish == Wish::Other;
+        // What is removed is in the directory in which another call makes a file.
+        let removed = form.new.strip_suffix("new").filter(|_| self.removes);
+        let removed =
+            removed.map(|parent| format!("{parent}{}", if removes_directory { "e" } else { "f" }));
+        let path = match &removed {
+            Some(removed) => removed,
+            None if self.makes_file && wish != Wish::Same => &form.new,
+            None => &form.file,
         };
         let (race, with) = match &form.race {
             None => ("-", String::new()),
@@ -183,13 +212,12 @@ impl Call {
                 ("b", format!("{with}/{end}"))
             }
         };
-        let Form {
-            cwd,
-            dir,
-            flags,
-            fd,
-            ..
-        } = form;
+        let Form { cwd, dir, fd, .. } = form;
+        let flags = if self.removes && removes_directory {
+            libc::AT_REMOVEDIR
+        } else {
+            form.flags
+        };
         let (number, kinds) = (self.number, &self.kinds);
         format!(
             "{number}\t{kinds}\t{id}\t{mode}\t{device}\t{name}\t{cwd}\t{dir}\t{flags}\t{fd}\t{path}\t{race}\t{with}\t{count}\n"
@@ -199,13 +227,18 @@ impl Call {
 
 /// The calls, from the policy of the level that has all of them.
 fn calls() -> Vec<Call> {
-    let all: Vec<_> = Policy::of(Level::Full)
+    let policy = Policy {
+        is_saved: true,
+        ..Policy::of(Level::Full)
+    };
+    let all: Vec<_> = policy
         .rules()
         .filter(|rule| rule.action == Action::Notify)
         .collect();
     let class_of = |call: Sysno| {
         let has = |class: &Class| class.rules(Level::Full).any(|rule| rule.call == call);
-        Class::ALL.into_iter().find(has).expect("a class")
+        // What removes a file is of none.
+        Class::ALL.into_iter().find(has).unwrap_or(Class::Maker)
     };
     all.into_iter()
         .filter_map(|rule| Call::new(class_of(rule.call), rule.call))
@@ -216,6 +249,8 @@ fn calls() -> Vec<Call> {
 /// the directory above `P`.
 struct Pass {
     level: Level,
+    /// More of zroot's options.
+    options: &'static [&'static str],
     is_made: fn(&Call) -> bool,
     before: &'static str,
     /// What starts the script.
@@ -224,32 +259,37 @@ struct Pass {
     remembered: Remembered,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Remembered {
     Nothing,
     /// Another owner.
     Owner,
     /// An attribute.
     Attribute,
+    /// Another owner, which a process of the session gives to what is made again, too.
+    Anew,
 }
 
-const PASSES: [Pass; 5] = [
+const PASSES: [Pass; 6] = [
     Pass {
         level: Level::Selective,
-        is_made: |call| Level::Selective.has(call.class) && !call.asks,
+        options: &[],
+        is_made: |call| Level::Selective.has(call.class) && !call.asks && !call.removes,
         before: "",
         by: &[],
         remembered: Remembered::Nothing,
     },
     Pass {
         level: Level::Full,
-        is_made: |call| call.class != Class::Stat && !call.asks,
+        options: &[],
+        is_made: |call| call.class != Class::Stat && !call.asks && !call.removes,
         before: "",
         by: &[],
         remembered: Remembered::Nothing,
     },
     Pass {
         level: Level::Full,
+        options: &[],
         is_made: |call| call.class == Class::Stat,
         // A change of owner takes the bits of modes away.
         before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
@@ -259,6 +299,7 @@ const PASSES: [Pass; 5] = [
     },
     Pass {
         level: Level::Full,
+        options: &[],
         is_made: |call| call.asks,
         before: r#"find "$1/P" "$1/Q" "$1/R" \
             -exec setfattr -h -n security.zroot -v remembered {} + 2>/dev/null || :; "#,
@@ -268,10 +309,21 @@ const PASSES: [Pass; 5] = [
     // For who is in another group the supervisor makes the files.
     Pass {
         level: Level::Full,
+        options: &[],
         is_made: |call| call.makes_file,
         before: "",
         by: &["env", "CELLS_GROUP=7"],
         remembered: Remembered::Nothing,
+    },
+    Pass {
+        level: Level::Full,
+        options: &["-s", "/dev/null"],
+        is_made: |call| call.removes,
+        before: r#"chown -hR 5:7 "$1/P" "$1/Q" "$1/R"
+            mkfifo again done
+            while read -r path; do chown -h 5:7 "$path"; echo "$?"; done <again >done & "#,
+        by: &[],
+        remembered: Remembered::Anew,
     },
 ];
 
@@ -326,6 +378,8 @@ struct Caller {
     watched: Vec<(&'static str, PathBuf)>,
     before: Snapshot,
     inodes: BTreeMap<(u64, u64), String>,
+    /// Who gives its owner to what is made again.
+    again: Option<(File, BufReader<File>)>,
 }
 
 /// What stat(2) said, in words: `0 NAME OWNER MODE NLINK RDEV SIZE` of a file of the place; of
@@ -361,7 +415,7 @@ impl Caller {
         place: &Place,
         restriction: &Restriction,
         launcher: &[&str],
-        before: &str,
+        (before, remembered): (&str, Remembered),
         session: &Session,
     ) -> Result<Caller, Lacking> {
         let top = place.path().to_str().expect("UTF-8");
@@ -399,10 +453,22 @@ impl Caller {
             watched: place.watched(),
             before: Snapshot::new(),
             inodes: place.inodes(),
+            again: None,
         };
         if caller.line().as_deref() != Some("ready") {
             let status = caller.child.wait().expect("waited for");
             return Err(Lacking(format!("it does not start: {status}")));
+        }
+        if remembered == Remembered::Anew {
+            let open = |name: &str, options: &mut OpenOptions| {
+                let path = place.path().join("Q").join(name);
+                let file = options.open(&path).expect("a FIFO");
+                std::fs::remove_file(path).expect("removed");
+                file
+            };
+            let again = open("again", OpenOptions::new().write(true));
+            let done = open("done", OpenOptions::new().read(true));
+            caller.again = Some((again, BufReader::new(done)));
         }
         if restriction.is_elsewhere {
             let cells = session.named("cells");
@@ -445,16 +511,35 @@ impl Caller {
         let after = look(&self.watched);
         let changes = differences(&self.before, &after);
         if !changes.is_empty() {
-            restore(&self.watched, &self.before, &after);
+            let changed = restore(&self.watched, &self.before, &after);
+            self.remember(&changed);
         }
         Some(Came { result, changes })
     }
 
+    /// Has the same owner be remembered of these files as of all others.
+    fn remember(&mut self, files: &[PathBuf]) {
+        let Some((again, done)) = &mut self.again else {
+            return;
+        };
+        // What is in a namespace only has none.
+        let files = files.iter().filter(|path| !path.starts_with("/proc"));
+        for path in files {
+            writeln!(again, "{}", path.display()).expect("written");
+            let mut said = String::new();
+            done.read_line(&mut said).expect("read");
+            assert_eq!(said, "0\n", "chown of {}", path.display());
+        }
+    }
+
     fn end(self) -> i32 {
         let Caller {
-            mut child, stdin, ..
+            mut child,
+            stdin,
+            again,
+            ..
         } = self;
-        drop(stdin);
+        drop((stdin, again));
         child.wait().expect("waited for").code().unwrap_or(-1)
     }
 }
@@ -673,6 +758,7 @@ fn allowed_in_race(
         (true, _) if calls[c].sysno == Sysno::bind => Some(Errno::EADDRINUSE),
         (true, _) => Some(Errno::EEXIST),
         (_, true) => Some(Errno::ENODATA),
+        _ if calls[c].removes => Some(Errno::ENOENT),
         _ => None,
     };
     results.extend(second.map(|errno| (errno as i32).to_string()));
@@ -740,37 +826,23 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
     let count = if report.full { 2000 } else { 40 };
 
     let session = Session::new();
-    let mut caller = match Caller::start(&place, restriction, &["unshare", "-r"], "", &session) {
-        Ok(caller) => caller,
+    let without =
+        |removes: bool| without_zroot(&place, restriction, calls, &forms, removes, &session);
+    let kernel = match both(without) {
+        Ok(kernel) => kernel,
         Err(Lacking(reason)) => return report.skip(restriction.name, 1, &reason),
     };
-    let kernel = make_all(&mut caller, calls, &forms, 0, &|form, _| {
-        form.race.is_none()
-    });
-    let status = caller.end();
-    if status == 77 {
-        return report.skip(restriction.name, 1, "this kernel does not have it");
-    }
-    session.nothing_is_left();
-
     if report.full {
-        agrees_with_itself(
-            report,
-            restriction,
-            &place,
-            &session,
-            calls,
-            &forms,
-            &kernel,
-        );
+        agrees_with_itself(report, restriction, &kernel, both(without));
     }
 
     let exe = zroot().to_str().expect("UTF-8");
     let known: BTreeMap<Cell, Came> = kernel.iter().map(known).collect();
     for pass in &PASSES {
         let level = pass.level.name();
-        let launcher = [&[exe, "-c", level], pass.by].concat();
-        let started = Caller::start(&place, restriction, &launcher, pass.before, &session);
+        let launcher = [&[exe, "-c", level], pass.options, &["--"], pass.by].concat();
+        let before = (pass.before, pass.remembered);
+        let started = Caller::start(&place, restriction, &launcher, before, &session);
         let mut caller = match started {
             Ok(caller) => caller,
             Err(Lacking(reason)) => {
@@ -793,7 +865,9 @@ fn compare(report: &mut Report, restriction: &Restriction, calls: &[Call]) {
             kernel,
             &supervised,
         );
-        if restriction.name == "none" {
+        if restriction.name == "none" && pass.remembered == Remembered::Anew {
+            supervisor_removes(report, &mut caller, calls, &forms, &session);
+        } else if restriction.name == "none" {
             supervisors_files(report, &mut caller, pass, calls, &session);
         }
         let status = caller.end();
@@ -864,6 +938,7 @@ fn judge(
     let mut seen = [0; 2];
     let shows = |result: &str| match pass.remembered {
         Remembered::Nothing => false,
+        Remembered::Anew => result == "0",
         Remembered::Owner => result.contains(REMEMBERED),
         Remembered::Attribute => ATTRIBUTE.iter().any(|said| result.contains(said)),
     };
@@ -894,8 +969,13 @@ fn judge(
     for (what, count) in wrong {
         report.say(&format!("in '{name}', {level}, {count} {what}"));
     }
-    if pass.remembered != Remembered::Nothing {
-        let [others, seen] = seen;
+    let [others, seen] = seen;
+    if pass.remembered == Remembered::Anew {
+        // Where all is read-only, or Landlock forbids it, nothing can be.
+        report.say(&format!(
+            "in '{name}', {level}, {seen} removals, {others} that the kernel refuses"
+        ));
+    } else if pass.remembered != Remembered::Nothing {
         report.check(
             seen > 0,
             &format!(
@@ -905,22 +985,47 @@ fn judge(
     }
 }
 
+/// What the kernel answers to the calls that remove files, or to all others: in some places the
+/// former take away what nobody can put back.
+fn without_zroot(
+    place: &Place,
+    restriction: &Restriction,
+    calls: &[Call],
+    forms: &[Form],
+    removes: bool,
+    session: &Session,
+) -> Result<BTreeMap<Cell, Came>, Lacking> {
+    let nothing = ("", Remembered::Nothing);
+    let mut caller = Caller::start(place, restriction, &["unshare", "-r"], nothing, session)?;
+    let is_made = |form: &Form, call: &Call| form.race.is_none() && call.removes == removes;
+    let kernel = make_all(&mut caller, calls, forms, 0, &is_made);
+    let status = caller.end();
+    session.nothing_is_left();
+    if status == 77 {
+        return Err(Lacking("this kernel does not have it".into()));
+    }
+    Ok(kernel)
+}
+
+/// All of what `of` has without and with removals.
+fn both(
+    of: impl Fn(bool) -> Result<BTreeMap<Cell, Came>, Lacking>,
+) -> Result<BTreeMap<Cell, Came>, Lacking> {
+    let mut all = of(false)?;
+    all.append(&mut of(true)?);
+    Ok(all)
+}
+
 /// The control: that the kernel answers the same once more, so that what differs is zroot's.
 fn agrees_with_itself(
     report: &mut Report,
     restriction: &Restriction,
-    place: &Place,
-    session: &Session,
-    calls: &[Call],
-    forms: &[Form],
     kernel: &BTreeMap<Cell, Came>,
+    again: Result<BTreeMap<Cell, Came>, Lacking>,
 ) {
-    let Ok(mut caller) = Caller::start(place, restriction, &["unshare", "-r"], "", session) else {
+    let Ok(again) = again else {
         return report.fail(&format!("{}: it does not start again", restriction.name));
     };
-    let again = make_all(&mut caller, calls, forms, 0, &|form, _| form.race.is_none());
-    caller.end();
-    session.nothing_is_left();
     let differ = kernel
         .iter()
         .filter(|(cell, came)| again.get(cell) != Some(came));
@@ -932,6 +1037,51 @@ fn agrees_with_itself(
             restriction.name,
             kernel.len()
         ),
+    );
+}
+
+/// It is the supervisor that removes what is remembered: strace(1) sees it do so.
+fn supervisor_removes(
+    report: &mut Report,
+    caller: &mut Caller,
+    calls: &[Call],
+    forms: &[Form],
+    session: &Session,
+) {
+    const NAME: &str = "the supervisor's own removals";
+    if common::program("strace").is_none() {
+        return report.skip(NAME, 1, "there is no strace");
+    }
+    let (_, supervisor) = session.pair();
+    let mut strace = common::user("strace")
+        .args(["-qq", "-e", "trace=unlinkat,?renameat,?renameat2", "-p"])
+        .arg(supervisor.to_string())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("strace");
+    common::wait_for("strace", || {
+        let status = std::fs::read_to_string(format!("/proc/{supervisor}/status")).ok()?;
+        (!status.contains("TracerPid:\t0")).then_some(())
+    });
+    let form = forms.iter().find(|form| form.name == "absolute");
+    let form = form.expect("a form");
+    let mut made = 0;
+    for call in calls.iter().filter(|call| call.removes) {
+        for &wish in call.wishes() {
+            let came = caller.make(&call.line(wish, form, 0)).expect("an answer");
+            made += usize::from(came.result == "0");
+        }
+    }
+    let pid = i32::try_from(strace.id()).expect("a pid");
+    kill(Pid::from_raw(pid), Signal::SIGTERM).expect("strace");
+    let mut log = String::new();
+    let mut stderr = strace.stderr.take().expect("a pipe");
+    stderr.read_to_string(&mut log).expect("its log");
+    strace.wait().expect("strace's end");
+    let seen = log.lines().filter(|line| line.ends_with(" = 0")).count();
+    report.check(
+        made > 0 && seen == made,
+        &format!("of {made} removals of what is remembered the supervisor made {seen}"),
     );
 }
 
