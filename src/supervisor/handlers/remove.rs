@@ -12,6 +12,7 @@ use nix::unistd::UnlinkatFlags;
 use super::maker::created;
 use crate::arch::Sysno;
 use crate::arch::signature::Kind;
+use crate::supervisor::memory::owners::Inode;
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::session::Session;
 use crate::supervisor::target::answer::{Answer, Failed, Outcome};
@@ -54,6 +55,9 @@ fn remove(session: &mut Session, request: &Request) -> Result<bool, Failed> {
     match first.0.look_at(&first.1) {
         Err(Errno::ENOENT) if session.in_flight.has_removed(own) => {
             session.in_flight.has_created(own);
+            if let Some((dev, ino)) = session.in_flight.has_lost_last_name() {
+                let _ = owners.is_gone(Inode { dev, ino });
+            }
             return Ok(true);
         }
         found => found?,
@@ -63,7 +67,12 @@ fn remove(session: &mut Session, request: &Request) -> Result<bool, Failed> {
     if owners.of(&found, || file.handle()).is_none() {
         return Ok(false);
     }
-    session.in_flight.remove();
+    let inode = Inode::from(found.place);
+    // A directory has one name.
+    let is_last = found.links == 1 || found.mode & libc::S_IFMT == libc::S_IFDIR;
+    session
+        .in_flight
+        .remove(is_last.then_some((inode.dev, inode.ino)));
     let done = match &second {
         Some((to, new)) => first.0.rename(&first.1, to, new),
         None => parent.unlink(name, kind(request)?),
@@ -78,7 +87,7 @@ fn remove(session: &mut Session, request: &Request) -> Result<bool, Failed> {
         .looked_at_anew()
         .found()
         .is_ok_and(|now| now.links == 0);
-    let _ = is_gone.then(|| owners.is_gone(&found));
+    let _ = is_gone.then(|| owners.is_gone(inode));
     Ok(true)
 }
 

@@ -193,13 +193,11 @@ impl Remembered {
         self.owners.keep_mode(inode, looks, otherwise)
     }
 
-    /// Says that the file that was `found`, of which something is remembered, has lost its last
-    /// name.
+    /// Says that `inode`, of which something is remembered, has lost its last name.
     ///
     /// # Errors
     /// `ENOMEM`.
-    pub fn is_gone(&self, found: &Look) -> Result<(), Errno> {
-        let inode = Inode::from(found.place);
+    pub fn is_gone(&self, inode: Inode) -> Result<(), Errno> {
         match self.owners.birth(inode) {
             Some(birth) => self.owners.is_gone(inode, birth),
             None => Ok(()),

@@ -28,6 +28,9 @@ shareable! {
         is_creating: AtomicBool,
         /// Whether it is about to remove one.
         is_removing: AtomicBool,
+        /// Which, if by that it loses its last name, by device and inode; else 0.
+        removed_dev: AtomicU64,
+        removed_ino: AtomicU64,
         /// How many processes have had the call in hand.
         tries: AtomicU32,
         /// How many of them died, and nobody had killed them.
@@ -204,14 +207,29 @@ impl InFlight {
         self.may_be_created() || self.orphan(there.tid) == Some(there)
     }
 
-    /// Says that the file which the call is about is there and will be removed.
-    pub fn remove(&self) {
+    /// Says that the file which the call is about is there and will be removed, and its device and
+    /// inode, if that is its last name.
+    pub fn remove(&self, last_of: Option<((u32, u32), u64)>) {
+        let ((major, minor), ino) = last_of.unwrap_or_default();
+        let dev = u64::from(major) << 32 | u64::from(minor);
+        self.page.removed_dev.store(dev, Ordering::Release);
+        self.page.removed_ino.store(ino, Ordering::Release);
         self.page.is_removing.store(true, Ordering::Release);
     }
 
     /// Says that it has not been removed.
     pub fn does_not_remove(&self) {
         self.page.is_removing.store(false, Ordering::Release);
+    }
+
+    /// Which file has lost its last name, by device and inode, if a process has died over that.
+    #[must_use]
+    pub fn has_lost_last_name(&self) -> Option<((u32, u32), u64)> {
+        let word = self.page.removed_dev.load(Ordering::Acquire);
+        let part = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or_default();
+        let ino = self.page.removed_ino.load(Ordering::Acquire);
+        let is_removing = self.page.is_removing.load(Ordering::Acquire);
+        (is_removing && ino != 0).then_some(((part(word >> 32), part(word)), ino))
     }
 
     /// Whether what is not in the directory `parent` any more has been removed for this call, as

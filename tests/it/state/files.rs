@@ -515,6 +515,9 @@ fn what_a_killed_supervisor_has_removed_is_removed_once() {
         live.says("once");
         live.ends("No such file or directory");
         bench.nothing_is_left();
+        let text = fs::read_to_string(bench.dir.path().join("state")).expect("a state");
+        let lines = text.lines().filter(|line| line.starts_with("dev=")).count();
+        assert_eq!(lines, 1, "what is gone is not saved: {text}");
     }
 }
 
