@@ -227,8 +227,8 @@ pub fn start(
         if may_be_kept_out {
             let looked = may_look_into(own);
             let errno = looked.err().map_or(0, |errno| errno as i32);
-            let _ = write(&there, &errno.to_ne_bytes());
-            if looked.is_err() {
+            // Who waits for it learns of its end, too.
+            if write(&there, &errno.to_ne_bytes()).is_err() || looked.is_err() {
                 return;
             }
         }
