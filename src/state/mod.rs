@@ -8,4 +8,4 @@ mod text;
 mod walk;
 
 pub use file::{Saver, load};
-pub use text::{read, write};
+pub use text::{Wrong, read, write};

@@ -39,24 +39,32 @@ impl Canaries {
     }
 }
 
+/// How many descriptors it has open between two calls, as far as we may look.
+fn least_descriptors(supervisor: i32) -> usize {
+    let open = || fs::read_dir(format!("/proc/{supervisor}/fd")).ok();
+    let counts = (0..1000).filter_map(|_| open().map(Iterator::count));
+    counts.min().unwrap_or_default()
+}
+
 #[test]
 fn a_killed_supervisor_is_replaced() {
+    const TIMES: usize = 25;
     let Some(bench) = Bench::new("a_killed_supervisor_is_replaced") else {
         return;
     };
     let canaries = Canaries::start(&bench);
     let mut supervisor = bench.one(SUPERVISOR);
     let guard = bench.one(GUARD);
-    // They can be counted while it is at rest.
-    let count = wait_for("its descriptors", || descriptors(supervisor));
-    for signal in [Signal::SIGKILL; 25] {
+    let before = least_descriptors(supervisor);
+    for signal in [Signal::SIGKILL; TIMES] {
         send(supervisor, signal);
         supervisor = bench.successor(SUPERVISOR, supervisor);
     }
     assert_eq!(bench.one(GUARD), guard);
-    wait_for("as many descriptors as before", || {
-        (descriptors(supervisor) == Some(count)).then_some(())
-    });
+    // It holds those who have called lately, each by one, and that may be others than at first.
+    // What it does not close when it takes over is one at least each time.
+    let now = least_descriptors(supervisor);
+    assert!(now < before + TIMES, "{now}, and {before} before");
     canaries.all_was_right();
     bench.nothing_is_left();
 }
