@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, open, openat, renameat};
 use nix::sys::stat::{Mode, fchmod, fstat, fstatat};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, geteuid, unlinkat};
 
 /// Where such a file will be.
 #[derive(Debug)]
@@ -29,6 +29,9 @@ impl WholeFile {
     /// # Errors
     /// What would keep it from being written.
     pub fn at(path: &Path) -> io::Result<Option<WholeFile>> {
+        if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
         // What a symbolic link leads to is meant.
         let path = match fs::canonicalize(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -121,7 +124,8 @@ impl WholeFile {
     /// go. `None` if another has it.
     ///
     /// # Errors
-    /// What would keep it from being written: `EACCES` also if the directory takes no new files.
+    /// What would keep it from being written: `EACCES` also if the directory takes no new files,
+    /// `EEXIST` if something else has the temporary name.
     pub fn lock(mut self) -> Result<Option<LockedFile>, Errno> {
         if self.itself.is_some() {
             return Err(Errno::EACCES);
@@ -132,6 +136,8 @@ impl WholeFile {
             .into_iter()
             .collect();
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        // Where others can make files they may have put a pipe there, which is not waited for.
+        let flags = flags | OFlag::O_NONBLOCK;
         let (dir, name) = (self.dir.as_fd(), self.temporary.as_os_str());
         let is_named = |file: &File| {
             let (own, named) = (
@@ -145,7 +151,16 @@ impl WholeFile {
             Ok::<_, Errno>((own.st_dev, own.st_ino) == (named.st_dev, named.st_ino))
         };
         loop {
-            let file = File::from(openat(dir, name, flags, Mode::from_bits_truncate(0o666))?);
+            let file = match openat(dir, name, flags, Mode::from_bits_truncate(0o666)) {
+                Err(Errno::ELOOP | Errno::ENXIO | Errno::EISDIR) => return Err(Errno::EEXIST),
+                file => File::from(file?),
+            };
+            // Nobody else's, and no other name of a file that is meant to stay.
+            let found = fstat(&file)?;
+            let is_regular = found.st_mode & libc::S_IFMT == libc::S_IFREG;
+            if !is_regular || found.st_uid != geteuid().as_raw() || found.st_nlink > 1 {
+                return Err(Errno::EEXIST);
+            }
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Err((_, Errno::EWOULDBLOCK)) => return Ok(None),
                 Err((_, errno)) => return Err(errno),
@@ -214,6 +229,10 @@ mod tests {
     use std::io::{self, Write};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use nix::errno::Errno;
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
     use super::WholeFile;
 
     #[test]
@@ -260,6 +279,35 @@ mod tests {
         failed.expect_err("an error");
         assert_eq!(fs::read(&path).expect("a file"), b"two");
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+    }
+
+    #[test]
+    fn what_others_put_in_the_way_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("file");
+        let way = dir.path().join(".file.zroot");
+        let other = dir.path().join("other");
+        fs::write(&other, "other").expect("a file");
+        let lock = || {
+            let file = WholeFile::at(&path).expect("a place").expect("a file");
+            file.lock().map(drop)
+        };
+        for put in [
+            &(|| symlink("other", &way)) as &dyn Fn() -> io::Result<()>,
+            &|| fs::hard_link(&other, &way),
+            &|| mkfifo(&way, Mode::S_IRWXU).map_err(io::Error::from),
+            &|| fs::create_dir(&way),
+        ] {
+            put().expect("something in the way");
+            assert_eq!(lock(), Err(Errno::EEXIST));
+            let removed = fs::remove_file(&way).or_else(|_| fs::remove_dir(&way));
+            removed.expect("it stays");
+            assert_eq!(fs::read(&other).expect("a file"), b"other");
+        }
+        assert_eq!(lock(), Ok(()));
+        let named = WholeFile::at(&dir.path().join("new/"));
+        let error = named.expect_err("a directory");
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
     }
 
     #[test]

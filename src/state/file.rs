@@ -1,5 +1,6 @@
 //! The files of `--load` and `--save`.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::os::fd::RawFd;
@@ -33,7 +34,9 @@ pub fn load(path: &Path, all: &Remembered) -> Result<(), Failure> {
         Wrong::Unreadable(error) => cannot(&error),
         Wrong::Line(number, what) => {
             let failure = Failure::new(format!("{}: line {number}: {what}", shown(path)));
-            failure.hint("it is damaged, or not what fakeroot or zroot saves; nothing was run")
+            failure.hint(
+                "the file is damaged, or neither fakeroot nor zroot saved it; nothing was run",
+            )
         }
         Wrong::Kept(errno) => Failure::errno(
             format_args!("cannot remember what {} says", shown(path)),
@@ -63,6 +66,13 @@ impl Saver {
             Ok(Some(None)) => {
                 let failure = Failure::new(format!("another zroot saves to {}", shown(path)));
                 return Err(failure.hint("wait for its end, or name another file"));
+            }
+            Err(Errno::EEXIST) => {
+                let mut way = OsString::from(".");
+                way.push(path.file_name().unwrap_or_default());
+                way.push(".zroot");
+                let hint = format!("{} beside it is not a file of yours: remove it", shown(way));
+                return Err(failed(Errno::EEXIST).hint(hint));
             }
             Err(Errno::EACCES) => {
                 return Err(failed(Errno::EACCES).hint(

@@ -161,16 +161,16 @@ pub fn read(mut text: impl BufRead, all: &Remembered) -> Result<(), Wrong> {
         let wrong = |what| Wrong::Line(number, what);
         let Some(line) = line.strip_suffix(b"\n") else {
             return Err(wrong(if line.len() as u64 == LONGEST {
-                "it is too long for a line of fakeroot's or zroot's"
+                "too long for a line that fakeroot or zroot saves"
             } else {
-                "its end is missing"
+                "cut off: it has no end"
             }));
         };
         match std::str::from_utf8(line)
             .ok()
             .and_then(|line| reader.line(line))
         {
-            None => return Err(wrong("it is none of fakeroot's or zroot's")),
+            None => return Err(wrong("not a line that fakeroot or zroot saves")),
             Some(Err(Said::Wrong(what))) => return Err(wrong(what)),
             Some(Err(Said::Kept(errno))) => return Err(Wrong::Kept(errno)),
             Some(Ok(())) => reader.lines = number,
@@ -179,7 +179,7 @@ pub fn read(mut text: impl BufRead, all: &Remembered) -> Result<(), Wrong> {
     if reader.needs_end && !reader.has_end {
         return Err(Wrong::Line(
             reader.lines + 1,
-            "it is missing: the file has been cut",
+            "missing: the file has been cut",
         ));
     }
     Ok(())
@@ -209,7 +209,7 @@ impl Reader<'_> {
     /// Takes in one line; `None` if that is in neither format.
     fn line(&mut self, line: &str) -> Option<Result<(), Said>> {
         if self.has_end {
-            return Some(Err(Said::Wrong("it stands behind the end")));
+            return Some(Err(Said::Wrong("it follows the end")));
         }
         let Some((kind, rest)) = line.split_once(' ') else {
             return self.for_fakeroot(line);
@@ -222,7 +222,7 @@ impl Reader<'_> {
             self.has_end = true;
             let is_all = lines == self.lines;
             return Some(is_all.then_some(()).ok_or(Said::Wrong(
-                "as many lines as it says do not stand before it",
+                "it counts other lines than there are before it",
             )));
         }
         let inode = fields.inode()?;
@@ -249,7 +249,7 @@ impl Reader<'_> {
         };
         Some(match done {
             Ok(true) => Ok(()),
-            Ok(false) => Err(Said::Wrong("no line before it is about its inode")),
+            Ok(false) => Err(Said::Wrong("no line before it has this inode")),
             Err(Errno::ENOSPC) => Err(Said::Wrong("the inode has too many attributes")),
             Err(errno) => Err(errno.into()),
         })
@@ -277,7 +277,7 @@ impl Reader<'_> {
                 | libc::S_IFBLK
         );
         if !is_known || mode > 0o177_777 {
-            return Some(Err(Said::Wrong("its mode has no type of file")));
+            return Some(Err(Said::Wrong("the mode has no type of file")));
         }
         let device = matches!(kind, libc::S_IFCHR | libc::S_IFBLK).then(|| Device {
             kind,
