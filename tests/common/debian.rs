@@ -270,7 +270,7 @@ fn chroot<A: AsRef<OsStr>>(root: &Path, args: impl IntoIterator<Item = A>) -> Co
 }
 
 /// Copies a tree of the unprivileged user's.
-fn copy(tree: &Path, to: &Path) {
+pub fn copy(tree: &Path, to: &Path) {
     run(zroot_with(["cp", "-a", "--reflink=auto", "-T"]).args([tree, to])).succeeds();
 }
 

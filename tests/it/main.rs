@@ -12,6 +12,7 @@ mod sources;
 
 mod architecture;
 mod cli;
+mod documents;
 mod fakeroot;
 mod filter;
 mod full;
