@@ -1,5 +1,5 @@
 //! Compares zroot with its peers: `cargo bench --bench compare`. Installs nothing, and says which
-//! peers it found. Prints the README's tables, and a verdict for each target that was measured.
+//! peers it found. Prints the tables of docs/benchmarks.md, and a verdict for each target that was measured.
 //!
 //! Every round runs each launcher once on each workload, so that all of them see the same machine.
 //! Ratios are taken within a round. Started by root, it runs everything but "real root" as an
