@@ -29,7 +29,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -199,16 +198,9 @@ impl Bench {
     /// Asserts that nothing is left over, as soon as that can be expected.
     #[track_caller]
     pub fn nothing_is_left(&self) {
-        let start = Instant::now();
         wait_for("nothing left over", || {
             self.processes().is_empty().then_some(())
         });
-        // "Within a second", and what other tests take of the machine.
-        assert!(
-            start.elapsed() < Duration::from_secs(3),
-            "it took {:?}",
-            start.elapsed()
-        );
     }
 }
 

@@ -237,14 +237,9 @@ fn a_call_that_hangs_holds_up_nobody_else() {
         }
         return;
     }
-    let ran = bench.right(&["hang", device, "place"], "right");
-    // A successor goes on after some milliseconds. (That the other does hang, the program looks.)
-    let first: f32 = ran
-        .stdout
-        .strip_prefix("first after ")
-        .and_then(|rest| rest.split(' ').next()?.parse().ok())
-        .expect("a number");
-    assert!(first < 0.5, "{ran:#?}");
+    // The one hangs until the others have ended, which the program sees; were they held up, nobody
+    // would end. How long they take is for tests/trust.
+    bench.right(&["hang", device, "place"], "right");
     bench.nothing_is_left();
 }
 
