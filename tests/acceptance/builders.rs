@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::common::{PATH, control, dir, give, is_root, program, run, uid, user, zroot};
+use crate::common::{PATH, Ran, control, dir, give, is_root, program, run, uid, user, zroot};
 use crate::debian::{Mirror, Root};
 use crate::suite::{Column, Expect, Suite, skip};
 
@@ -109,7 +109,6 @@ const BUILDAH: Case = Case {
 const CASES: &[Case] = &[
     Case {
         name: "buildah, SHELL",
-        sample: true,
         script: r#"printf '%s\n' 'FROM localhost/base' "SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES" >Containerfile
             $BUILD -t localhost/built ."#,
         ..BUILDAH
@@ -426,21 +425,24 @@ const MMDEBSTRAP: Case = Case {
 
 /// Charliecloud's builder comes in a package that wants a Docker daemon, so that it is not
 /// installed but unpacked, beside what it needs.
-const CH_NEEDS: &[&str] = &["ch-run", "apt-get"];
+pub const CH_NEEDS: &[&str] = &["ch-run", "apt-get"];
 macro_rules! ch_image {
     ($run:expr) => {
         concat!(
-            r#"apt-get -q download charliecloud-builders; dpkg-deb -x charliecloud-builders*.deb .
-            mkdir usr/lib; ln -s /usr/lib/charliecloud usr/lib; ln -s /usr/bin/ch-run /usr/bin/ch-run-oci usr/bin
-            printf '%s\n' 'FROM base' "#,
+            "has_ch_image; printf '%s\\n' 'FROM base' ",
             $run,
-            r#" >Dockerfile
-            export CH_IMAGE_STORAGE=$PWD/store CH_IMAGE_CACHE=disabled
-            usr/bin/ch-image import $BASE base
-            usr/bin/ch-image build -t built -f Dockerfile ."#
+            " >Dockerfile; ch-image build -t built -f Dockerfile ."
         )
     };
 }
+pub const CH_IMAGE: &str = r#"has_ch_image() {
+    export CH_IMAGE_STORAGE=$PWD/store CH_IMAGE_CACHE=disabled PATH=$PWD/ch/usr/bin:$PATH
+    if [ ! -e ch ]; then
+        apt-get -q download charliecloud-builders; dpkg-deb -x charliecloud-builders*.deb ch
+        mkdir ch/usr/lib; ln -s /usr/lib/charliecloud ch/usr/lib; ln -s /usr/bin/ch-run /usr/bin/ch-run-oci ch/usr/bin
+        ch-image import $BASE base
+    fi
+}"#;
 const CH_SHELL: &str =
     ch_image!(r#""SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES""#);
 const CH_RUN: &str = ch_image!(r#""RUN $IN sh -ec '$STEPS'""#);
@@ -488,14 +490,14 @@ impl Case {
 }
 
 /// What images and trees are made from.
-struct Base {
-    tree: Root,
+pub struct Base {
+    pub tree: Root,
     /// Holds the archive, and the mirror's settings.
     place: TempDir,
 }
 
 impl Base {
-    fn new() -> Option<Base> {
+    pub fn new() -> Option<Base> {
         let (tree, place) = (Root::copy(PART)?, dir());
         let mirror = Mirror::find().ok()?;
         fs::write(
@@ -512,7 +514,10 @@ impl Base {
         tree.write("usr/sbin/policy-rc.d", "#!/bin/sh\nexit 101\n");
         tree.inside("find /var/cache/apt/archives -name '*.deb' ! -name 'at_*' -delete; cd /usr/share; rm -rf doc info locale man");
         let archive = place.path().join("base.tar");
-        run(control(["tar", "--exclude=./var/lib/apt/lists/*", "-C"])
+        let without = ["lists/*", "*.bin"].map(|name| format!("--exclude=./var/*/apt/{name}"));
+        run(control(["tar"])
+            .args(without)
+            .arg("-C")
             .arg(tree.path())
             .arg("-cf")
             .args([&archive, Path::new(".")]))
@@ -520,13 +525,13 @@ impl Base {
         Some(Base { tree, place })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 }
 
 /// The home of a builder, who has one id only but in the column of real root.
-struct Studio {
+pub struct Studio {
     place: TempDir,
     column: Column,
     /// Whether the base image is in the storage.
@@ -535,11 +540,12 @@ struct Studio {
 
 /// Without an entry in /etc/passwd, which the tests' user has not, a rootless builder does not
 /// start. crun refuses hosts with both kinds of control groups, so that it sees none.
-const ROOTLESS: &str = r#"mount -t tmpfs none /sys/fs/cgroup && mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group &&
+const ROOTLESS: &str = r#"mount -t tmpfs none /sys/fs/cgroup
+    if [ "$3" ]; then mount --bind "$0/passwd" /etc/passwd && mount --bind "$0/group" /etc/group; fi &&
     exec setpriv --reuid "$1" --regid "$1" --clear-groups --inh-caps=-all sh -ec "$2""#;
 
 impl Studio {
-    fn new(column: Column) -> Studio {
+    pub fn new(column: Column) -> Studio {
         let place = if column == Column::RealRoot {
             root_dir()
         } else {
@@ -578,7 +584,7 @@ impl Studio {
         studio
     }
 
-    fn own_dir(&self, name: &str) -> PathBuf {
+    pub fn own_dir(&self, name: &str) -> PathBuf {
         let path = self.place.path().join(name);
         fs::create_dir(&path).expect("a directory");
         if self.column != Column::RealRoot {
@@ -587,8 +593,8 @@ impl Studio {
         path
     }
 
-    /// `sh -ec SCRIPT`, as the builder.
-    fn shell(&self, script: &str) -> Command {
+    /// `sh -ec SCRIPT`, as the builder, who has an entry in /etc/passwd or not.
+    pub fn shell(&self, script: &str, has_entry: bool) -> Command {
         let at = |name: &str| self.place.path().join(name);
         let mut command = if is_root() {
             Command::new("unshare")
@@ -602,7 +608,7 @@ impl Studio {
                 .args(["-mpf", "--kill-child", "--mount-proc", "sh", "-c", ROOTLESS])
                 .arg(self.place.path())
                 .arg(uid().to_string())
-                .arg(script);
+                .args([script, if has_entry { "entry" } else { "" }]);
         } else {
             command.args(["-ec", script]);
         }
@@ -679,7 +685,7 @@ impl Studio {
             .collect();
         let here = self.own_dir(&case.name.replace(|c: char| !c.is_alphanumeric(), "_"));
         let in_place = |script: &str| {
-            let mut command = self.shell(script);
+            let mut command = self.shell(script, true);
             command.current_dir(&here).envs([
                 ("IN", &inside),
                 ("OUT", &outside),
@@ -711,14 +717,10 @@ impl Studio {
                 .get_or_init(|| drop(in_place(IMPORT).succeeds()));
         }
         let ran = in_place(&format!(
-            "{BUILT}\n{{ {}\n}} >&2\n{}",
+            "{BUILT}\n{CH_IMAGE}\n{{ {}\n}} >&2\n{}",
             case.script, case.look
         ));
-        if ran.stderr.contains("cgroups in hybrid mode not supported") {
-            return Err(skip(
-                "crun does not run where there are both kinds of control groups, and only root can hide them",
-            ));
-        }
+        runs_crun(&ran)?;
         let says = if self.column == Column::RealRoot && case.says == SAYS {
             REALLY
         } else {
@@ -730,6 +732,16 @@ impl Studio {
             Err(format!("{ran:#?}"))
         }
     }
+}
+
+/// Whether this failed for what only root can hide.
+pub fn runs_crun(ran: &Ran) -> Result<(), String> {
+    if ran.stderr.contains("cgroups in hybrid mode not supported") {
+        return Err(skip(
+            "crun does not run where there are both kinds of control groups, and only root can hide them",
+        ));
+    }
+    Ok(())
 }
 
 impl Drop for Studio {

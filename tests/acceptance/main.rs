@@ -15,6 +15,7 @@ mod compared;
 #[path = "../common/debian.rs"]
 mod debian;
 mod debian_packages;
+mod examples;
 mod installers;
 mod others;
 mod owners;
@@ -46,6 +47,7 @@ const PARTS: &[Part] = &[
     ("pacman", pacman::run),
     ("others", others::run),
     ("trees", trees::run),
+    ("examples", examples::run_all),
     ("builders", builders::run_all),
     ("installers", installers::run_all),
     ("bootstrap", bootstrap::cases),
