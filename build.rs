@@ -1,6 +1,5 @@
 //! Builds the default filters of each ABI, so that a run of zroot need not (see `filter::program`),
-//! warns when the executable will not be static, and hands start.ld to the linker. Downloads and
-//! probes nothing.
+//! and hands start.ld to the linker. Downloads and probes nothing.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -30,24 +29,24 @@ fn main() {
     )
     .expect("OUT_DIR can be written to");
 
-    // A RUSTFLAGS variable replaces the rustflags of .cargo/config.toml without a word, and `cargo
-    // install` from a registry never sees that file. A dynamic zroot cannot run inside a root
-    // directory that has another libc.
-    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
-    let release = env::var("PROFILE").as_deref() == Ok("release");
-    if release && !features.split(',').any(|f| f == "crt-static") {
-        println!(
-            "cargo::warning=zroot will be linked dynamically: add `-C target-feature=+crt-static` to RUSTFLAGS for a static executable"
-        );
-    }
-
     println!("cargo::rerun-if-changed=start.ld");
     // On glibc it gains nothing: the library's own start touches twenty other places.
+    let release = env::var("PROFILE").as_deref() == Ok("release");
     if release && env::var("CARGO_CFG_TARGET_ENV").as_deref() == Ok("musl") && reads_scripts() {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("start.ld");
         let map = Path::new(&out).join("start.map"); // for tests/startup.rs
-        for (option, path) in [("-T", script), ("-Map", map)] {
-            println!("cargo::rustc-link-arg-bins=-Wl,{option},{}", path.display());
+        // rust-lld is called as it is, the others by way of a C compiler.
+        let linker = env::var("RUSTC_LINKER").unwrap_or_default();
+        let (through, before) = if linker.ends_with("lld") {
+            ("", "=")
+        } else {
+            ("-Wl,", ",")
+        };
+        for (option, path) in [("--script", script), ("-Map", map)] {
+            println!(
+                "cargo::rustc-link-arg-bins={through}{option}{before}{}",
+                path.display()
+            );
         }
     }
 }

@@ -25,6 +25,13 @@ use zroot::internals::hint;
 use zroot::internals::host::Facts;
 use zroot::internals::launch::{self, Environment, Error};
 
+// A dynamic zroot does not run in a root directory that has another libc. `cargo install` from a
+// registry or git reads no configuration of this checkout, and shows no warning of it.
+#[cfg(not(any(target_feature = "crt-static", debug_assertions, clippy, zroot_dynamic)))]
+compile_error!(
+    "this zroot would be linked dynamically. For a static one: RUSTFLAGS='-C target-feature=+crt-static' cargo install zroot --target TRIPLE, with the 'host' of 'rustc -vV' as TRIPLE. For a dynamic one, RUSTFLAGS='--cfg zroot_dynamic'"
+);
+
 #[global_allocator]
 static MEMORY: Arena = Arena::new();
 

@@ -58,6 +58,14 @@ pub const TRIXIE: Kind = Kind {
     alone: "rpm pacman-package-manager libarchive-tools nix-bin nix-setup-systemd",
 };
 
+/// Debian 13, whose AppArmor knows of user namespaces.
+pub const APPARMOR: Kind = Kind {
+    name: "trixie-apparmor",
+    release: Some("trixie"),
+    packages: "apt",
+    alone: "apparmor",
+};
+
 /// The Debian mirror of the machine: one sources.list line each for the release, its updates and
 /// its security updates.
 pub struct Mirror {
