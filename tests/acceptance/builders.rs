@@ -435,14 +435,14 @@ macro_rules! ch_image {
         )
     };
 }
-pub const CH_IMAGE: &str = r#"has_ch_image() {
+pub const CH_IMAGE: &str = r"has_ch_image() {
     export CH_IMAGE_STORAGE=$PWD/store CH_IMAGE_CACHE=disabled PATH=$PWD/ch/usr/bin:$PATH
     if [ ! -e ch ]; then
         apt-get -q download charliecloud-builders; dpkg-deb -x charliecloud-builders*.deb ch
         mkdir ch/usr/lib; ln -s /usr/lib/charliecloud ch/usr/lib; ln -s /usr/bin/ch-run /usr/bin/ch-run-oci ch/usr/bin
         ch-image import $BASE base
     fi
-}"#;
+}";
 const CH_SHELL: &str =
     ch_image!(r#""SHELL [$JSON]" "RUN $OWNERS" "RUN $ACCOUNTS" "RUN $PACKAGES""#);
 const CH_RUN: &str = ch_image!(r#""RUN $IN sh -ec '$STEPS'""#);

@@ -78,31 +78,31 @@ const EXAMPLES: &[Example] = &[
     Example {
         script: "builders/steps.sh",
         of: "buildah, SHELL",
-        run: r#"./steps.sh buildah Dockerfile.shell built --build-arg BASE=$BASE
-            buildah --storage-driver overlay push -q built oci:out:built"#,
+        run: r"./steps.sh buildah Dockerfile.shell built --build-arg BASE=$BASE
+            buildah --storage-driver overlay push -q built oci:out:built",
         really: Some(OWNERS),
         ..BUILDER
     },
     Example {
         script: "builders/steps.sh",
         of: "buildah, RUN zroot",
-        run: r#"./steps.sh buildah Dockerfile.run built --build-arg BASE=$BASE
-            buildah --storage-driver overlay push -q built oci:out:built"#,
+        run: r"./steps.sh buildah Dockerfile.run built --build-arg BASE=$BASE
+            buildah --storage-driver overlay push -q built oci:out:built",
         ..BUILDER
     },
     Example {
         script: "builders/steps.sh",
         of: "podman, SHELL",
-        run: r#"./steps.sh podman Dockerfile.shell built --layers=false --build-arg BASE=$BASE
-            podman --storage-driver overlay push -q built oci:out:built"#,
+        run: r"./steps.sh podman Dockerfile.shell built --layers=false --build-arg BASE=$BASE
+            podman --storage-driver overlay push -q built oci:out:built",
         ..BUILDER
     },
     Example {
         script: "builders/around-buildah.sh",
         has_entry: false,
         level: Column::Selective,
-        run: r#"./around-buildah.sh s built --build-arg BASE=$BASE
-            zroot -- unshare -m buildah --root $PWD/s --runroot $PWD/s/run push -q localhost/built oci:out:built"#,
+        run: r"./around-buildah.sh s built --build-arg BASE=$BASE
+            zroot -- unshare -m buildah --root $PWD/s --runroot $PWD/s/run push -q localhost/built oci:out:built",
         refused: GROUPS,
         ..BUILDER
     },
@@ -110,8 +110,8 @@ const EXAMPLES: &[Example] = &[
         script: "builders/owners-buildah.sh",
         has_entry: false,
         level: Column::Full,
-        run: r#"./owners-buildah.sh s built --build-arg BASE=$BASE
-            zroot -- unshare -m buildah --storage-driver vfs --root $PWD/s --runroot $PWD/s/run push -q localhost/built oci:out:built"#,
+        run: r"./owners-buildah.sh s built --build-arg BASE=$BASE
+            zroot -- unshare -m buildah --storage-driver vfs --root $PWD/s --runroot $PWD/s/run push -q localhost/built oci:out:built",
         says: OWNERS,
         refused: GROUPS,
         ..BUILDER
@@ -120,32 +120,32 @@ const EXAMPLES: &[Example] = &[
         script: "builders/around-podman.sh",
         has_entry: false,
         level: Column::Selective,
-        run: r#"./around-podman.sh $HOME/s built --layers=false --build-arg BASE=$BASE
-            zroot -- unshare -m podman --root $HOME/s --runroot $HOME/s/run --tmpdir $HOME/s/tmp push -q localhost/built oci:out:built"#,
+        run: r"./around-podman.sh $HOME/s built --layers=false --build-arg BASE=$BASE
+            zroot -- unshare -m podman --root $HOME/s --runroot $HOME/s/run --tmpdir $HOME/s/tmp push -q localhost/built oci:out:built",
         refused: GROUPS,
         ..BUILDER
     },
     Example {
         script: "builders/around-podman-home.sh",
         level: Column::Selective,
-        run: r#"./around-podman-home.sh built --layers=false --build-arg BASE=$BASE
-            podman push -q built oci:out:built"#,
+        run: r"./around-podman-home.sh built --layers=false --build-arg BASE=$BASE
+            podman push -q built oci:out:built",
         refused: GROUPS,
         ..BUILDER
     },
     Example {
         script: "builders/seccomp.sh",
         of: "buildah",
-        run: r#"./seccomp.sh buildah built --build-arg BASE=$BASE
-            buildah --storage-driver overlay push -q built oci:out:built"#,
+        run: r"./seccomp.sh buildah built --build-arg BASE=$BASE
+            buildah --storage-driver overlay push -q built oci:out:built",
         refused: "error setting ownership of './etc/at.deny': Invalid argument",
         ..BUILDER
     },
     Example {
         script: "builders/seccomp.sh",
         of: "podman",
-        run: r#"./seccomp.sh podman built --layers=false --build-arg BASE=$BASE
-            podman --storage-driver overlay push -q built oci:out:built"#,
+        run: r"./seccomp.sh podman built --layers=false --build-arg BASE=$BASE
+            podman --storage-driver overlay push -q built oci:out:built",
         refused: "error setting ownership of './etc/at.deny': Invalid argument",
         ..BUILDER
     },
@@ -153,8 +153,8 @@ const EXAMPLES: &[Example] = &[
         script: "builders/ch-image.sh",
         needs: CH_NEEDS,
         has_entry: true,
-        run: r#"BASE=$ARCHIVE; has_ch_image; ./ch-image.sh Dockerfile.shell built --build-arg BASE=base
-            ./ch-image.sh Dockerfile.run again --build-arg BASE=base"#,
+        run: r"BASE=$ARCHIVE; has_ch_image; ./ch-image.sh Dockerfile.shell built --build-arg BASE=base
+            ./ch-image.sh Dockerfile.run again --build-arg BASE=base",
         look: r"for image in built again; do ch-run $image -- stat -c '%A %n' /usr/bin/at /srv/queue /home/alice; done",
         says: "-rwsr-sr-x /usr/bin/at\ndrwxr-s--- /srv/queue\ndrwxr-xr-x /home/alice\n-rwsr-sr-x /usr/bin/at\ndrwxr-s--- /srv/queue\ndrwxr-xr-x /home/alice",
         refused: INSTALL,
@@ -164,14 +164,14 @@ const EXAMPLES: &[Example] = &[
         script: "dpkg-buildpackage.sh",
         level: Column::Full,
         needs: &["dpkg-buildpackage", "dh_fixperms"],
-        run: r#"mkdir -p package/debian/source; cd package
+        run: r"mkdir -p package/debian/source; cd package
             printf '%s\n' 'Source: package' 'Maintainer: m <m@m>' 'Rules-Requires-Root: binary-targets' \
                 'Build-Depends: debhelper-compat (= 13)' '' 'Package: package' 'Architecture: all' 'Description: p' >debian/control
             printf '%s\n' 'package (1) unstable; urgency=low' '' '  * 1' '' ' -- m <m@m>  Thu, 01 Jan 2015 00:00:00 +0000' >debian/changelog
             echo '3.0 (native)' >debian/source/format
             printf '#!/usr/bin/make -f\n%%:\n\tdh $@\noverride_dh_fixperms:\n\tinstall -d -o daemon -g mail -m 2770 debian/package/var/spool/p\n' >debian/rules
             chmod 755 debian/rules
-            ../dpkg-buildpackage.sh; mv ../package_1_all.deb ../one.deb; ../dpkg-buildpackage.sh -r'zroot -c full'"#,
+            ../dpkg-buildpackage.sh; mv ../package_1_all.deb ../one.deb; ../dpkg-buildpackage.sh -r'zroot -c full'",
         look: r"for deb in one package_1_all; do dpkg -c ../$deb.deb | grep -o '^.*spool/p/$' | tr -s ' ' | cut -d ' ' -f 1,2,6; done",
         says: "drwxrws--- daemon/mail ./var/spool/p/\ndrwxrws--- daemon/mail ./var/spool/p/",
         refused: "install: cannot change owner and permissions of 'debian/package/var/spool/p'",
@@ -201,7 +201,7 @@ const EXAMPLES: &[Example] = &[
         script: "login-node.sh",
         needs: &["mksquashfs", "unshare"],
         run: r#"mkdir -p scratch; unshare -rm sh -ec 'mount -t ramfs none scratch; exec ./login-node.sh "$@"' sh scratch $ARCHIVE image.squashfs at >log 2>&1 || { cat log; exit 1; }"#,
-        look: r#"grep -c 'NO  user attributes' log; unsquashfs -lln image.squashfs | tr -s ' ' | grep -o '.*usr/bin/at$' | cut -d ' ' -f 1,2,6"#,
+        look: r"grep -c 'NO  user attributes' log; unsquashfs -lln image.squashfs | tr -s ' ' | grep -o '.*usr/bin/at$' | cut -d ' ' -f 1,2,6",
         says: "1\n-rwsr-sr-x 0/0 squashfs-root/usr/bin/at",
         refused: INSTALL,
         ..PLAIN
@@ -209,8 +209,8 @@ const EXAMPLES: &[Example] = &[
     Example {
         script: "slurm-job.sh",
         needs: &["mksquashfs", "bwrap"],
-        run: r#"[ -e base.squashfs ] || zroot mksquashfs $TREE base.squashfs -noappend -quiet -no-progress -comp lz4
-            ./slurm-job.sh base.squashfs at sh -c 'id -u; ls base.squashfs; stat -c %A /usr/bin/at' >log"#,
+        run: r"[ -e base.squashfs ] || zroot mksquashfs $TREE base.squashfs -noappend -quiet -no-progress -comp lz4
+            ./slurm-job.sh base.squashfs at sh -c 'id -u; ls base.squashfs; stat -c %A /usr/bin/at' >log",
         look: r#"tail -n 3 log | sed "s/^$(id -u)$/the user/""#,
         says: "the user\nbase.squashfs\n-rwsr-sr-x",
         refused: INSTALL,
@@ -219,12 +219,12 @@ const EXAMPLES: &[Example] = &[
     Example {
         script: "no-namespaces.sh",
         needs: &["proot"],
-        run: r#"cp --remove-destination $(command -v zroot) $TREE/usr/bin/zroot
-            without_namespaces ./no-namespaces.sh $TREE apt-get install -y --reinstall --no-install-recommends at"#,
+        run: r"cp --remove-destination $(command -v zroot) $TREE/usr/bin/zroot
+            without_namespaces ./no-namespaces.sh $TREE apt-get install -y --reinstall --no-install-recommends at",
         // PRoot by itself is not enough.
-        look: r#"stat -c %A $TREE/usr/bin/at; unset TMPDIR
+        look: r"stat -c %A $TREE/usr/bin/at; unset TMPDIR
             without_namespaces proot -0 -r $TREE -b /proc -b /dev -w / apt-get install -y --reinstall at >alone 2>&1 ||
-                grep -o 'error setting ownership of' alone || cat alone"#,
+                grep -o 'error setting ownership of' alone || cat alone",
         says: "-rwsr-sr-x\nerror setting ownership of",
         refused: "requested operation requires superuser privilege",
         ..PLAIN
@@ -232,8 +232,8 @@ const EXAMPLES: &[Example] = &[
     Example {
         script: "nested.sh",
         needs: &["bwrap", "proot", "fakeroot"],
-        run: r#"cp --remove-destination $(command -v zroot) $TREE/usr/bin/zroot
-            ./nested.sh $TREE sh -ec 'cd /tmp; touch file; chown daemon:mail file; su -s /bin/sh daemon -c true; rm file; id -u' >log"#,
+        run: r"cp --remove-destination $(command -v zroot) $TREE/usr/bin/zroot
+            ./nested.sh $TREE sh -ec 'cd /tmp; touch file; chown daemon:mail file; su -s /bin/sh daemon -c true; rm file; id -u' >log",
         look: r"tr '\n' ' ' <log",
         says: "0 0 0 0 0 0",
         refused: "changing ownership of 'file': Invalid argument",
