@@ -271,8 +271,8 @@ impl Held {
     /// the command; the second one is meant for us.
     ///
     /// # Errors
-    /// A [`Failure`] that says so. The child is killed then, and not waited for: it may wait itself,
-    /// for a disk.
+    /// A [`Failure`] that says so. The child is killed then, and not waited for: it may wait for a
+    /// disk.
     fn wait_for(&self, child: Pid, what: &str) -> Result<(), Failure> {
         let (mut is_patient, mut is_told) = (false, false);
         while let Ok(None) = end_of(child, is_patient) {

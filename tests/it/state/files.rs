@@ -1,6 +1,7 @@
 //! `--save` and `--load`: what is remembered goes into a file, and from there into the next run, to
 //! fakeroot and back. The control of each is the same without the option.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -530,7 +531,6 @@ fn what_a_killed_supervisor_has_removed_is_removed_once() {
 
 /// A state of as many inodes that nobody has.
 fn large(count: u64) -> String {
-    use std::fmt::Write;
     (0..count).fold(String::new(), |mut text, i| {
         let (uid, gid) = (i % 60_000, i % 7);
         let line = "mode=100644";
@@ -597,6 +597,10 @@ fn killed_at_any_moment() {
     assert_eq!(names(&place), ["f", "state"]);
 }
 
+fn number(process: &Child) -> i32 {
+    process.id().try_into().expect("a number")
+}
+
 /// A file system in a process of its own, below `place`, which can be stopped.
 struct Fuse {
     process: Child,
@@ -625,7 +629,7 @@ impl Fuse {
     }
 
     fn send(&self, signal: Signal) {
-        send(self.process.id().cast_signed(), signal);
+        send(number(&self.process), signal);
     }
 }
 
@@ -662,7 +666,7 @@ fn a_disk_that_hangs_can_be_given_up() {
         live.says("made");
         fuse.send(Signal::SIGSTOP);
         live.enter();
-        let zroot = live.child.id();
+        let zroot = number(&live.child);
         wait_for("a process that saves", || {
             let children = fs::read_to_string(format!("/proc/{zroot}/task/{zroot}/children"));
             let child = children.ok()?.trim().to_owned();
@@ -675,7 +679,7 @@ fn a_disk_that_hangs_can_be_given_up() {
             stderr.read_line(&mut line).expect("a line");
             line
         };
-        let end = || send(zroot.cast_signed(), Signal::SIGTERM);
+        let end = || send(zroot, Signal::SIGTERM);
         end();
         let said = says();
         assert!(said.contains("another SIGTERM gives that up"), "{said}");
@@ -725,7 +729,8 @@ fn set_id_bits_that_are_shown_fall() {
             let dev: u64 = parts[0].parse().expect("a number");
             let kind = u32::from_str_radix(parts[2], 16).expect("a mode") & libc::S_IFMT;
             let (ino, mode) = (parts[1], kind | mode);
-            text += &format!("dev={dev:x},ino={ino},mode={mode:o},uid=0,gid=0,nlink=1,rdev=0\n");
+            let rest = "uid=0,gid=0,nlink=1,rdev=0";
+            let _ = writeln!(text, "dev={dev:x},ino={ino},mode={mode:o},{rest}");
         }
         fs::write(place.path().join("state"), text).expect("written");
         let set = if is_shown {
