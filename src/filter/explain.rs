@@ -86,7 +86,7 @@ fn standing(call: Sysno, policy: Policy) -> (&'static str, String) {
                 "on at level {level} where owners outlive the run: {}",
                 said(Some(rule.action))
             ),
-            None => "executed by the kernel; has an answer with --save, --load or --owners".into(),
+            None => "executed by the kernel; has an answer with --save or --load".into(),
         };
         return ("none", says);
     };

@@ -20,9 +20,10 @@ use nix::unistd::{ForkResult, Pid, chdir, getppid, pipe2, setsid};
 use super::error::Error;
 use crate::detach::hold_nothing_but;
 use crate::error::{Failure, PRETENDED};
-use crate::filter::policy::ClassSet;
+use crate::filter::policy::{Class, ClassSet};
 use crate::namespace::lent::Lent;
 use crate::state::Saver;
+use crate::state::child::in_child;
 use crate::state::in_tree::{InTree, Lost};
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::complete::{Begun, Complete, Reader};
@@ -119,9 +120,25 @@ impl Beside {
         // If it fails, another way may lead there: the stand-in's.
         let _ = self.lent.take_back();
         drop(stand_in);
-        let saved = self.save(say);
+        let saved = self.save_in_child(&held, say);
         held.let_go();
         self.conclude(end, saved)
+    }
+
+    /// Saves what is remembered in a child, which can be given up: a disk may hang.
+    fn save_in_child(&mut self, held: &Held, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
+        if self.saver.is_none() && self.tree.is_none() {
+            return Ok(());
+        }
+        let name = self.saver.as_ref().map(|(saver, _)| saver.name());
+        let what = name.unwrap_or_else(|| "the files' attributes".into());
+        let saved = in_child(
+            || self.save(say).map(|()| Vec::new()),
+            |child| held.wait_for(child, &what),
+        );
+        // The child's file has got its name. Another's may have this one's by now.
+        std::mem::forget(self.saver.take());
+        saved.map(drop)
     }
 
     /// Saves what is remembered, unless the command never began: nothing has changed then.
@@ -135,8 +152,12 @@ impl Beside {
         let saved = saver.map_or(Ok(()), |(saver, remembered)| {
             saver.save(&remembered, self.saves_roots)
         });
-        let told = tree.map_or(Ok(()), |tree| tell(&tree, is_saved, say));
-        saved.and(told)
+        let told = tree.map_or(Ok(false), |tree| tell(&tree, is_saved, say));
+        let are_lost = saved.and(told)?;
+        if let (true, Some((_, seen))) = (are_lost, &self.judge) {
+            seen.add(Class::Owner);
+        }
+        Ok(())
     }
 
     /// Whoever waits for the end of a pipe waits for the command's, not for ours. Standard error
@@ -186,15 +207,17 @@ impl Beside {
 }
 
 /// Has the files of `tree` say whose they are, and says how many cannot, unless that `is_saved`.
-fn tell(tree: &InTree, is_saved: bool, say: &dyn Fn(fmt::Arguments)) -> Result<(), Failure> {
+/// Returns whether any owner is lost.
+fn tell(tree: &InTree, is_saved: bool, say: &dyn Fn(fmt::Arguments)) -> Result<bool, Failure> {
     let lost = tree.write(say).map_err(|failure| Failure {
         message: format!("not all files say whose they are: {failure}"),
         ..failure
     })?;
-    if lost != Lost::default() && !is_saved {
+    let are_lost = lost != Lost::default() && !is_saved;
+    if are_lost {
         let _ = writeln!(stderr(), "zroot: {lost}");
     }
-    Ok(())
+    Ok(are_lost)
 }
 
 /// Signals that are held back, to be passed on.
@@ -244,6 +267,38 @@ impl Held {
         let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
     }
 
+    /// Waits for `child`, which saves to `what`. A signal that would end us may have been meant for
+    /// the command; the second one is meant for us.
+    ///
+    /// # Errors
+    /// A [`Failure`] that says so. The child is killed then, and not waited for: it may wait for a
+    /// disk.
+    fn wait_for(&self, child: Pid, what: &str) -> Result<(), Failure> {
+        let (mut is_patient, mut is_told) = (false, false);
+        while let Ok(None) = end_of(child, is_patient) {
+            let signal = match wait_for_signal(&self.signals) {
+                Ok(Arrived { number, .. }) => Signal::try_from(number).ok(),
+                Err(Errno::EINTR) => None,
+                Err(_) => {
+                    is_patient = true;
+                    None
+                }
+            };
+            let Some(signal) = signal.filter(|signal| is_to_end(*signal)) else {
+                continue;
+            };
+            if is_told {
+                let _ = send_signal(child, libc::SIGKILL);
+                let failure = Failure::new(format!("{signal} while saving to {what}"));
+                return Err(failure.hint("a file is as it was before, or complete"));
+            }
+            is_told = true;
+            let line = format!("still saving to {what}; another {signal} gives that up");
+            let _ = writeln!(stderr(), "zroot: {line}");
+        }
+        Ok(())
+    }
+
     /// Passes on signals to `child` until its end, and returns that.
     ///
     /// # Errors
@@ -268,6 +323,24 @@ impl Held {
             }
         }
     }
+}
+
+/// Whether `signal` is one by which programs are ended, and would end us.
+fn is_to_end(signal: Signal) -> bool {
+    const ALL: [Signal; 4] = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+    ];
+    let is_ignored = || {
+        let is_ignored = default_signal(signal);
+        if is_ignored {
+            ignore_signal(signal);
+        }
+        is_ignored
+    };
+    ALL.contains(&signal) && !is_ignored()
 }
 
 /// Whether the command has not got the signal already: what comes from the terminal goes to its

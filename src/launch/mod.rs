@@ -394,6 +394,7 @@ fn watch(
     let mut watchers = Watchers {
         summary: summary.map(output::open_whole).transpose()?,
         trace: trace.map(output::open).transpose()?,
+        kept: plan.kept(),
         ..Watchers::default()
     };
     if plan.fail_on != ClassSet::EMPTY {
@@ -512,6 +513,7 @@ fn find(
 mod tests {
     use super::*;
     use crate::filter::Class;
+    use crate::filter::policy::Level;
     use plan::Consistency;
 
     fn plan(command: &'static CStr) -> Plan<'static> {
@@ -567,6 +569,27 @@ mod tests {
             assert_eq!(failure.status, status, "{failure}");
             assert!(failure.message.contains(says), "{failure}");
         }
+    }
+
+    /// Inodes are known by number in a state. What is not found at the end says nothing itself.
+    #[test]
+    fn removals_matter_to_states_alone() {
+        let is_saved = |plan: Plan| plan.policy(Level::Full).is_saved;
+        let path = || Some("state".into());
+        let (save, load) = (path(), path());
+        assert!(is_saved(Plan {
+            save,
+            ..plan(c"true")
+        }));
+        assert!(is_saved(Plan {
+            load,
+            ..plan(c"true")
+        }));
+        let owners = Some(plan::Owners::Xattr);
+        assert!(!is_saved(Plan {
+            owners,
+            ..plan(c"true")
+        }));
     }
 
     #[test]

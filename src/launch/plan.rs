@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::filter::policy::{ClassSet, Level, Policy};
 use crate::namespace::root::Bind;
+use crate::supervisor::report::kept::Kept;
 use crate::supervisor::session::Fakeroot;
 
 /// Whether to enter a user namespace.
@@ -200,6 +201,17 @@ impl Plan<'_> {
         self.has_state() || self.owners.is_some()
     }
 
+    /// What becomes of what is remembered.
+    #[must_use]
+    #[inline]
+    pub fn kept(&self) -> Kept {
+        match (&self.save, self.owners) {
+            (Some(_), _) => Kept::Saved,
+            (None, Some(Owners::Xattr)) => Kept::InTree,
+            (None, None) => Kept::No,
+        }
+    }
+
     /// The level to try first; with [`Consistency::Auto`] the others will do as well.
     #[must_use]
     #[inline]
@@ -213,7 +225,7 @@ impl Plan<'_> {
     pub fn policy(&self, level: Level) -> Policy {
         Policy {
             is_watched: self.is_watched(),
-            is_saved: self.keeps_owners(),
+            is_saved: self.has_state(),
             ..policy(level, self.fake, self.no_fake)
         }
     }

@@ -94,6 +94,12 @@ impl Saver {
         self.file.iter().flat_map(LockedFile::descriptors)
     }
 
+    /// The file's name, for messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        shown(&self.path)
+    }
+
     /// Saves what `all` remembers, with what is only root's if `with_roots`.
     ///
     /// # Errors

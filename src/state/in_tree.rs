@@ -9,15 +9,14 @@
 
 use std::ffi::{CStr, CString};
 use std::fmt;
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag};
+use nix::fcntl::AtFlags;
 use nix::sys::wait::waitpid;
-use nix::unistd::{ForkResult, pipe2};
+use nix::unistd::Pid;
 
+use super::child::{end_with, in_child};
 use super::override_stat::{Kind, OVERRIDE_STAT, ROOTLESS, Told, parse_rootless, rootless};
 use super::walk::{Entry, shown_path, walk};
 use crate::error::Failure;
@@ -25,7 +24,6 @@ use crate::namespace;
 use crate::supervisor::memory::owners::Record;
 use crate::supervisor::memory::remembered::Remembered;
 use crate::sys::file::{getxattr_short, handle, look, removexattr, setxattr};
-use crate::sys::process::{exit, fork};
 
 /// A root directory whose files say themselves whose they are.
 pub struct InTree {
@@ -57,6 +55,21 @@ impl fmt::Display for Lost {
 }
 
 impl Lost {
+    fn parts(self) -> Vec<String> {
+        vec![self.count.to_string(), self.first]
+    }
+
+    fn of_parts(parts: Vec<String>) -> Lost {
+        let mut parts = parts.into_iter();
+        Lost {
+            count: parts
+                .next()
+                .and_then(|count| count.parse().ok())
+                .unwrap_or(0),
+            first: parts.next().unwrap_or_default(),
+        }
+    }
+
     fn add(&mut self, say: &dyn Fn(fmt::Arguments), path: &[u8], why: impl fmt::Display) {
         let file = format!("{} ({why})", shown_path(path));
         say(format_args!("no owner can be written to {file}"));
@@ -223,67 +236,23 @@ impl InTree {
 
     /// Does `work` in a child, as root of a user namespace.
     fn in_child(&self, work: impl FnOnce() -> Result<Lost, Failure>) -> Result<Lost, Failure> {
-        let failed = |errno| Failure::errno("cannot start a process", errno);
-        let (from, to) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
-        match fork().map_err(failed)? {
-            ForkResult::Parent { child } => {
-                drop(to);
-                let mut said = Vec::new();
-                let heard = File::from(from).read_to_end(&mut said);
-                // Its end says no more than that of the pipe.
-                while waitpid(child, None) == Err(Errno::EINTR) {}
-                heard
-                    .ok()
-                    .and_then(|_| understood(&said))
-                    .unwrap_or_else(|| {
-                        Err(Failure::new("the process that cares for owners is gone"))
-                    })
+        let own = Pid::this();
+        let work = || {
+            if self.is_apart {
+                // Where there is none to be had, all is as without.
+                let _ = namespace::become_root();
+                // The kernel forgets it when credentials change.
+                end_with(own);
             }
-            ForkResult::Child => {
-                if self.is_apart {
-                    // Where there is none to be had, all is as without.
-                    let _ = namespace::become_root();
-                }
-                let said = message(work());
-                let _ = File::from(to).write_all(said.as_bytes());
-                exit(0)
-            }
-        }
+            work().map(Lost::parts)
+        };
+        // Its end says no more than what it says.
+        let wait = |child| {
+            while waitpid(child, None) == Err(Errno::EINTR) {}
+            Ok(())
+        };
+        in_child(work, wait).map(Lost::of_parts)
     }
-}
-
-/// What `in_child` says of its work, and how that is understood: parts that end in null bytes.
-fn message(done: Result<Lost, Failure>) -> String {
-    let parts = match done {
-        Ok(lost) => ["done".into(), lost.count.to_string(), lost.first],
-        Err(failure) => [
-            "failed".into(),
-            failure.message,
-            failure.hint.unwrap_or_default(),
-        ],
-    };
-    parts
-        .iter()
-        .map(|part| part.replace('\0', "?") + "\0")
-        .collect()
-}
-
-fn understood(said: &[u8]) -> Option<Result<Lost, Failure>> {
-    let said = String::from_utf8_lossy(said);
-    let mut parts = said.split('\0');
-    let (how, first, second) = (parts.next()?, parts.next()?, parts.next()?);
-    // All of it has arrived.
-    parts.next()?;
-    Some(if how == "done" {
-        Ok(Lost {
-            count: first.parse().ok()?,
-            first: second.into(),
-        })
-    } else if second.is_empty() {
-        Err(Failure::new(first))
-    } else {
-        Err(Failure::new(first).hint(second))
-    })
 }
 
 fn is_regular(entry: &Entry) -> bool {

@@ -154,10 +154,12 @@ impl Session {
         self.sight.target(request)
     }
 
-    /// Whether files' modes are remembered: they matter beyond the run, or set-id bits are kept.
+    /// Whether files' modes are remembered: they are saved, some are shown in the place of the
+    /// kernel's, or set-id bits are kept.
     #[must_use]
     pub fn keeps_modes(&self) -> bool {
-        self.policy.is_saved || self.fakeroot.is_some()
+        let are_shown = || self.owners.as_ref().is_some_and(Remembered::shows_modes);
+        self.policy.is_saved || self.fakeroot.is_some() || are_shown()
     }
 
     /// Whether zroot stands for fakeroot(1).

@@ -295,6 +295,74 @@ fn what_is_remembered_is_named_with_what_keeps_it() {
     );
 }
 
+/// Owners that are kept are not lost: --fail-on and the summary say so.
+#[test]
+fn what_is_kept_is_not_forbidden() {
+    let test = "what_is_kept_is_not_forbidden";
+    need!(test, "setfattr", "setpriv");
+    let Some(tree) = SmallTree::new(test) else {
+        return;
+    };
+    tree.prepare("mkdir root/proc root/dev root/sys; : >root/tmp/f; ln -s f root/tmp/l");
+    let (full, save) = (&["-c", "full"][..], &["-s", "state"][..]);
+    let owners = &["--owners=xattr"][..];
+    // The last column: the option that keeps it.
+    for (class, script, options, status, kept) in [
+        ("owner", "chown 5:7 /tmp/f", full, 124, None),
+        ("owner", "chown 5:7 /tmp/f", save, 0, Some("--save")),
+        ("owner", "chown 5:7 /tmp/f", owners, 0, Some("--owners")),
+        ("owner", "chown -h 5:7 /tmp/l", save, 0, Some("--save")),
+        // A symbolic link cannot carry one, which is said.
+        (
+            "owner",
+            "chown -h 5:7 /tmp/l",
+            owners,
+            124,
+            Some("--owners"),
+        ),
+        ("device", "mknod /tmp/null c 1 3", full, 124, None),
+        ("device", "mknod /tmp/null c 1 3", save, 0, Some("--save")),
+        (
+            "device",
+            "mknod /tmp/null c 1 3",
+            owners,
+            0,
+            Some("--owners"),
+        ),
+        // A level that remembers nothing keeps nothing.
+        ("owner", "chown 5:7 /tmp/f", &["-c", "selective"], 124, None),
+    ] {
+        tree.prepare("rm -f root/tmp/null state s.json");
+        let forbids = format!("--fail-on={class}");
+        let ran =
+            run(&mut tree.inside(&[options, &[&forbids, "--summary=s.json"]].concat(), script));
+        assert_eq!(ran.status, status, "{ran:#?}");
+        let summary = summary(&tree.place().join("s.json"));
+        assert_eq!(summary["kept"], kept.is_some(), "{ran:#?} {summary}");
+        tree.prepare("rm -f root/tmp/null");
+        let text = run(&mut tree.inside(&[options, &["--summary"]].concat(), script)).stderr;
+        let says = kept.map(|kept| format!("are remembered, and kept by {kept}:"));
+        assert!(says.is_none_or(|says| text.contains(&says)), "{text}");
+    }
+    // Attributes are saved as well. What a process becomes is not.
+    let attribute = "echo >f; setfattr -n trusted.a -v b f";
+    for (class, script, options, status) in [
+        ("xattr", attribute, save, 0),
+        ("xattr", attribute, full, 124),
+        (
+            "identity",
+            "setpriv --reuid 5 --clear-groups true",
+            save,
+            124,
+        ),
+    ] {
+        let place = dir();
+        let mut command = zroot_with(options);
+        command.args(["--fail-on", class, "--", "sh", "-ec", script]);
+        assert_eq!(run(command.current_dir(place.path())).status, status);
+    }
+}
+
 #[test]
 fn names_are_those_of_the_root_directory() {
     let Some(tree) = SmallTree::new("names_are_those_of_the_root_directory") else {

@@ -83,8 +83,8 @@ struct Options {
 struct Job {
     machine: &'static Machine,
     kernel: &'static Kernel,
-    /// Which sysctl is set to 0 from the start, if any.
-    forbidden: &'static str,
+    /// Which sysctl is set from the start, to which value, if any: `NAME=VALUE`.
+    setting: &'static str,
     initramfs: PathBuf,
     steps: Vec<Step>,
 }
@@ -150,16 +150,19 @@ fn main() -> ExitCode {
             }
         }
         if machine.name == "amd64" {
-            for sysctl in [
-                "user.max_user_namespaces",
-                "kernel.unprivileged_userns_clone",
+            for setting in [
+                "user.max_user_namespaces=0",
+                "kernel.unprivileged_userns_clone=0",
             ] {
-                jobs.push(guest.job(
-                    machine,
-                    &machine.kernels[1],
-                    sysctl,
-                    guest.refusal_steps(machine.abis[0], sysctl),
-                ));
+                let sysctl = setting.trim_end_matches("=0");
+                let steps = guest.refusal_steps(machine.abis[0], sysctl);
+                jobs.push(guest.job(machine, &machine.kernels[1], setting, steps));
+            }
+            // The first one is the control.
+            for setting in ["kernel.yama.ptrace_scope=0", "kernel.yama.ptrace_scope=2"] {
+                let kernel = machine.kernels.last().expect("a kernel");
+                let steps = yama_steps(machine.abis[0], setting.ends_with('2'));
+                jobs.push(guest.job(machine, kernel, setting, steps));
             }
         }
     }
@@ -246,10 +249,10 @@ impl Guest {
         &self,
         machine: &'static Machine,
         kernel: &'static Kernel,
-        forbidden: &'static str,
+        setting: &'static str,
         steps: Vec<Step>,
     ) -> Job {
-        let own = self.place.join(format!("{}{forbidden}", kernel.suite));
+        let own = self.place.join(format!("{}{setting}", kernel.suite));
         fs::create_dir_all(&own).expect("a directory");
         fs::write(own.join("steps"), boot::script(&steps)).expect("the steps");
         let initramfs = own.with_extension("cpio");
@@ -257,7 +260,7 @@ impl Guest {
         Job {
             machine,
             kernel,
-            forbidden,
+            setting,
             initramfs,
             steps,
         }
@@ -479,6 +482,44 @@ impl Guest {
     }
 }
 
+/// What is to be seen where Yama keeps processes without privileges from each other's memory, if it
+/// does: only a user namespace gives the supervisor some.
+fn yama_steps(abi: Abi, is_kept_out: bool) -> Vec<Step> {
+    let step = |name: &str, command: &str, wanted| Step {
+        abi,
+        column: "full",
+        name: name.into(),
+        command: format!("busybox sh -ec '{command}'"),
+        wanted,
+    };
+    let without = if is_kept_out {
+        Wanted::Refusal("kernel.yama.ptrace_scope")
+    } else {
+        Wanted::Says("5:7")
+    };
+    let given =
+        r#"busybox sh -ec ": >/tmp/f; busybox chown 5:7 /tmp/f; busybox stat -c %u:%g /tmp/f""#;
+    let fakeroot = format!("busybox ln -sf /zroot-{abi} /tmp/fakeroot; /tmp/fakeroot");
+    vec![
+        step(
+            "own-never",
+            &format!("/zroot-{abi} -c full --userns=never {given}"),
+            without,
+        ),
+        step("fakeroot-u", &format!("{fakeroot} -u -- {given}"), without),
+        step(
+            "own",
+            &format!("/zroot-{abi} -c full {given}"),
+            Wanted::Says("5:7"),
+        ),
+        step(
+            "fakeroot",
+            &format!("{fakeroot} -- {given}"),
+            Wanted::Says("5:7"),
+        ),
+    ]
+}
+
 /// How many checks `guest.c` makes at level selective in its last program, which it executes only
 /// if all before were as expected.
 const SELECTIVE: usize = 2;
@@ -510,19 +551,19 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 
 impl Job {
     fn parameters(&self) -> String {
-        if self.forbidden.is_empty() {
+        if self.setting.is_empty() {
             String::new()
         } else {
-            format!("sysctl.{}=0", self.forbidden)
+            format!("sysctl.{}", self.setting)
         }
     }
 
     /// What distinguishes it from others of its machine and kernel.
     fn what(&self) -> String {
-        if self.forbidden.is_empty() {
+        if self.setting.is_empty() {
             String::new()
         } else {
-            format!(", {}=0", self.forbidden)
+            format!(", {}", self.setting)
         }
     }
 }

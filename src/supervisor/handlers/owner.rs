@@ -91,13 +91,13 @@ fn chown(session: &Session, request: &Request) -> Result<How, Failed> {
     }
     // To make it another's may have made it another inode (fs/overlayfs/copy_up.c).
     let object = object.looked_at_anew();
-    if session.kept_bits(mode) != 0 {
-        if rights.have(Capability::CAP_FSETID) {
+    if session.is_fakeroot() && rights.have(Capability::CAP_FSETID) {
+        if session.kept_bits(mode) != 0 {
             // The mode of a file that is not ours stays.
             let _ = object.chmod(mode & !libc::S_IFMT);
-        } else if let Some(owners) = &session.owners {
-            owners.has_mode(&object)?;
         }
+    } else if let Some(owners) = &session.owners {
+        owners.drop_set_id(&object, !rights.may_set_gid_bit())?;
     }
     match &session.owners {
         Some(owners) => remember(session, owners, &object, wanted, how),

@@ -419,6 +419,24 @@ impl Owners {
         })
     }
 
+    /// Takes from the permissions that are shown the set-id bits that fall when the owner changes;
+    /// the set-gid bit always, if `is_strange`.
+    ///
+    /// # Errors
+    /// `ENOMEM`; then nothing has changed.
+    pub fn drop_set_id(&self, inode: Inode, birth: u64, is_strange: bool) -> Result<(), Errno> {
+        self.change_known(inode, birth, |known| {
+            if let Some(permissions) = &mut known.record.permissions {
+                // Without that one it is no set-gid program, and the bit means something else.
+                let is_program = *permissions & libc::S_IXGRP != 0;
+                if is_program || is_strange {
+                    *permissions &= !libc::S_ISGID;
+                }
+                *permissions &= !libc::S_ISUID;
+            }
+        })
+    }
+
     /// Says that the `inode` whose birth is remembered as `from` is the one with the birth `to`,
     /// and whether its permissions are the kernel's. Returns whether there is one.
     ///

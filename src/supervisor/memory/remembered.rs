@@ -34,6 +34,8 @@ pub struct Remembered {
     has_heirs: Shared<AtomicBool>,
     /// Whether any attribute has ever been remembered.
     has_attributes: Shared<AtomicBool>,
+    /// Whether any file has ever been shown with other permissions than the kernel's.
+    shows_modes: Shared<AtomicBool>,
 }
 
 impl Remembered {
@@ -54,6 +56,7 @@ impl Remembered {
             owners,
             has_heirs: Shared::zeroed()?,
             has_attributes: Shared::zeroed()?,
+            shows_modes: Shared::zeroed()?,
         })
     }
 
@@ -76,6 +79,18 @@ impl Remembered {
     #[must_use]
     pub fn has_attributes(&self) -> bool {
         self.has_attributes.load(Ordering::Acquire)
+    }
+
+    /// Whether any file has ever been shown with other permissions than the kernel's.
+    #[must_use]
+    pub fn shows_modes(&self) -> bool {
+        self.shows_modes.load(Ordering::Acquire)
+    }
+
+    fn may_show_mode(&self, record: &Record) {
+        if record.permissions.is_some() {
+            self.shows_modes.store(true, Ordering::Release);
+        }
     }
 
     /// The attributes of `object` that are remembered.
@@ -190,7 +205,22 @@ impl Remembered {
     /// statx(2)'s; `ENOMEM`.
     pub fn keep_mode(&self, object: &Object, otherwise: (u32, u32)) -> Result<(), Errno> {
         let (inode, looks) = self.identity(object)?;
+        self.shows_modes.store(true, Ordering::Release);
         self.owners.keep_mode(inode, looks, otherwise)
+    }
+
+    /// Has the set-id bits fall with which `object` is shown in the place of the kernel's, as its
+    /// own do when the owner changes (fs/attr.c, `setattr_should_drop_suidgid`). `is_strange` says
+    /// that the caller is none of its group.
+    ///
+    /// # Errors
+    /// statx(2)'s; `ENOMEM`.
+    pub fn drop_set_id(&self, object: &Object, is_strange: bool) -> Result<(), Errno> {
+        if !self.shows_modes() || object.found()?.mode & libc::S_IFMT == libc::S_IFDIR {
+            return Ok(());
+        }
+        let (inode, looks) = self.identity(object)?;
+        self.owners.drop_set_id(inode, looks.birth, is_strange)
     }
 
     /// Says that `inode`, of which something is remembered, has lost its last name.
@@ -228,6 +258,7 @@ impl Remembered {
             mode,
         };
         self.may_have_heirs(mode, record.owner.1);
+        self.may_show_mode(&record);
         self.owners.set(inode, looks, record)
     }
 
@@ -271,6 +302,7 @@ impl Remembered {
             birth: birth_of(&found, || object.handle()),
             mode: found.mode,
         };
+        self.may_show_mode(&record);
         self.owners.set(found.place.into(), looks, record)
     }
 
@@ -290,6 +322,7 @@ impl Remembered {
         };
         let mode = found.mode | record.permissions.unwrap_or(0);
         self.may_have_heirs(mode, record.owner.1);
+        self.may_show_mode(&record);
         self.owners.set(found.place.into(), looks, record)
     }
 

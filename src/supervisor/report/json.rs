@@ -62,9 +62,10 @@ pub fn summary(tally: &Tally, running: &[Running]) -> String {
     } else {
         ""
     };
+    let is_kept = tally.level.remembers() && tally.kept.by().is_some();
     format!(
         "{{\"schema\":{SCHEMA},\"level\":\"{level}\",\"partial\":{is_partial},\
-         \"classes\":{{{classes}}},\"owners\":[{owners}],\"kept_by\":[{kept_by}],\"devices\":[{devices}],\
+         \"classes\":{{{classes}}},\"owners\":[{owners}],\"kept_by\":[{kept_by}],\"kept\":{is_kept},\"devices\":[{devices}],\
          \"checked_ids\":{checked},\"running\":[{running}]}}\n"
     )
 }

@@ -4,6 +4,7 @@
 pub mod complete;
 mod event;
 mod json;
+pub mod kept;
 mod outlet;
 pub mod seen;
 mod tally;
@@ -27,6 +28,7 @@ use crate::filter::policy::{Class, Level};
 use crate::whole_file::WholeFile;
 use complete::Writer;
 use event::{Event, program};
+use kept::Kept;
 use outlet::Outlet;
 use seen::Seen;
 use tally::{Change, MOST, Tally};
@@ -64,6 +66,8 @@ pub struct Watchers {
     pub summary: Option<Sink>,
     /// Which classes had a call pretended.
     pub seen: Option<Seen>,
+    /// What becomes of what is remembered.
+    pub kept: Kept,
     /// Who waits for trace and summary.
     pub waits: Option<Writer>,
 }
@@ -153,6 +157,7 @@ impl Report {
             trace,
             summary,
             seen,
+            kept,
             waits,
         } = watchers;
         // A trace has no other form.
@@ -171,7 +176,7 @@ impl Report {
             error: None,
         });
         Report {
-            tally: Tally::new(level),
+            tally: Tally::new(level, kept),
             journal,
             recorded: 0,
             trace,
@@ -213,7 +218,8 @@ impl Report {
         if class == Class::Probe || outcome.how == How::Real {
             return;
         }
-        if let Some(seen) = &self.seen {
+        let is_kept = outcome.how == How::Remembered && self.tally.kept.classes().contains(class);
+        if let Some(seen) = self.seen.as_ref().filter(|_| !is_kept) {
             seen.add(class);
         }
         let event = Event::new(target, class, outcome.answer, owners);
@@ -282,7 +288,7 @@ impl Report {
 
     /// Goes on with the numbers of another process, which served up to now.
     pub fn take_over(&mut self) {
-        (self.tally, self.recorded) = (Tally::new(self.tally.level), 0);
+        (self.tally, self.recorded) = (Tally::new(self.tally.level, self.tally.kept), 0);
         for record in self.journal.records(Table::Report) {
             if let Some(change) = Change::parse(&String::from_utf8_lossy(&record)) {
                 self.tally.apply(change);
@@ -474,5 +480,5 @@ pub fn of_nothing(level: Level, is_json: bool) -> String {
     } else {
         text::summary
     };
-    summarize(&Tally::new(level), &[])
+    summarize(&Tally::new(level, Kept::No), &[])
 }

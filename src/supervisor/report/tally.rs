@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 
 use super::event::Event;
+use super::kept::Kept;
 use crate::arch::Sysno;
 use crate::filter::policy::{Class, Level};
 use crate::text::printable;
@@ -28,6 +29,8 @@ const LONGEST: u64 = 8 << 20;
 pub struct Tally {
     /// The level of the run.
     pub level: Level,
+    /// What becomes of what is remembered.
+    pub kept: Kept,
     counts: BTreeMap<(Class, Sysno, String), u64>,
     owners: BTreeMap<(u32, u32), Paths>,
     /// Devices that were asked for, by path.
@@ -170,10 +173,11 @@ pub struct OwnerTally<'a> {
 }
 
 impl Tally {
-    /// Of a run at `level`, with nothing in it yet.
-    pub fn new(level: Level) -> Tally {
+    /// Of a run at `level` of which as much is `kept`, with nothing in it yet.
+    pub fn new(level: Level, kept: Kept) -> Tally {
         Tally {
             level,
+            kept,
             counts: BTreeMap::new(),
             owners: BTreeMap::new(),
             devices: BTreeMap::new(),
@@ -413,7 +417,7 @@ mod tests {
 
     #[test]
     fn its_changes_come_to_the_same_numbers() {
-        let mut tally = Tally::new(Level::Selective);
+        let mut tally = Tally::new(Level::Selective, Kept::No);
         let program = |number: u32| format!("program {number}");
         for number in 0..2500 {
             for change in [
@@ -427,7 +431,7 @@ mod tests {
                 tally.apply(change);
             }
         }
-        let mut again = Tally::new(Level::Selective);
+        let mut again = Tally::new(Level::Selective, Kept::No);
         for change in tally.changes() {
             let read = Change::parse(&change.to_record());
             assert_eq!(read.as_ref(), Some(&change));
@@ -438,7 +442,7 @@ mod tests {
     }
     #[test]
     fn long_paths_take_no_more_room_than_there_is() {
-        let mut tally = Tally::new(Level::Zero);
+        let mut tally = Tally::new(Level::Zero, Kept::No);
         let long = "x".repeat(4000);
         for number in 0..10_000 {
             for change in [

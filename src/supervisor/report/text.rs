@@ -70,10 +70,14 @@ fn numbers(tally: &Tally) -> String {
     }
     let owners = tally.owners();
     if !owners.is_empty() {
-        let what = if tally.level.remembers() {
-            "are remembered, and an archive that is made later will lack (--save and --owners keep them)"
-        } else {
-            "the files do not have, and an archive of them will lack"
+        let what = match tally.kept.by() {
+            Some(option) if tally.level.remembers() => {
+                &format!("are remembered, and kept by {option}")
+            }
+            None if tally.level.remembers() => {
+                "are remembered, and an archive that is made later will lack (--save and --owners keep them)"
+            }
+            _ => "the files do not have, and an archive of them will lack",
         };
         let _ = writeln!(out, "zroot: owners that {what}:");
     }
@@ -98,12 +102,13 @@ fn numbers(tally: &Tally) -> String {
         );
     }
     if !tally.devices.is_empty() {
-        let what = if tally.level.remembers() {
-            "are remembered, and only placeholders later"
-        } else if tally.level.has_supervisor() {
-            "are only placeholders"
-        } else {
-            "are not there"
+        let what = match tally.kept.by() {
+            Some(option) if tally.level.remembers() => {
+                &format!("are remembered, and kept by {option}")
+            }
+            None if tally.level.remembers() => "are remembered, and only placeholders later",
+            _ if tally.level.has_supervisor() => "are only placeholders",
+            _ => "are not there",
         };
         let _ = writeln!(out, "zroot: devices that {what}:");
         for (path, device) in &tally.devices {

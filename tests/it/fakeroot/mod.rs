@@ -3,6 +3,7 @@
 
 mod callers;
 mod options;
+mod own;
 mod packages;
 mod promises;
 

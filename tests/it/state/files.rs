@@ -1,8 +1,12 @@
 //! `--save` and `--load`: what is remembered goes into a file, and from there into the next run, to
 //! fakeroot and back. The control of each is the same without the option.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
@@ -10,7 +14,11 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::common::random::Random;
-use crate::common::{Ran, SmallTree, dir, give, run, user, wait_for, zroot, zroot_with};
+use crate::common::{
+    Ran, SmallTree, dir, for_root_only, give, plain, program, run, skip, user, wait_for, zroot,
+    zroot_with,
+};
+use crate::supervisor::oracle::has_oracle;
 use crate::supervisor::{Bench, Live, SUPERVISOR, send};
 
 /// A file of each kind.
@@ -523,7 +531,6 @@ fn what_a_killed_supervisor_has_removed_is_removed_once() {
 
 /// A state of as many inodes that nobody has.
 fn large(count: u64) -> String {
-    use std::fmt::Write;
     (0..count).fold(String::new(), |mut text, i| {
         let (uid, gid) = (i % 60_000, i % 7);
         let line = "mode=100644";
@@ -588,6 +595,192 @@ fn killed_at_any_moment() {
         (next.status == 0).then_some(())
     });
     assert_eq!(names(&place), ["f", "state"]);
+}
+
+fn number(process: &Child) -> i32 {
+    process.id().try_into().expect("a number")
+}
+
+/// A file system in a process of its own, below `place`, which can be stopped.
+struct Fuse {
+    process: Child,
+    at: PathBuf,
+}
+
+impl Fuse {
+    /// With an empty directory `merged` of the user's.
+    fn mount(place: &Path) -> Fuse {
+        let make = "mkdir lower up work merged";
+        run(user("sh").args(["-ec", make]).current_dir(place)).succeeds();
+        let mut command = plain("fuse-overlayfs");
+        let options = "allow_other,lowerdir=lower,upperdir=up,workdir=work";
+        command.args(["-f", "-o", options, "merged"]);
+        let command = command.current_dir(place).stderr(Stdio::null());
+        let fuse = Fuse {
+            process: command.spawn().expect("started"),
+            at: place.join("merged"),
+        };
+        let at = format!(" {} ", fuse.at.display());
+        wait_for("a mount", || {
+            let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
+            mounts.contains(&at).then_some(())
+        });
+        fuse
+    }
+
+    fn send(&self, signal: Signal) {
+        send(number(&self.process), signal);
+    }
+}
+
+impl Drop for Fuse {
+    fn drop(&mut self) {
+        self.send(Signal::SIGCONT);
+        let _ = plain("umount").arg("-l").arg(&self.at).status();
+        let _ = (self.process.kill(), self.process.wait());
+    }
+}
+
+/// Whoever waits for a disk that hangs can be ended: by the second signal, as the first may have
+/// been meant for the command.
+#[test]
+fn a_disk_that_hangs_can_be_given_up() {
+    let test = "a_disk_that_hangs_can_be_given_up";
+    need!(test, "fuse-overlayfs");
+    if for_root_only(test) {
+        return;
+    }
+    if !Path::new("/dev/fuse").exists() {
+        return skip(test, "there is no /dev/fuse");
+    }
+    let place = dir();
+    let fuse = Fuse::mount(place.path());
+    let state = place.path().join("merged/state");
+    // The control comes second, and uses what the first has left.
+    for is_given_up in [true, false] {
+        let old = "echo old >merged/state; rm -f f";
+        run(user("sh").args(["-ec", old]).current_dir(place.path())).succeeds();
+        let text = "echo >f; chown 5:7 f; echo made; read line";
+        let mut zroot = script(&place, ["-s", "merged/state"], text);
+        let mut live = Live::start(zroot.stderr(Stdio::piped()));
+        live.says("made");
+        fuse.send(Signal::SIGSTOP);
+        live.enter();
+        let zroot = number(&live.child);
+        wait_for("a process that saves", || {
+            let children = fs::read_to_string(format!("/proc/{zroot}/task/{zroot}/children"));
+            let child = children.ok()?.trim().to_owned();
+            let name = fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+            (name == "zroot\n").then_some(())
+        });
+        let mut stderr = BufReader::new(live.child.stderr.take().expect("a pipe"));
+        let mut says = || {
+            let mut line = String::new();
+            stderr.read_line(&mut line).expect("a line");
+            line
+        };
+        let end = || send(zroot, Signal::SIGTERM);
+        end();
+        let said = says();
+        assert!(said.contains("another SIGTERM gives that up"), "{said}");
+        if is_given_up {
+            end();
+            assert_eq!(live.child.wait().expect("its end").code(), Some(125));
+            let said = says();
+            assert!(
+                said.starts_with("zroot: SIGTERM while saving to "),
+                "{said}"
+            );
+            fuse.send(Signal::SIGCONT);
+            assert_eq!(fs::read_to_string(&state).expect("a state"), "old\n");
+        } else {
+            fuse.send(Signal::SIGCONT);
+            live.ends("");
+            assert!(
+                fs::read_to_string(&state)
+                    .expect("a state")
+                    .contains("uid=5,gid=7")
+            );
+        }
+    }
+}
+
+/// Set-id bits that are only shown fall as the kernel's own do, when the owner changes; by the name
+/// of fakeroot they stay, as for that.
+#[test]
+fn set_id_bits_that_are_shown_fall() {
+    const MODES: [u32; 7] = [0o4755, 0o2755, 0o2745, 0o2644, 0o6711, 0o4600, 0o1755];
+    let test = "set_id_bits_that_are_shown_fall";
+    let changes = [
+        "chown 5:6 $f",
+        "chown :6 $f",
+        "chown -h 0:0 $f",
+        "chown 0 $f",
+        "chmod u+x $f; chown 5 $f",
+    ];
+    // The mode that a file or directory has, which is shown as `mode`, before `change` and after.
+    let tried = |launch: &dyn Fn() -> Command, is_shown: bool, mode: u32, change: &str| -> String {
+        let place = dir();
+        let make = "umask 022; mkdir d; : >f; stat -c %d,%i,%f d f";
+        let made = run(user("sh").args(["-ec", make]).current_dir(place.path())).succeeds();
+        let mut text = String::new();
+        for line in made.stdout.lines() {
+            let parts: Vec<_> = line.split(',').collect();
+            let dev: u64 = parts[0].parse().expect("a number");
+            let kind = u32::from_str_radix(parts[2], 16).expect("a mode") & libc::S_IFMT;
+            let (ino, mode) = (parts[1], kind | mode);
+            let rest = "uid=0,gid=0,nlink=1,rdev=0";
+            let _ = writeln!(text, "dev={dev:x},ino={ino},mode={mode:o},{rest}");
+        }
+        fs::write(place.path().join("state"), text).expect("written");
+        let set = if is_shown {
+            String::new()
+        } else {
+            format!("mkdir r; cd r; mkdir d; : >f; chmod {mode:o} d f;")
+        };
+        let script = format!(
+            "umask 022; {set} stat -c %a d f; for f in d f; do {change}; done; stat -c %a d f"
+        );
+        let mut command = launch();
+        command
+            .args(["sh", "-ec", &script])
+            .current_dir(place.path());
+        if !is_shown {
+            command.uid(0).gid(0);
+        }
+        run(&mut command).succeeds().stdout
+    };
+    let ours = || zroot_with(["-i", "state", "--"]);
+    for mode in MODES {
+        for change in changes {
+            let shown = tried(&ours, true, mode, change);
+            if has_oracle(test) {
+                let real = tried(&|| plain("env"), false, mode, change);
+                assert_eq!(shown, real, "{mode:o} {change}");
+            }
+            // What is shown was seen, and is not what the kernel has.
+            assert!(
+                shown.starts_with(&format!("{mode:o}\n{mode:o}\n")),
+                "{shown}"
+            );
+            if program("fakeroot").is_some() {
+                let by = |name: PathBuf| {
+                    tried(
+                        &|| {
+                            let mut command = user(&name);
+                            command.args(["-i", "state", "--"]);
+                            command
+                        },
+                        true,
+                        mode,
+                        change,
+                    )
+                };
+                let ours = by(crate::common::names().join("fakeroot"));
+                assert_eq!(ours, by("/usr/bin/fakeroot".into()), "{mode:o} {change}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use nix::sys::signal::Signal;
+
 use crate::common::{
-    Ran, SmallTree, for_root_only, plain, program, run, skip, user, zroot, zroot_with,
+    Ran, SmallTree, for_root_only, plain, program, run, skip, user, wait_for, zroot, zroot_with,
 };
 use crate::debian::Root;
+use crate::supervisor::{Live, send};
 
 /// Level full is meant.
 const OWNERS: [&str; 1] = ["--owners=xattr"];
@@ -356,6 +359,40 @@ fn a_kill_leaves_what_was_there() {
     assert_eq!(tree.says(&OWNERS, "stat -c %u:%g f bin"), "5:7\n0:0\n");
 }
 
+/// Nor does anybody go on with what zroot was doing.
+#[test]
+fn who_is_killed_while_it_writes_writes_no_more() {
+    let Some(tree) = tree("who_is_killed_while_it_writes_writes_no_more") else {
+        return;
+    };
+    let make = "mkdir wide; cd wide; seq 1 20000 | xargs touch; cd ..; chown -R 5:7 wide";
+    let mut zroot = tree.inside(&OWNERS, &format!("{make}; echo made; read line"));
+    let mut live = Live::start(&mut zroot);
+    live.says("made");
+    live.enter();
+    let child_of = |process: &str| {
+        let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+        let child = children.ok()?.trim().to_owned();
+        (!child.is_empty()).then_some(child)
+    };
+    let zroot = live.child.id().to_string();
+    let writer = wait_for("a process that writes", || child_of(&child_of(&zroot)?));
+    let writer: i32 = writer.parse().expect("a number");
+    // It may not go on by itself, and is killed all the same.
+    send(writer, Signal::SIGSTOP);
+    let state = || {
+        let status = fs::read_to_string(format!("/proc/{writer}/status")).ok()?;
+        let line = status.lines().find(|line| line.starts_with("State:"));
+        line.map(str::to_owned)
+    };
+    let is_stopped = || state().filter(|state| state.contains("T (stopped)"));
+    wait_for("a stop", is_stopped);
+    live.child.kill().expect("killed");
+    live.child.wait().expect("its end");
+    wait_for("its end", || is_stopped().is_none().then_some(()));
+    assert!(tree.attributes(STAT).len() < 20_000);
+}
+
 /// The tar listing of an image's last layer: owner and name of each file.
 fn layer(place: &Path) -> BTreeSet<String> {
     let script = r#"layer=$(ls -t oci/blobs/sha256/* | while read -r blob; do
@@ -425,6 +462,9 @@ fn fuse_overlayfs_shows_the_owners() {
     // To others than root the kernel shows mapped ids only.
     if for_root_only(test) {
         return;
+    }
+    if !Path::new("/dev/fuse").exists() {
+        return skip(test, "there is no /dev/fuse");
     }
     let Some(tree) = tree(test) else {
         return;

@@ -230,7 +230,7 @@ pub fn send(pid: i32, signal: Signal) {
 
 /// A program that runs until its standard input ends, with what it says.
 pub struct Live {
-    child: Child,
+    pub child: Child,
     pub stdin: Option<ChildStdin>,
     pub stdout: BufReader<ChildStdout>,
 }
