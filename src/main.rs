@@ -13,7 +13,7 @@ use std::io::{Write, stderr, stdout};
 use std::slice;
 
 use anyhow::Context;
-use libc::{c_char, c_int};
+use libc::{c_char, c_int, c_ulong};
 
 use arena::Arena;
 use zroot::internals::arch::Abi;
@@ -24,6 +24,7 @@ use zroot::internals::filter::{Level, dump, explain};
 use zroot::internals::hint;
 use zroot::internals::host::Facts;
 use zroot::internals::launch::{self, Environment, Error};
+use zroot::internals::script::Script;
 
 // A dynamic zroot does not run in a root directory that has another libc. `cargo install` from a
 // registry or git reads no configuration of this checkout, and shows no warning of it.
@@ -39,8 +40,51 @@ static MEMORY: Arena = Arena::new();
 struct Start {
     args: Vec<&'static CStr>,
     environment: Environment,
-    /// `AT_SECURE`: the executable is installed setuid, setgid or with capabilities.
+    /// The executable is installed setuid, setgid or with capabilities.
     secure: bool,
+    /// What may have started zroot by its `#!` line.
+    script: Option<Script<'static>>,
+}
+
+/// What zroot has to know of the auxiliary vector (getauxval(3)), of which the C library would look
+/// for each entry anew.
+#[derive(Default)]
+struct Vector {
+    /// `AT_SECURE`.
+    secure: bool,
+    /// Whether `AT_EUID` is 0.
+    by_root: bool,
+    /// `AT_EXECFN`.
+    executed: Option<&'static CStr>,
+}
+
+impl Vector {
+    /// Reads it.
+    ///
+    /// # Safety
+    /// It begins at `entry`, as the kernel has made it.
+    #[allow(unsafe_code)]
+    unsafe fn read(mut entry: *const [c_ulong; 2]) -> Vector {
+        let mut vector = Vector::default();
+        // SAFETY: the kernel ends it by AT_NULL (fs/binfmt_elf.c, create_elf_tables). AT_EXECFN is
+        // the address of a C string, or 0. Nothing here writes to either, and they stay in place
+        // until execve.
+        unsafe {
+            loop {
+                let [kind, value] = *entry;
+                match kind {
+                    libc::AT_NULL => return vector,
+                    libc::AT_SECURE => vector.secure = value != 0,
+                    libc::AT_EUID => vector.by_root = value == 0,
+                    libc::AT_EXECFN if value != 0 => {
+                        vector.executed = Some(CStr::from_ptr(value as *const c_char));
+                    }
+                    _ => {}
+                }
+                entry = entry.add(1);
+            }
+        }
+    }
 }
 
 /// The C library's entry point.
@@ -66,15 +110,20 @@ pub extern "C" fn main(
                 .collect()
         }
     };
+    let (args, entries) = (strings(argv), strings(envp));
+    // SAFETY: the auxiliary vector begins behind the null pointer that ends envp.
+    let vector = unsafe { Vector::read(envp.add(entries.len() + 1).cast()) };
     let start = Start {
-        args: strings(argv),
-        environment: Environment::new(strings(envp)),
-        // SAFETY: getauxval(3) only reads the auxiliary vector.
-        secure: unsafe { libc::getauxval(libc::AT_SECURE) } != 0,
+        script: vector
+            .executed
+            .and_then(|executed| Script::of(&args, executed)),
+        args,
+        environment: Environment::new(entries, vector.by_root),
+        secure: vector.secure,
     };
     match run(&start) {
         Ok(status) => status.into(),
-        Err(error) => report(&error).into(),
+        Err(error) => report(&error, start.script.as_ref()).into(),
     }
 }
 
@@ -96,14 +145,23 @@ fn run(start: &Start) -> Result<u8, Error> {
         Request::Show(show) => print(&shown(&show)?),
         Request::Check(form, plan) => check(form, &plan),
         Request::Run(plan) => {
+            if let (Some(script), Some(command)) = (&start.script, plan.command.first()) {
+                script.check(command)?;
+            }
             for note in &plan.notes {
                 complain(format_args!("{note}"));
             }
-            launch::run(&plan, &start.environment, &|step| {
+            let say = |step: fmt::Arguments| {
                 if plan.verbose {
                     complain(format_args!("zroot: {step}"));
                 }
-            })
+            };
+            let warn = |warning: fmt::Arguments| {
+                if !plan.quiet {
+                    complain(format_args!("zroot: warning: {warning}"));
+                }
+            };
+            launch::run(&plan, &start.environment, &say, &warn)
         }
     }
 }
@@ -173,8 +231,12 @@ fn print(contents: &[u8]) -> Result<u8, Error> {
 
 /// Prints what went wrong and returns the exit status.
 #[inline(never)]
-fn report(error: &Error) -> u8 {
-    let advice = hint::for_error(error, Facts::read);
+fn report(error: &Error, script: Option<&Script>) -> u8 {
+    let of_script = match error {
+        Error::Failure(_) => script.and_then(Script::hint),
+        _ => None,
+    };
+    let advice = of_script.or_else(|| hint::for_error(error, Facts::read));
     complain(format_args!("zroot: {error}"));
     if let Some(advice) = advice {
         complain(format_args!("hint: {advice}"));
