@@ -13,7 +13,7 @@ use std::io::{Write, stderr, stdout};
 use std::slice;
 
 use anyhow::Context;
-use libc::{c_char, c_int, c_ulong};
+use libc::{c_char, c_int};
 
 use arena::Arena;
 use zroot::internals::arch::Abi;
@@ -40,51 +40,10 @@ static MEMORY: Arena = Arena::new();
 struct Start {
     args: Vec<&'static CStr>,
     environment: Environment,
-    /// The executable is installed setuid, setgid or with capabilities.
+    /// `AT_SECURE`: the executable is installed setuid, setgid or with capabilities.
     secure: bool,
     /// What may have started zroot by its `#!` line.
     script: Option<Script<'static>>,
-}
-
-/// What zroot has to know of the auxiliary vector (getauxval(3)), of which the C library would look
-/// for each entry anew.
-#[derive(Default)]
-struct Vector {
-    /// `AT_SECURE`.
-    secure: bool,
-    /// Whether `AT_EUID` is 0.
-    by_root: bool,
-    /// `AT_EXECFN`.
-    executed: Option<&'static CStr>,
-}
-
-impl Vector {
-    /// Reads it.
-    ///
-    /// # Safety
-    /// It begins at `entry`, as the kernel has made it.
-    #[allow(unsafe_code)]
-    unsafe fn read(mut entry: *const [c_ulong; 2]) -> Vector {
-        let mut vector = Vector::default();
-        // SAFETY: the kernel ends it by AT_NULL (fs/binfmt_elf.c, create_elf_tables). AT_EXECFN is
-        // the address of a C string, or 0. Nothing here writes to either, and they stay in place
-        // until execve.
-        unsafe {
-            loop {
-                let [kind, value] = *entry;
-                match kind {
-                    libc::AT_NULL => return vector,
-                    libc::AT_SECURE => vector.secure = value != 0,
-                    libc::AT_EUID => vector.by_root = value == 0,
-                    libc::AT_EXECFN if value != 0 => {
-                        vector.executed = Some(CStr::from_ptr(value as *const c_char));
-                    }
-                    _ => {}
-                }
-                entry = entry.add(1);
-            }
-        }
-    }
 }
 
 /// The C library's entry point.
@@ -110,20 +69,40 @@ pub extern "C" fn main(
                 .collect()
         }
     };
-    let (args, entries) = (strings(argv), strings(envp));
-    // SAFETY: the auxiliary vector begins behind the null pointer that ends envp.
-    let vector = unsafe { Vector::read(envp.add(entries.len() + 1).cast()) };
+    // SAFETY: getauxval(3) only reads the auxiliary vector.
+    let auxiliary = |kind| unsafe { libc::getauxval(kind) };
+    let args = strings(argv);
     let start = Start {
-        script: vector
-            .executed
-            .and_then(|executed| Script::of(&args, executed)),
+        script: script(&args),
         args,
-        environment: Environment::new(entries, vector.by_root),
-        secure: vector.secure,
+        environment: Environment::new(strings(envp), auxiliary(libc::AT_EUID) == 0),
+        secure: auxiliary(libc::AT_SECURE) != 0,
     };
     match run(&start) {
         Ok(status) => status.into(),
         Err(error) => report(&error, start.script.as_ref()).into(),
+    }
+}
+
+/// The script that may have started zroot: its name has a slash wherever a shell has looked for it.
+#[inline]
+fn script(args: &[&'static CStr]) -> Option<Script<'static>> {
+    let mut names = args.iter().skip(1).take(2);
+    names
+        .any(|arg| arg.to_bytes().contains(&b'/'))
+        .then(|| executed().and_then(|executed| Script::of(args, executed)))
+        .flatten()
+}
+
+/// `AT_EXECFN`.
+#[allow(unsafe_code)]
+#[inline(never)]
+fn executed() -> Option<&'static CStr> {
+    // SAFETY: it is the address of a C string that the kernel has put on the stack
+    // (fs/binfmt_elf.c, create_elf_tables), or 0; nothing here writes to it.
+    unsafe {
+        let executed = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+        (!executed.is_null()).then(|| CStr::from_ptr(executed))
     }
 }
 

@@ -90,6 +90,9 @@ pub fn asks_for_root(command: &[Cow<CStr>]) -> bool {
         return false;
     };
     let name = name.to_bytes();
+    if !matches!(name.first(), Some(b'a' | b'.' | b'/')) {
+        return false; // nearly every command
+    }
     let is_one = [&b"apt"[..], b"apt-get", b"aptitude"].iter().any(|apt| {
         let dir = name.strip_suffix(*apt);
         dir.is_some_and(|dir| dir.is_empty() || dir.ends_with(b"/"))
