@@ -1,235 +1,72 @@
-complete -c zroot -l userns -d 'Whether to enter a user namespace' -r -f -a "auto\t'Enter one; as uid 0 where the kernel refuses, go on without'
-never\t'Enter none; the filter answers getuid and its like with 0'"
-complete -c zroot -s c -l consistency -d 'How far the pretence goes' -r -f -a "zero\t'The filter alone: pretended calls do nothing, and nothing is remembered'
-selective\t'A supervisor answers calls whose blind success breaks programs: really where the kernel permits, else pretended'
-full\t'Selective, and owners, devices and identities are remembered'
-auto\t'The last of these that this host can have'"
-complete -c zroot -l owners -d 'At level full, also keep owners and devices of --root\'s files in attributes of the files' -r -f -a "xattr\t'In user.containers.override_stat and user.rootlesscontainers of the files themselves'"
-complete -c zroot -s S -l split-string -d 'Split STRING into arguments, as env(1) does; only as the first argument, for #! lines' -r
-complete -c zroot -l summary -d 'At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json' -r
-complete -c zroot -l trace -d 'A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json' -r
-complete -c zroot -l fail-on -d 'End with status 124 if a call of these classes was pretended, or of \'all\'; zroot waits for COMMAND then' -r
-complete -c zroot -s i -l load -d 'Remember from the start what FILE says of owners and devices, as zroot or fakeroot saved it; at level full, which need not be asked for' -r -F
-complete -c zroot -s s -l save -d 'At the end, save what is remembered to FILE, in fakeroot\'s format; at level full, which need not be asked for' -r -F
-complete -c zroot -l check -d 'Say what this host lets zroot do, and what to change; run no COMMAND' -r -f -a "text\t'For people'
-json\t'For machines'"
-complete -c zroot -l fake -d 'Also pretend the calls of these classes, or \'all\'' -r -f -a "owner\t''
-identity\t''
-capability\t''
-device\t''
-probe\t''
-getid\t''
-sync\t''
-xattr\t''
-foreign\t''
-inode-flags\t''
-host\t''
-limits\t''
-mount\t''
-stat\t''
-maker\t''
-peer\t''
-set-id\t''
-all\t''"
-complete -c zroot -l no-fake -d 'Do not pretend the calls of these classes, or \'all\' but the probe; beats --fake' -r -f -a "owner\t''
-identity\t''
-capability\t''
-device\t''
-probe\t''
-getid\t''
-sync\t''
-xattr\t''
-foreign\t''
-inode-flags\t''
-host\t''
-limits\t''
-mount\t''
-stat\t''
-maker\t''
-peer\t''
-set-id\t''
-all\t''"
-complete -c zroot -l dump-filter -d 'Print the filter, as asm, raw, c or oci, and run nothing' -r -f -a "asm\t''
-raw\t''
-c\t''
-oci\t''"
-complete -c zroot -l arch -d 'For --dump-filter and --explain: on a kernel of ABI, or \'all\'' -r -f -a "x86_64\t''
-x32\t''
-i386\t''
-aarch64\t''
-arm\t''
-ppc64le\t''
-s390x\t''
-s390\t''
-riscv64\t''
-riscv32\t''
-loongarch64\t''
-mips64el\t''
-mipsn32el\t''
-mipsel\t''
-all\t''"
-complete -c zroot -l explain -d 'Say what the call CALL is answered with the arguments that follow, and run nothing' -r -f -a "chown\t''
-fchown\t''
-lchown\t''
-fchownat\t''
-chown32\t''
-fchown32\t''
-lchown32\t''
-semctl\t''
-msgctl\t''
-shmctl\t''
-setuid\t''
-setgid\t''
-setreuid\t''
-setregid\t''
-setresuid\t''
-setresgid\t''
-setfsuid\t''
-setfsgid\t''
-setgroups\t''
-setuid32\t''
-setgid32\t''
-setreuid32\t''
-setregid32\t''
-setresuid32\t''
-setresgid32\t''
-setfsuid32\t''
-setfsgid32\t''
-setgroups32\t''
-capget\t''
-capset\t''
-prctl\t''
-mknod\t''
-mknodat\t''
-landlock_restrict_self\t''
-kexec_load\t''
-getuid\t''
-geteuid\t''
-getgid\t''
-getegid\t''
-getuid32\t''
-geteuid32\t''
-getgid32\t''
-getegid32\t''
-getresuid\t''
-getresgid\t''
-getgroups\t''
-getresuid32\t''
-getresgid32\t''
-getgroups32\t''
-sync\t''
-syncfs\t''
-fsync\t''
-fdatasync\t''
-msync\t''
-sync_file_range\t''
-sync_file_range2\t''
-setxattr\t''
-lsetxattr\t''
-fsetxattr\t''
-setxattrat\t''
-removexattr\t''
-lremovexattr\t''
-fremovexattr\t''
-removexattrat\t''
-getxattr\t''
-lgetxattr\t''
-fgetxattr\t''
-getxattrat\t''
-listxattr\t''
-llistxattr\t''
-flistxattr\t''
-listxattrat\t''
-chmod\t''
-fchmod\t''
-fchmodat\t''
-fchmodat2\t''
-utime\t''
-utimes\t''
-futimesat\t''
-utimensat\t''
-utimensat_time64\t''
-ioctl\t''
-file_setattr\t''
-sethostname\t''
-setdomainname\t''
-settimeofday\t''
-clock_settime\t''
-clock_settime64\t''
-adjtimex\t''
-clock_adjtime\t''
-clock_adjtime64\t''
-stime\t''
-nice\t''
-setpriority\t''
-sched_setscheduler\t''
-sched_setparam\t''
-sched_setattr\t''
-ioprio_set\t''
-setrlimit\t''
-getrlimit\t''
-ugetrlimit\t''
-prlimit64\t''
-mlock\t''
-mlock2\t''
-mlockall\t''
-mount\t''
-umount\t''
-umount2\t''
-fsopen\t''
-fsconfig\t''
-fsmount\t''
-fspick\t''
-move_mount\t''
-open_tree\t''
-open_tree_attr\t''
-mount_setattr\t''
-chroot\t''
-pivot_root\t''
-setns\t''
-unshare\t''
-open\t''
-creat\t''
-openat\t''
-openat2\t''
-mkdir\t''
-mkdirat\t''
-symlink\t''
-symlinkat\t''
-unlink\t''
-unlinkat\t''
-rmdir\t''
-rename\t''
-renameat\t''
-renameat2\t''
-execve\t''
-execveat\t''
-io_uring_setup\t''
-oldstat\t''
-oldfstat\t''
-oldlstat\t''
-stat\t''
-fstat\t''
-lstat\t''
-newfstatat\t''
-stat64\t''
-fstat64\t''
-lstat64\t''
-fstatat64\t''
-statx\t''
-getsockopt\t''
-connect\t''
-listen\t''
-socketpair\t''
-bind\t''
-socketcall\t''"
-complete -c zroot -s C -l chdir -d 'Change to DIR first' -r -f -a "(__fish_complete_directories)"
-complete -c zroot -l root -d 'Make DIR the root directory, with the host\'s /proc, /sys and /dev' -r -f -a "(__fish_complete_directories)"
-complete -c zroot -l bind -d 'Mount the host\'s SRC at DST inside the root directory' -r -F
-complete -c zroot -l if-needed -d 'Run COMMAND plainly if already root over more than one id'
-complete -c zroot -l allow-new-privs -d 'Leave no_new_privs off'
-complete -c zroot -l no-sync -d 'Pretend to write to disk: the same as --fake=sync'
-complete -c zroot -l no-apt-config -d 'Do not set APT_CONFIG'
-complete -c zroot -s v -l verbose -d 'Say each step on standard error'
-complete -c zroot -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c zroot -s V -l version -d 'Print version'
+# Made from the definition of the options: ZROOT_BLESS=1 cargo test --release --test it completions
+
+# The words of COMMAND before the cursor, or status 1 where it has not begun.
+function __zroot_command
+    set -l words (commandline -opc)
+    set -e words[1]
+    while set -q words[1]
+        switch $words[1]
+            case --
+                set -e words[1]
+                set -q words[1]; and printf '%s\n' $words
+                return 0
+            case --userns -c --consistency --owners -i --load -s --save --fake --no-fake --fail-on --arch --explain -C --chdir --root --bind -S --split-string
+                set -e words[1]
+                # Its value is what is being typed.
+                set -q words[1]; or return 1
+            case '-*'
+                if string match -qr -- '^-[^-cisCS]*[cisCS]$' $words[1]
+                    set -e words[1]
+                    set -q words[1]; or return 1
+                end
+            case '*'
+                printf '%s\n' $words
+                return 0
+        end
+        set -e words[1]
+    end
+    return 1
+end
+
+function __zroot_complete_command
+    set -l words (__zroot_command)
+    set -l word (commandline -ct)
+    # zroot's own options come first.
+    set -q words[1]; or not string match -q -- '-*' $word; or return
+    set -l line (string join ' ' -- (string escape -- $words) $word)
+    complete --do-complete="$line"
+end
+
+# Whether an option comes next that runs no COMMAND.
+function __zroot_runs_none
+    string match -qr -- '^--(explain|check|dump-filter)' (commandline -opc)
+end
+
+complete -c zroot -f
+complete -c zroot -n 'not __zroot_runs_none' -a '(__zroot_complete_command)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l userns -d 'Whether to enter a user namespace' -r -f -a 'auto never'
+complete -c zroot -n 'not __zroot_command >/dev/null' -s c -l consistency -d 'How far the pretence goes' -r -f -a 'zero selective full auto'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l owners -d 'At level full, also keep owners and devices of --root\'s files in attributes of the files' -r -f -a 'xattr'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l if-needed -d 'Run COMMAND plainly if already root over more than one id'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l allow-new-privs -d 'Leave no_new_privs off'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l no-sync -d 'Pretend to write to disk: the same as --fake=sync'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l no-apt-config -d 'Do not set APT_CONFIG'
+complete -c zroot -n 'not __zroot_command >/dev/null' -s i -l load -d 'Remember from the start what FILE says of owners and devices, as zroot or fakeroot saved it; at level full, which need not be asked for' -r -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -s s -l save -d 'At the end, save what is remembered to FILE, in fakeroot\'s format; at level full, which need not be asked for' -r -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -l check -d 'Say what this host lets zroot do, and what to change; run no COMMAND' -f -a 'text json'
+complete -c zroot -n 'not __zroot_command >/dev/null' -s q -l quiet -d 'Say no warnings'
+complete -c zroot -n 'not __zroot_command >/dev/null' -s v -l verbose -d 'Say each step on standard error'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l fake -d 'Also pretend the calls of these classes, or \'all\'' -r -f -a '(__fish_append , owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l no-fake -d 'Do not pretend the calls of these classes, or \'all\' but the probe; beats --fake' -r -f -a '(__fish_append , owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l fail-on -d 'End with status 124 if a call of these classes was pretended, or of \'all\'; zroot waits for COMMAND then' -r -f -a '(__fish_append , owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l dump-filter -d 'Print the filter, as asm, raw, c or oci, and run nothing' -f -a 'asm raw c oci'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l arch -d 'For --dump-filter and --explain: on a kernel of ABI, or \'all\'' -r -f -a 'x86_64 x32 i386 aarch64 arm ppc64le s390x s390 riscv64 riscv32 loongarch64 mips64el mipsn32el mipsel all'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l explain -d 'Say what the call CALL is answered with the arguments that follow, and run nothing' -r -f -a 'chown fchown lchown fchownat chown32 fchown32 lchown32 semctl msgctl shmctl setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups setuid32 setgid32 setreuid32 setregid32 setresuid32 setresgid32 setfsuid32 setfsgid32 setgroups32 capget capset prctl mknod mknodat landlock_restrict_self kexec_load getuid geteuid getgid getegid getuid32 geteuid32 getgid32 getegid32 getresuid getresgid getgroups getresuid32 getresgid32 getgroups32 sync syncfs fsync fdatasync msync sync_file_range sync_file_range2 setxattr lsetxattr fsetxattr setxattrat removexattr lremovexattr fremovexattr removexattrat getxattr lgetxattr fgetxattr getxattrat listxattr llistxattr flistxattr listxattrat chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat utimensat_time64 ioctl file_setattr sethostname setdomainname settimeofday clock_settime clock_settime64 adjtimex clock_adjtime clock_adjtime64 stime nice setpriority sched_setscheduler sched_setparam sched_setattr ioprio_set setrlimit getrlimit ugetrlimit prlimit64 mlock mlock2 mlockall mount umount umount2 fsopen fsconfig fsmount fspick move_mount open_tree open_tree_attr mount_setattr chroot pivot_root setns unshare open creat openat openat2 mkdir mkdirat symlink symlinkat unlink unlinkat rmdir rename renameat renameat2 execve execveat io_uring_setup oldstat oldfstat oldlstat stat fstat lstat newfstatat stat64 fstat64 lstat64 fstatat64 statx getsockopt connect listen socketpair bind socketcall'
+complete -c zroot -n 'not __zroot_command >/dev/null' -s C -l chdir -d 'Change to DIR first' -r -f -a '(__fish_complete_directories)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l root -d 'Make DIR the root directory, with the host\'s /proc, /sys and /dev' -r -f -a '(__fish_complete_directories)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l bind -d 'Mount the host\'s SRC at DST inside the root directory' -r -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -l summary -d 'At the end, say on standard error (or write to FILE) what was pretended; as JSON if FILE ends in .json' -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -l trace -d 'A line for each pretended call, on standard error or in FILE; as JSON if FILE ends in .json' -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -s S -l split-string -d 'Split STRING into arguments, as env(1) does; only as the first argument, for #! lines' -r -f
+complete -c zroot -n 'not __zroot_command >/dev/null' -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c zroot -n 'not __zroot_command >/dev/null' -s V -l version -d 'Print version'

@@ -1,24 +1,24 @@
 //! `--check`: what zroot can do on this host, found out by doing it in children, and what to change
 //! where it cannot.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, OsStr};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::slice;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open};
 use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::Mode;
+use nix::sys::utsname::uname;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, pipe2};
 
 use crate::arch::Abi;
 use crate::error::{Failure, shown};
-use crate::filter::policy::{Level, Policy};
+use crate::filter::policy::{Class, Level, Policy};
 use crate::host::{Facts, kernel_is_at_least};
 use crate::launch::{Error, emulate};
 use crate::namespace::{self, Entered};
@@ -79,49 +79,51 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
             ),
         })
     };
-    let prepare = || -> Result<(), Error> {
+    // What a level needs: a namespace if `userns` is true, the filter, the supervisor.
+    let emulate = |level: Level, policy: Policy, userns: bool| -> Result<String, Error> {
+        if let (true, Some(enclosing)) = (level.has_supervisor(), handshake::ask()) {
+            return match enclosing {
+                Enclosing::Supervisor(outer) if outer.level >= level => {
+                    Ok("that of the zroot around this one answers".into())
+                }
+                _ => Err(Unavailable::from(enclosing).into()),
+            };
+        }
         if userns {
             enter()?;
         }
-        set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno).into())
+        set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
+        if level.has_supervisor() {
+            emulate::by_supervisor(policy, None, &mut Watchers::default(), None)?;
+            return Ok("answers".into());
+        }
+        let length = emulate::by_filter(policy)?;
+        Ok(format!("{length} instructions, answers"))
     };
     let mut tried = Vec::new();
     if userns {
         tried.push(in_child(NAMESPACE, &Level::ALL, enter));
     }
-    for (level, policy) in Level::ALL.iter().zip(policies) {
-        let needed_by = slice::from_ref(level);
-        tried.push(match level {
-            Level::Zero => in_child("filter", needed_by, || {
-                prepare()?;
-                let length = emulate::by_filter(policy)?;
-                Ok(format!("{length} instructions, answers"))
-            }),
-            Level::Selective | Level::Full => in_child(name_of(*level), needed_by, || {
-                match handshake::ask() {
-                    Some(Enclosing::Supervisor(outer)) if outer.level >= *level => {
-                        return Ok("that of the zroot around this one answers".into());
-                    }
-                    Some(enclosing) => return Err(Unavailable::from(enclosing).into()),
-                    None => {}
-                }
-                prepare()?;
-                emulate::by_supervisor(policy, None, &mut Watchers::default(), None)?;
-                Ok("answers".into())
-            }),
-        });
+    for ((level, policy), name) in Level::ALL.into_iter().zip(policies).zip(NAMES) {
+        let needed_by = match level {
+            Level::Zero => &[Level::Zero],
+            Level::Selective => &[Level::Selective],
+            Level::Full => &[Level::Full],
+        };
+        tried.push(in_child(name, needed_by, || emulate(level, policy, userns)));
+    }
+    if userns {
+        for ((level, policy), name) in Level::ALL.into_iter().zip(policies).zip(WITHOUT) {
+            let classes = policy.classes.with(Class::Getid);
+            let policy = Policy { classes, ..policy };
+            tried.push(in_child(name, &[], || emulate(level, policy, false)));
+        }
     }
     for (name, attribute, value) in ATTRIBUTES {
         tried.push(in_child(name, &[], || {
-            if userns {
-                enter()?;
-            }
-            set_attribute(dir, attribute, value).map_err(|errno| {
-                let attribute = attribute.to_string_lossy();
-                Failure::errno(format_args!("{attribute} in {}", shown(dir)), errno)
-                    .hint("use a file system that keeps it")
-            })?;
-            Ok(format!("kept in {}", shown(dir)))
+            // Where there is no namespace, it is tried without, as the command would.
+            let inside = userns && enter().is_ok();
+            set_attribute(dir, attribute, value, inside)
         }));
     }
     tried.push(in_child("inode identity", &[], || identity(dir)));
@@ -132,13 +134,13 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
             .to_owned()
     };
     Check {
-        kernel: format!(
-            "{} {}",
-            read("/proc/sys/kernel/ostype"),
-            read("/proc/sys/kernel/osrelease")
-        )
-        .trim()
-        .to_owned(),
+        kernel: uname().map_or_else(
+            |_| "an unknown kernel".into(),
+            |names| {
+                let text = |name: &OsStr| name.to_string_lossy().into_owned();
+                format!("{} {}", text(names.sysname()), text(names.release()))
+            },
+        ),
         tried,
         facts: Facts::read(),
         executable: fs::read_link("/proc/self/exe").map_or_else(
@@ -149,14 +151,15 @@ pub fn run(policies: [Policy; Level::ALL.len()], userns: bool, dir: &Path) -> Ch
     }
 }
 
-/// What is tried for a level that has a supervisor.
-fn name_of(level: Level) -> &'static str {
-    if level.remembers() {
-        "supervisor (full)"
-    } else {
-        "supervisor"
-    }
-}
+/// What is tried for the levels, in the order of [`Level::ALL`].
+const NAMES: [&str; Level::ALL.len()] = ["filter", "supervisor", "supervisor (full)"];
+
+/// The same without a user namespace.
+const WITHOUT: [&str; Level::ALL.len()] = [
+    "--userns=never, zero",
+    "--userns=never, selective",
+    "--userns=never, full",
+];
 
 /// Extended attributes that packages bring: an own one; cap_net_raw+ep
 /// (include/uapi/linux/capability.h, version 2); an ACL that names its owner
@@ -210,9 +213,29 @@ fn without_name(dir: &Path) -> Result<OwnedFd, Errno> {
     )
 }
 
-/// Gives a file without a name an attribute: it is gone when this returns.
-fn set_attribute(dir: &Path, name: &CStr, value: &[u8]) -> Result<(), Errno> {
-    fsetxattr(without_name(dir)?.as_fd(), name, value)
+/// Gives a file without a name an attribute: it is gone when this returns. `inside` says whether
+/// the process is root of a user namespace.
+fn set_attribute(dir: &Path, name: &CStr, value: &[u8], inside: bool) -> Result<String, Error> {
+    let place = shown(dir);
+    let file = without_name(dir).map_err(|errno| {
+        let hint = match errno {
+            Errno::EACCES | Errno::EPERM | Errno::EROFS => {
+                "you may not write there: name a directory where you may, with -C DIR"
+            }
+            Errno::ENOENT | Errno::ENOTDIR => "name a directory that is there, with -C DIR",
+            _ => "its file system makes no file without a name: name a directory elsewhere, with -C DIR",
+        };
+        Failure::errno(format_args!("cannot make a file in {place}"), errno).hint(hint)
+    })?;
+    fsetxattr(file.as_fd(), name, value).map_err(|errno| {
+        let hint = match errno {
+            Errno::EPERM if !inside => "only root of a user namespace may set it",
+            _ => "use a file system that keeps it",
+        };
+        let name = name.to_string_lossy();
+        Failure::errno(format_args!("{name} in {place}"), errno).hint(hint)
+    })?;
+    Ok(format!("kept in {place}"))
 }
 
 /// Runs `attempt` in a child, where it may change what it likes.
@@ -272,6 +295,15 @@ impl Check {
             .all(|tried| tried.works || !tried.needed_by.contains(&level))
     }
 
+    /// Whether it works there without a user namespace, where that was tried as well.
+    fn works_without(&self, level: Level) -> bool {
+        let mut named = Level::ALL.into_iter().zip(WITHOUT);
+        let name = named.find_map(|(one, name)| (one == level).then_some(name));
+        self.tried
+            .iter()
+            .any(|tried| tried.works && Some(tried.name) == name)
+    }
+
     /// The settings and circumstances that can forbid things, by name.
     fn circumstances(&self) -> Vec<(&'static str, String)> {
         let facts = &self.facts;
@@ -308,6 +340,12 @@ impl Check {
                 ),
             ),
             ("security context", facts.security_context.clone()),
+            ("security modules", facts.security_modules.clone()),
+            ("kernel.yama.ptrace_scope", number(facts.ptrace_scope)),
+            (
+                "SELinux's deny_ptrace",
+                yes(facts.denies_ptrace, "on", "off"),
+            ),
             (
                 "other calls pass without a filter run (Linux 5.11)",
                 since(5, 11),
@@ -352,20 +390,21 @@ impl Check {
     pub fn text(&self) -> String {
         let mut out = format!("zroot {VERSION}, {}, on {}\n", Abi::NATIVE, self.kernel);
         // Writing to a String cannot fail.
-        for Tried {
-            name,
-            works,
-            detail,
-            hint,
-            ..
-        } in &self.tried
-        {
+        for (at, tried) in self.tried.iter().enumerate() {
+            let Tried { name, works, .. } = tried;
+            // One cause is said once, where it is met first.
+            let is_known = |before: &Tried| !works && before.detail == tried.detail;
+            let known = self.tried[..at].iter().find(|before| is_known(before));
+            let detail = known.map_or_else(
+                || tried.detail.clone(),
+                |before| format!("for the same reason as {}", before.name),
+            );
             let _ = writeln!(
                 out,
-                "  {:<4}{name:<20}{detail}",
+                "  {:<4}{name:<26}{detail}",
                 if *works { "ok" } else { "NO" }
             );
-            if let Some(hint) = hint {
+            if let (Some(hint), None) = (&tried.hint, known) {
                 let _ = writeln!(out, "      hint: {hint}");
             }
         }
@@ -376,10 +415,10 @@ impl Check {
             let _ = writeln!(
                 out,
                 "level {level}: {}",
-                if self.level_works(level) {
-                    "works"
-                } else {
-                    "does not work"
+                match (self.level_works(level), self.works_without(level)) {
+                    (true, _) => "works",
+                    (false, true) => "does not work, but with --userns=never",
+                    (false, false) => "does not work",
                 }
             );
         }

@@ -17,7 +17,7 @@ pub fn for_error(error: &Error, facts: impl FnOnce() -> Facts) -> Option<String>
         Error::Failure(failure) => failure.hint.clone(),
         Error::Namespace(refused) => Some(for_namespace(*refused, &facts())),
         Error::Filter(error) => Some(for_filter(*error, &facts())),
-        Error::Supervisor(unavailable) => Some(for_supervisor(*unavailable)),
+        Error::Supervisor(unavailable) => Some(for_supervisor(*unavailable, facts)),
         Error::AptConfig(error) => Some(for_apt_config(error).into()),
         Error::Other(_) => None,
     }
@@ -28,7 +28,7 @@ pub fn for_error(error: &Error, facts: impl FnOnce() -> Facts) -> Option<String>
 #[must_use]
 pub fn for_namespace(refused: Refused, facts: &Facts) -> String {
     format!(
-        "{}; or run zroot --userns=never, which needs no namespace",
+        "{}; or run zroot --userns=never, which works without, but can neither chroot nor mount (--root), and stat shows true owners",
         cause(refused, facts)
     )
 }
@@ -104,7 +104,7 @@ pub fn for_filter(error: InstallError, facts: &Facts) -> String {
         }
         InstallError::Refused(Errno::ENOMEM) => {
             let count = facts.seccomp_filters.map_or(String::new(), |count| format!(" ({count} here)"));
-            format!("too many seccomp filters are stacked{count}: nest zroot less deeply")
+            format!("too many seccomp filters are stacked{count}: nest zroot less deeply, and let no #! line end with zroot")
         }
         InstallError::Refused(Errno::EBUSY) => {
             "calls are notified to another program already (a container runtime's, say), and only one can be: run zroot outside of it, or use --consistency=zero".into()
@@ -127,25 +127,47 @@ const fn for_apt_config(error: &ConfigError) -> &'static str {
 
 /// What to do about a supervisor that cannot be had.
 #[must_use]
-pub fn for_supervisor(unavailable: Unavailable) -> String {
+pub fn for_supervisor(unavailable: Unavailable, facts: impl FnOnce() -> Facts) -> String {
     let way = match unavailable {
-        Unavailable::Kernel => "use Linux 5.9 or later",
-        Unavailable::KernelForFull => "use Linux 5.14 or later, or -c selective",
+        Unavailable::Kernel => "use Linux 5.9 or later".into(),
+        Unavailable::KernelForFull => "use Linux 5.14 or later, or -c selective".into(),
         Unavailable::Enclosed => {
-            "run the outer zroot with --consistency=selective, full or auto, and this one shares its supervisor"
+            "run the outer zroot with --consistency=selective, full or auto, and this one shares its supervisor".into()
         }
-        Unavailable::Traced => "run PRoot inside of zroot, or --root in its place",
-        Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)",
-        Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it",
-        Unavailable::Limit => "set it back to unlimited",
-        Unavailable::FileSize => "raise it",
-        Unavailable::Values => "use another kernel",
-        Unavailable::KeptOut(_) => {
-            "kernel.yama.ptrace_scope is not 0, or a security module forbids it: have that changed, or let zroot enter a user namespace (no --userns=never; no -u, as fakeroot), or give a container CAP_SYS_PTRACE"
-        }
+        Unavailable::Traced => "run PRoot inside of zroot, or --root in its place".into(),
+        Unavailable::Children => "let unshare fork (unshare --fork --mount-proc)".into(),
+        Unavailable::Proc(_) => "mount /proc where zroot runs, or have --root do it".into(),
+        Unavailable::Limit => "set it back to unlimited".into(),
+        Unavailable::FileSize => "raise it".into(),
+        Unavailable::Values => "use another kernel".into(),
+        Unavailable::KeptOut(_) => kept_out(&facts()),
         Unavailable::Resources(_) => {
-            "raise the limits on memory, open files or processes (ulimit -a)"
+            "raise the limits on memory, open files or processes (ulimit -a)".into()
         }
     };
     format!("{way}; or use --consistency=zero, which needs no supervisor")
+}
+
+/// Who keeps a supervisor from the memory of others (kernel/ptrace.c, `__ptrace_may_access`).
+fn kept_out(facts: &Facts) -> String {
+    const WAYS: &str = "or let zroot enter a user namespace (no --userns=never; no -u, as fakeroot), or give a container CAP_SYS_PTRACE";
+    match (
+        facts.ptrace_scope,
+        facts.denies_ptrace,
+        &facts.security_context,
+    ) {
+        (Some(scope @ 1..), _, _) => format!(
+            "kernel.yama.ptrace_scope is {scope}: have an administrator run 'sysctl kernel.yama.ptrace_scope=0', {WAYS}"
+        ),
+        (_, Some(true), _) => format!(
+            "SELinux's deny_ptrace is on: have an administrator run 'setsebool deny_ptrace 0', {WAYS}"
+        ),
+        (_, _, Some(context)) => format!(
+            "the security module confines this process ('{context}'): have that profile allow ptrace, {WAYS}"
+        ),
+        _ if is_filtered(facts) => format!(
+            "an outer seccomp filter or a security module forbids process_vm_readv(2): have it allowed, {WAYS}"
+        ),
+        _ => format!("a security module forbids it: have that changed, {WAYS}"),
+    }
 }

@@ -2,6 +2,11 @@
 
 use std::fs;
 
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{setfsgid, setfsuid};
+
+use crate::sys::process;
+
 /// Settings and circumstances that can forbid what zroot needs, read once something is refused.
 /// `None` where `/proc` does not say.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,6 +31,12 @@ pub struct Facts {
     /// Whether the process's own uid and gid are mapped in its user namespace. An id that is not
     /// looks like the overflow id, 65534.
     pub ids_are_mapped: Option<bool>,
+    /// `kernel.yama.ptrace_scope`: above 0, who may look into a process is limited.
+    pub ptrace_scope: Option<u64>,
+    /// Whether SELinux lets nobody look into processes (its boolean `deny_ptrace`).
+    pub denies_ptrace: Option<bool>,
+    /// The security modules that are on.
+    pub security_modules: Option<String>,
 }
 
 impl Facts {
@@ -73,9 +84,18 @@ impl Facts {
                 maps("/proc/self/gid_map", nix::unistd::getegid().as_raw()),
             )
             .map(|(uid, gid)| uid && gid),
+            ptrace_scope: number(PTRACE_SCOPE),
+            denies_ptrace: fs::read_to_string("/sys/fs/selinux/booleans/deny_ptrace")
+                .ok()
+                .map(|values| values.starts_with('1')),
+            security_modules: fs::read_to_string("/sys/kernel/security/lsm")
+                .ok()
+                .map(|modules| modules.trim().to_owned()),
         }
     }
 }
+
+const PTRACE_SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
 
 fn number(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
@@ -91,7 +111,7 @@ fn maps(path: &str, id: u32) -> Option<bool> {
 /// (security/yama/yama_lsm.c, `YAMA_SCOPE_NO_ATTACH`).
 #[must_use]
 pub fn forbids_ptrace() -> bool {
-    number("/proc/sys/kernel/yama/ptrace_scope") == Some(3)
+    number(PTRACE_SCOPE) == Some(3)
 }
 
 /// Whether this kernel is `major.minor` or newer.
@@ -141,24 +161,70 @@ pub fn id_ranges(map: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
 }
 
 /// Whether the process is root for whom ownership is real: uid 0 over more than one mapped uid and
-/// gid, with the capabilities to use them.
+/// gid, with the capabilities to use them. `None` if nobody can tell.
 #[must_use]
 #[inline(never)]
-pub fn is_real_root() -> bool {
+pub fn is_real_root() -> Option<bool> {
+    // Ids of 16 bits, and where the ranges of larger ones usually begin.
+    is_root_over((1..=0xffff).chain((1..=0xffff).map(|n| n << 16)))
+}
+
+/// The same in little time: without `/proc`, root over many ids but not over the first ones counts
+/// as root over one.
+#[must_use]
+#[inline(never)]
+pub fn seems_real_root() -> bool {
+    is_root_over(1..=1) == Some(true)
+}
+
+/// [`is_real_root`], where `ids` are tried if `/proc` does not say.
+fn is_root_over(ids: impl Iterator<Item = u32> + Clone) -> Option<bool> {
     use caps::{CapSet, Capability};
-    let many = |path| {
-        fs::read_to_string(path)
-            .is_ok_and(|map| id_ranges(&map).map(|(_, count)| count).sum::<u64>() > 1)
-    };
     let needed = [
         Capability::CAP_CHOWN,
         Capability::CAP_SETUID,
         Capability::CAP_SETGID,
     ];
-    nix::unistd::geteuid().is_root()
-        && many("/proc/self/uid_map")
-        && many("/proc/self/gid_map")
+    let may = nix::unistd::geteuid().is_root()
         && needed
             .into_iter()
-            .all(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
+            .all(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false));
+    if !may {
+        return Some(false);
+    }
+    let many = |path| {
+        let map = fs::read_to_string(path).ok()?;
+        (!map.is_empty()).then(|| id_ranges(&map).map(|(_, count)| count).sum::<u64>() > 1)
+    };
+    match (many("/proc/self/uid_map"), many("/proc/self/gid_map")) {
+        (Some(uids), Some(gids)) => Some(uids && gids),
+        _ => is_any_mapped(ids),
+    }
+}
+
+/// Whether one of `ids` is mapped as a uid, and one as a gid, found out in a child: setfsuid(2)
+/// changes nothing if its argument is not, and returns what was (kernel/sys.c, `__sys_setfsuid`).
+fn is_any_mapped(ids: impl Iterator<Item = u32> + Clone) -> Option<bool> {
+    const NONE: i32 = 0;
+    const BOTH: i32 = 1;
+    const REFUSED: i32 = 2;
+    let child = process::fork_without_signal(move || {
+        let uid = |id: u32| setfsuid(id.into()).as_raw();
+        let gid = |id: u32| setfsgid(id.into()).as_raw();
+        // Whoever forbids the calls answers with an error in the place of the id.
+        let _ = (uid(0), gid(0));
+        if (uid(0), gid(0)) != (0, 0) {
+            return REFUSED;
+        }
+        // Each says whether the one before has changed something. The gids come first: who is not
+        // root on files any more has no rights to lose by that.
+        let any = |set: &dyn Fn(u32) -> u32| ids.clone().chain([0]).any(|id| set(id) != 0);
+        if any(&gid) && any(&uid) { BOTH } else { NONE }
+    })
+    .ok()?;
+    match waitpid(child, Some(WaitPidFlag::__WALL)) {
+        Ok(WaitStatus::Exited(_, NONE)) => Some(false),
+        Ok(WaitStatus::Exited(_, BOTH)) => Some(true),
+        _ => None,
+    }
 }

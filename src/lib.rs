@@ -23,6 +23,7 @@ pub mod internals {
     pub mod host;
     pub mod launch;
     pub mod namespace;
+    pub mod script;
     pub mod state;
     pub mod supervisor;
     pub mod sys;
@@ -32,7 +33,7 @@ pub mod internals {
 
 // The parts know each other without the detour: `crate::arch`.
 use internals::{
-    arch, check, detach, error, file_limit, filter, hint, host, launch, namespace, state,
+    arch, check, detach, error, file_limit, filter, hint, host, launch, namespace, script, state,
     supervisor, sys, text, whole_file,
 };
 

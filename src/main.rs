@@ -24,6 +24,7 @@ use zroot::internals::filter::{Level, dump, explain};
 use zroot::internals::hint;
 use zroot::internals::host::Facts;
 use zroot::internals::launch::{self, Environment, Error};
+use zroot::internals::script::Script;
 
 // A dynamic zroot does not run in a root directory that has another libc. `cargo install` from a
 // registry or git reads no configuration of this checkout, and shows no warning of it.
@@ -41,6 +42,8 @@ struct Start {
     environment: Environment,
     /// `AT_SECURE`: the executable is installed setuid, setgid or with capabilities.
     secure: bool,
+    /// What may have started zroot by its `#!` line.
+    script: Option<Script<'static>>,
 }
 
 /// The C library's entry point.
@@ -66,15 +69,40 @@ pub extern "C" fn main(
                 .collect()
         }
     };
+    // SAFETY: getauxval(3) only reads the auxiliary vector.
+    let auxiliary = |kind| unsafe { libc::getauxval(kind) };
+    let args = strings(argv);
     let start = Start {
-        args: strings(argv),
-        environment: Environment::new(strings(envp)),
-        // SAFETY: getauxval(3) only reads the auxiliary vector.
-        secure: unsafe { libc::getauxval(libc::AT_SECURE) } != 0,
+        script: script(&args),
+        args,
+        environment: Environment::new(strings(envp), auxiliary(libc::AT_EUID) == 0),
+        secure: auxiliary(libc::AT_SECURE) != 0,
     };
     match run(&start) {
         Ok(status) => status.into(),
-        Err(error) => report(&error).into(),
+        Err(error) => report(&error, start.script.as_ref()).into(),
+    }
+}
+
+/// The script that may have started zroot: its name has a slash wherever a shell has looked for it.
+#[inline]
+fn script(args: &[&'static CStr]) -> Option<Script<'static>> {
+    let mut names = args.iter().skip(1).take(2);
+    names
+        .any(|arg| arg.to_bytes().contains(&b'/'))
+        .then(|| executed().and_then(|executed| Script::of(args, executed)))
+        .flatten()
+}
+
+/// `AT_EXECFN`.
+#[allow(unsafe_code)]
+#[inline(never)]
+fn executed() -> Option<&'static CStr> {
+    // SAFETY: it is the address of a C string that the kernel has put on the stack
+    // (fs/binfmt_elf.c, create_elf_tables), or 0; nothing here writes to it.
+    unsafe {
+        let executed = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+        (!executed.is_null()).then(|| CStr::from_ptr(executed))
     }
 }
 
@@ -96,14 +124,23 @@ fn run(start: &Start) -> Result<u8, Error> {
         Request::Show(show) => print(&shown(&show)?),
         Request::Check(form, plan) => check(form, &plan),
         Request::Run(plan) => {
+            if let (Some(script), Some(command)) = (&start.script, plan.command.first()) {
+                script.check(command)?;
+            }
             for note in &plan.notes {
                 complain(format_args!("{note}"));
             }
-            launch::run(&plan, &start.environment, &|step| {
+            let say = |step: fmt::Arguments| {
                 if plan.verbose {
                     complain(format_args!("zroot: {step}"));
                 }
-            })
+            };
+            let warn = |warning: fmt::Arguments| {
+                if !plan.quiet {
+                    complain(format_args!("zroot: warning: {warning}"));
+                }
+            };
+            launch::run(&plan, &start.environment, &say, &warn)
         }
     }
 }
@@ -173,8 +210,12 @@ fn print(contents: &[u8]) -> Result<u8, Error> {
 
 /// Prints what went wrong and returns the exit status.
 #[inline(never)]
-fn report(error: &Error) -> u8 {
-    let advice = hint::for_error(error, Facts::read);
+fn report(error: &Error, script: Option<&Script>) -> u8 {
+    let of_script = match error {
+        Error::Failure(_) => script.and_then(Script::hint),
+        _ => None,
+    };
+    let advice = of_script.or_else(|| hint::for_error(error, Facts::read));
     complain(format_args!("zroot: {error}"));
     if let Some(advice) = advice {
         complain(format_args!("hint: {advice}"));

@@ -12,7 +12,7 @@ use crate::arch::Abi;
 use crate::check::Form;
 use crate::error::{Failure, shown};
 use crate::filter::dump::Format;
-use crate::filter::policy::{ClassSet, UnknownClass};
+use crate::filter::policy::{Class, ClassSet, Level, UnknownClass};
 use crate::launch::plan::{Consistency, Owners, Userns};
 use crate::namespace::root::Bind;
 
@@ -127,6 +127,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(super) check: Option<Form>,
 
+    /// Say no warnings
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
     /// Say each step on standard error
     #[arg(short, long)]
     pub(super) verbose: bool,
@@ -218,14 +222,17 @@ fn parse_options(
         let name = shown(OsStr::from_bytes(name));
         return Err(usage(format!("unexpected argument {name} found")));
     }
-    let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()));
-    if let Ok(typed) = clap(&mut args.clone().map(OsStr::to_owned)) {
+    let args: Vec<&OsStr> = args
+        .iter()
+        .map(|arg| OsStr::from_bytes(arg.to_bytes()))
+        .collect();
+    if let Ok(typed) = clap(&mut args.iter().map(|arg| (*arg).to_owned())) {
         return Ok(Ok(typed));
     }
     // Once more for the message, which quotes arguments: line breaks in one must not break it.
     let Err(error) = clap(
         &mut args
-            .by_ref()
+            .iter()
             .map(|arg| printable(&arg.to_string_lossy()).into()),
     ) else {
         return Err(usage("invalid UTF-8 was detected in one or more arguments"));
@@ -249,9 +256,45 @@ fn parse_options(
         .map(str::trim)
         .find(|line| line.starts_with("tip: ") || line.starts_with("[possible values"));
     let usage = usage(message);
-    Err(match advice {
-        Some(advice) => usage.hint(advice.trim_start_matches("tip: ").trim_matches(['[', ']'])),
-        None => usage,
+    let is_unknown = error.kind() == clap::error::ErrorKind::UnknownArgument;
+    let better = is_unknown.then(|| meant(&definition, &args)).flatten();
+    Err(match (better, advice) {
+        (Some(hint), _) => usage.hint(hint),
+        (None, Some(advice)) => {
+            usage.hint(advice.trim_start_matches("tip: ").trim_matches(['[', ']']))
+        }
+        (None, None) => usage,
+    })
+}
+
+/// What was meant by the one of `args` that is no option.
+fn meant(definition: &clap::Command, args: &[&OsStr]) -> Option<String> {
+    let is_long = |name: &str| {
+        let name = name.split('=').next().unwrap_or_default();
+        name.len() > 1
+            && definition
+                .get_arguments()
+                .any(|arg| arg.get_long() == Some(name))
+    };
+    let explains = args
+        .iter()
+        .any(|arg| arg.as_bytes().starts_with(b"--explain"));
+    args.iter().skip(1).filter_map(|arg| arg.to_str()).find_map(|arg| {
+        Some(match arg.strip_prefix('-')? {
+            number if explains && number.starts_with(|c: char| c.is_ascii_digit()) => {
+                format!("a number below zero comes after '--': --explain CALL -- {arg}")
+            }
+            name if !name.starts_with('-') && is_long(name) => {
+                format!("the long names of options begin with two dashes: -{arg}")
+            }
+            "r" | "U" | "-map-root-user" => {
+                "zroot makes its caller root by itself: leave it out".into()
+            }
+            "u" | "-user" => {
+                "it is root that zroot stands for; a program that changes to another user does that inside: zroot -c full su USER -c COMMAND".into()
+            }
+            _ => return None,
+        })
     })
 }
 
@@ -327,10 +370,19 @@ fn parse_bind(text: OsString) -> Result<Bind, String> {
     })
 }
 
-fn parse_classes(name: &str) -> Result<ClassSet, UnknownClass> {
+fn parse_classes(name: &str) -> Result<ClassSet, String> {
     if name == "all" {
-        Ok(ClassSet::ALL)
-    } else {
-        name.parse().map(|class| ClassSet::EMPTY.with(class))
+        return Ok(ClassSet::ALL);
+    }
+    let has_call = |class: &Class| {
+        let mut rules = Level::ALL.into_iter().flat_map(|level| class.rules(level));
+        rules.any(|rule| rule.call.name() == name)
+    };
+    match name.parse() {
+        Ok(class) => Ok(ClassSet::EMPTY.with(class)),
+        Err(UnknownClass) => Err(match Class::ALL.into_iter().find(has_call) {
+            Some(class) => format!("it is a call of class {class}, which is switched as a whole"),
+            None => UnknownClass.to_string(),
+        }),
     }
 }

@@ -31,8 +31,15 @@ pub(super) fn plan<'a>(
     let consistency = consistency(&typed)?;
     let (fake, no_fake) = classes(&typed)?;
     if typed.check.is_some() {
-        if !command.is_empty() {
-            return Err(usage("--check runs no command"));
+        if let Some(first) = command.first() {
+            let failure = usage("--check runs no command");
+            return Err(match first.to_bytes() {
+                b"text" | b"json" => {
+                    let form = first.to_string_lossy();
+                    failure.hint(format!("a form is joined to it: --check={form}"))
+                }
+                _ => failure,
+            });
         }
     } else if command.is_empty() {
         if !stdin().is_terminal() {
@@ -64,6 +71,7 @@ pub(super) fn plan<'a>(
         trace: typed.trace.map(Output::new),
         fail_on: union(&typed.fail_on),
         apt_config: !typed.no_apt_config,
+        quiet: typed.quiet,
         verbose: typed.verbose,
         ..Plan::default()
     }))

@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl, readlink};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
+use nix::unistd::{AccessFlags, access};
 
 use crate::error::{cause, shown};
 use crate::file_limit::with_room;
@@ -69,6 +70,77 @@ impl<E: Into<io::Error>> From<E> for ConfigError {
     fn from(error: E) -> ConfigError {
         ConfigError::Io(error.into())
     }
+}
+
+/// Whether this system has apt.
+#[must_use]
+pub fn is_there() -> bool {
+    access(c"/etc/apt", AccessFlags::F_OK).is_ok()
+}
+
+/// Where dpkg keeps what is installed, which apt locks.
+const INSTALLED: &CStr = c"/var/lib/dpkg";
+
+/// Whether `command` is one of apt's that changes the packages of this system, which are somebody
+/// else's. Where other options say what is meant, it may be another system.
+#[must_use]
+#[inline]
+pub fn asks_for_root(command: &[Cow<CStr>]) -> bool {
+    let Some((name, args)) = command.split_first() else {
+        return false;
+    };
+    let name = name.to_bytes();
+    if !matches!(name.first(), Some(b'a' | b'.' | b'/')) {
+        return false; // nearly every command
+    }
+    let is_one = [&b"apt"[..], b"apt-get", b"aptitude"].iter().any(|apt| {
+        let dir = name.strip_suffix(*apt);
+        dir.is_some_and(|dir| dir.is_empty() || dir.ends_with(b"/"))
+    });
+    is_one && changes_packages(args)
+}
+
+#[inline(never)]
+fn changes_packages(args: &[Cow<CStr>]) -> bool {
+    const VERBS: [&[u8]; 14] = [
+        b"autopurge",
+        b"autoremove",
+        b"build-dep",
+        b"dist-upgrade",
+        b"full-upgrade",
+        b"install",
+        b"purge",
+        b"reinstall",
+        b"remove",
+        b"safe-upgrade",
+        b"satisfy",
+        b"update",
+        b"upgrade",
+        b"dselect-upgrade",
+    ];
+    let is_elsewhere = |arg: &[u8]| {
+        [
+            &b"-o"[..],
+            b"-c",
+            b"-s",
+            b"--option",
+            b"--config-file",
+            b"--simulate",
+            b"--dry-run",
+            b"--no-act",
+            b"--just-print",
+            b"--print-uris",
+        ]
+        .iter()
+        .any(|option| arg.starts_with(option))
+    };
+    let mut args = args.iter().map(|arg| arg.to_bytes());
+    args.clone().any(|arg| VERBS.contains(&arg))
+        && !args.any(is_elsewhere)
+        && matches!(
+            access(INSTALLED, AccessFlags::W_OK),
+            Err(Errno::EACCES | Errno::EROFS)
+        )
 }
 
 /// Makes the configuration and returns the value for [`VARIABLE`], or `None` where there is no

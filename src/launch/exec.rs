@@ -5,14 +5,15 @@ use std::ffi::{CStr, CString, NulError, OsStr};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::stat::{FileStat, SFlag, stat};
 use nix::unistd::execve;
 
+use super::elf::Elf;
 use crate::error::{Failure, shown};
+use crate::script;
 
 /// Where commands are looked for when PATH is not set (glibc's `confstr(_CS_PATH)`).
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -67,7 +68,13 @@ pub fn find(
     if bytes.contains(&b'/') {
         return match look(stat(name)) {
             Look::Runnable | Look::Unknown => Ok(vec![name.to_owned()]),
-            Look::Missing(errno) => Err(not_found(name, errno.desc())),
+            Look::Missing(errno) => {
+                let failure = not_found(name, errno.desc());
+                Err(match misread(bytes) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                })
+            }
             Look::Unfit(why, hint) => Err(cannot_run(name, why, hint)),
         };
     }
@@ -97,6 +104,9 @@ pub fn find(
     if candidates.is_empty() {
         return Err(unfit.unwrap_or_else(|| {
             let failure = not_found(name, "command not found");
+            if let Some(hint) = misread(bytes) {
+                return failure.hint(hint);
+            }
             // What root's PATH has and a user's on Debian has not.
             let elsewhere = ["/usr/local/sbin", "/usr/sbin", "/sbin"]
                 .into_iter()
@@ -114,6 +124,39 @@ pub fn find(
         }));
     }
     Ok(candidates)
+}
+
+/// What a name that is no command's most likely stands for.
+fn misread(name: &[u8]) -> Option<&'static str> {
+    const OF_THE_SHELL: [&[u8]; 16] = [
+        b".", b"alias", b"bg", b"cd", b"eval", b"exec", b"exit", b"export", b"fg", b"set",
+        b"source", b"trap", b"type", b"ulimit", b"umask", b"unset",
+    ];
+    let is_variable = |name: &[u8]| {
+        !name.starts_with(b"=") && name.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_')
+    };
+    if name.starts_with(b"-") {
+        Some("zroot's own options come before COMMAND, and before '--'")
+    } else if OF_THE_SHELL.contains(&name) {
+        Some("it is a command of the shell's own: zroot sh -c 'COMMAND'")
+    } else if name
+        .split(|c| *c == b'=')
+        .next()
+        .is_some_and(|variable| variable.len() < name.len() && is_variable(variable))
+    {
+        Some("env sets variables: zroot env NAME=VALUE COMMAND")
+    } else if name
+        .iter()
+        .any(|c| matches!(c, b' ' | b'\t' | b'\n' | b';' | b'|' | b'&'))
+    {
+        Some(
+            "a command and its arguments are words of their own: leave out the quotes around them, or have a shell read it: zroot sh -c 'COMMAND ARG...'",
+        )
+    } else if matches!(name, b"help" | b"version" | b"check") {
+        Some("zroot's own words are options: --help, --version, --check")
+    } else {
+        None
+    }
 }
 
 /// What can be said of a path before it is executed.
@@ -195,6 +238,14 @@ fn become_command<'a>(candidates: &[CString], args: &[&'a CStr], env: &[Cow<'a, 
                     "the arguments and the environment together are larger than the kernel takes: pass fewer, or through a file".into();
                 return cannot_run(path, errno.desc(), Some(hint));
             }
+            // Of a script: interpreters that are scripts, one after the other (fs/exec.c,
+            // exec_binprm). Of all else the path was looked at before.
+            Errno::ELOOP => return endless(path),
+            // A program's headers or its interpreter's name lie behind the end of the file.
+            Errno::EIO | Errno::ELIBBAD => {
+                let hint = "the file or its interpreter is damaged or cut off, or the disk fails: get it anew".into();
+                return cannot_run(path, errno.desc(), Some(hint));
+            }
             // No kernel says so: nobody is there any more to be asked.
             Errno::ENOSYS => {
                 let what = format!("cannot run {}: the supervisor is gone", named(path));
@@ -228,8 +279,10 @@ fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr
         let hint = "it has no #! line, so /bin/sh would run it, but that failed".into();
         return cannot_run(path, errno.desc(), Some(hint));
     }
-    let hint = match Elf::parse(&head) {
-        Some(elf) => format!(
+    let len = stat(path).map_or(0, |status| u64::try_from(status.st_size).unwrap_or(0));
+    let hint = match Elf::parse(&head).map(|elf| (elf.fault(len), elf)) {
+        Some((Some(fault), _)) => fault.into(),
+        Some((None, elf)) => format!(
             "it is an executable for {}, which this kernel does not run: use one built for this machine, or have qemu-user registered with binfmt_misc",
             elf.machine()
         ),
@@ -242,11 +295,28 @@ fn not_executable_format<'a>(path: &CStr, args: &[&'a CStr], env: &[Cow<'a, CStr
 fn missing_interpreter(path: &CStr) -> Option<Failure> {
     stat(path).ok()?;
     let interpreter = interpreter(path)?;
-    let hint = format!(
-        "its interpreter {} does not exist: install it, or correct the #! line",
-        named(&interpreter)
-    );
+    let name = named(&interpreter);
+    let hint = if interpreter.to_bytes().ends_with(b"\r") {
+        format!(
+            "its interpreter {name} does not exist: {}",
+            script::crlf(path)
+        )
+    } else {
+        format!("its interpreter {name} does not exist: install it, or correct the #! line")
+    };
     Some(cannot_run(path, "its interpreter is missing", Some(hint)))
+}
+
+/// ELOOP: more interpreters that are scripts than the kernel follows.
+fn endless(path: &CStr) -> Failure {
+    let hint = match interpreter(path) {
+        Some(interpreter) => format!(
+            "it names {}, which is a script as well, and so on: let it name a program",
+            named(&interpreter)
+        ),
+        None => "too many interpreters are scripts: let its #! line name a program".into(),
+    };
+    cannot_run(path, "its #! line leads to no interpreter", Some(hint))
 }
 
 /// EACCES for a file with an execute bit.
@@ -275,89 +345,4 @@ fn interpreter(path: &CStr) -> Option<CString> {
         return CString::new(line.split(|byte| matches!(byte, b' ' | b'\t')).next()?).ok();
     }
     Elf::parse(&head)?.interpreter(path)
-}
-
-/// The little of an ELF header that messages need (elf(5)).
-struct Elf<'a> {
-    head: &'a [u8],
-    is_64bit: bool,
-    big_endian: bool,
-}
-
-impl<'a> Elf<'a> {
-    fn parse(head: &'a [u8]) -> Option<Elf<'a>> {
-        let ident = head.strip_prefix(b"\x7fELF")?;
-        Some(Elf {
-            head,
-            is_64bit: *ident.first()? == 2,
-            big_endian: *ident.get(1)? == 2,
-        })
-    }
-
-    /// The number of `size` bytes at `at`.
-    fn number(&self, at: usize, size: usize) -> Option<u64> {
-        let bytes = self.head.get(at..at.checked_add(size)?)?;
-        let fold = |number, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if self.big_endian {
-            bytes.iter().fold(0, fold)
-        } else {
-            bytes.iter().rev().fold(0, fold)
-        })
-    }
-
-    fn machine(&self) -> String {
-        let bits = if self.is_64bit { "64" } else { "32" };
-        let name = match self.number(18, 2).unwrap_or(0) {
-            3 => "i386",
-            62 if self.is_64bit => "x86-64",
-            62 => "x32",
-            40 => "arm",
-            183 => "aarch64",
-            21 => "ppc64",
-            22 => "s390x",
-            243 => return format!("riscv{bits}"),
-            258 => "loongarch64",
-            8 => "mips",
-            20 => "powerpc",
-            2 | 43 => "sparc",
-            machine => return format!("ELF machine {machine}"),
-        };
-        name.into()
-    }
-
-    /// PT_INTERP's string, wherever in the file it is.
-    fn interpreter(&self, path: &CStr) -> Option<CString> {
-        const PT_INTERP: u64 = 3;
-        let (phoff, phentsize, phnum) = if self.is_64bit {
-            (
-                self.number(32, 8)?,
-                self.number(54, 2)?,
-                self.number(56, 2)?,
-            )
-        } else {
-            (
-                self.number(28, 4)?,
-                self.number(42, 2)?,
-                self.number(44, 2)?,
-            )
-        };
-        for i in 0..phnum {
-            let header = usize::try_from(phoff.checked_add(i * phentsize)?).ok()?;
-            if self.number(header, 4)? == PT_INTERP {
-                let (offset, size) = if self.is_64bit {
-                    (self.number(header + 8, 8)?, self.number(header + 32, 8)?)
-                } else {
-                    (self.number(header + 4, 4)?, self.number(header + 16, 4)?)
-                };
-                let mut name = vec![0; usize::try_from(size.min(4096)).ok()?];
-                File::open(Path::new(OsStr::from_bytes(path.to_bytes())))
-                    .ok()?
-                    .read_exact_at(&mut name, offset)
-                    .ok()?;
-                name.retain(|byte| *byte != 0);
-                return CString::new(name).ok();
-            }
-        }
-        None
-    }
 }

@@ -8,6 +8,7 @@
 
 pub mod apt;
 pub mod beside;
+pub mod elf;
 pub mod emulate;
 pub mod error;
 pub mod exec;
@@ -36,6 +37,7 @@ use crate::filter::policy::ClassSet;
 use crate::host;
 use crate::namespace::root::Root;
 use crate::namespace::{self, Stage};
+use crate::script;
 use crate::state::in_tree::InTree;
 use crate::state::{self, Saver};
 use crate::supervisor::handshake::{self, Enclosing};
@@ -47,28 +49,33 @@ use beside::Beside;
 use exec::Command;
 use plan::{Output, Owners, Plan, Userns};
 
-/// What main is called with: `NAME=value` each.
-pub struct Environment(Vec<&'static CStr>);
+/// What main is called with.
+pub struct Environment {
+    /// `NAME=value` each.
+    entries: Vec<&'static CStr>,
+    /// Whether the caller is uid 0, of whatever user namespace.
+    by_root: bool,
+}
 
 impl Environment {
     /// Of these entries.
     #[must_use]
-    pub const fn new(entries: Vec<&'static CStr>) -> Environment {
-        Environment(entries)
+    pub const fn new(entries: Vec<&'static CStr>, by_root: bool) -> Environment {
+        Environment { entries, by_root }
     }
 
     /// All of it, and room for `more` entries.
     #[inline]
     fn entries<'a>(&self, more: usize) -> Vec<Cow<'a, CStr>> {
-        let mut entries = Vec::with_capacity(self.0.len() + more);
-        entries.extend(self.0.iter().map(|entry| Cow::Borrowed(*entry)));
+        let mut entries = Vec::with_capacity(self.entries.len() + more);
+        entries.extend(self.entries.iter().map(|entry| Cow::Borrowed(*entry)));
         entries
     }
 
     /// The value of `name`.
     #[must_use]
     pub fn variable(&self, name: &str) -> Option<&'static CStr> {
-        self.0.iter().find_map(|entry| {
+        self.entries.iter().find_map(|entry| {
             entry
                 .to_bytes()
                 .strip_prefix(name.as_bytes())?
@@ -89,6 +96,8 @@ struct Launch<'a> {
     environment: &'a Environment,
     /// Hears of each step.
     say: &'a dyn Fn(fmt::Arguments),
+    /// Hears of what the caller most likely does not want.
+    warn: &'a dyn Fn(fmt::Arguments),
     command: Command<'a>,
     /// Until it is entered.
     root: Option<Root>,
@@ -142,7 +151,8 @@ pub enum Part<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// Looks at all that `plan` names. `say` hears of each step, here and later.
+    /// Looks at all that `plan` names. `say` hears of each step, here and later, and `warn` of what
+    /// the caller most likely does not want.
     ///
     /// # Errors
     /// [`Error`]; nothing is left behind but empty directories in a root directory that had none.
@@ -151,9 +161,10 @@ impl<'a> Prepared<'a> {
         plan: &'a Plan<'a>,
         environment: &'a Environment,
         say: &'a dyn Fn(fmt::Arguments),
+        warn: &'a dyn Fn(fmt::Arguments),
     ) -> Result<Prepared<'a>, Error> {
         // A state says what is not in the files, or is to.
-        let is_needed = !(plan.if_needed && host::is_real_root()) || plan.has_state();
+        let is_needed = !(plan.if_needed && is_real_root()?) || plan.has_state();
         // Before -C, which does not mean them; opened once it is certain that there is a command.
         let trace = plan.trace.as_ref().map(Output::absolute);
         let summary = plan.summary.as_ref().map(Output::absolute);
@@ -173,6 +184,9 @@ impl<'a> Prepared<'a> {
             args: plan.command.iter().map(AsRef::as_ref).collect(),
             env: environment.entries(3), // ZROOT, and APT_CONFIG or fakeroot's two
         };
+        if is_needed {
+            warn_of_loss(plan, environment, warn);
+        }
         let mut beside = Beside {
             // Where files are not root's by themselves, that is not to be forgotten.
             saves_roots: plan
@@ -210,6 +224,7 @@ impl<'a> Prepared<'a> {
             plan,
             environment,
             say,
+            warn,
             command,
             root,
             begun: beside.begun,
@@ -305,7 +320,7 @@ impl<'a> Entered<'a> {
                 set_no_new_privs()
                     .map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
             }
-            let emulation = nested::decide(launch.plan, launch.enclosing())?;
+            let emulation = nested::decide(launch.plan, launch.enclosing()?)?;
             let wanted = (wanted.watchers, wanted.remembered);
             emulate::turn_on(emulation, launch.plan, wanted, launch.say)?;
         }
@@ -338,10 +353,41 @@ pub fn run(
     plan: &Plan,
     environment: &Environment,
     say: &dyn Fn(fmt::Arguments),
+    warn: &dyn Fn(fmt::Arguments),
 ) -> Result<u8, Error> {
-    match Prepared::new(plan, environment, say)?.part()? {
+    match Prepared::new(plan, environment, say, warn)?.part()? {
         Part::Command(prepared) => Err(prepared.enter()?.emulate()?.exec().into()),
         Part::Beside(status) => Ok(status),
+    }
+}
+
+/// Whether ownership is real for the caller.
+#[inline(never)]
+fn is_real_root() -> Result<bool, Failure> {
+    host::is_real_root().ok_or_else(|| {
+        let message = "--if-needed: without /proc nobody can tell whether ownership is real here";
+        Failure::new(message)
+            .hint("mount /proc; or leave --if-needed out, and ownership is pretended")
+    })
+}
+
+/// Says what is lost, or refused, that root has.
+#[inline(never)] // for a small stack behind it
+fn warn_of_loss(plan: &Plan, environment: &Environment, warn: &dyn Fn(fmt::Arguments)) {
+    // fakeroot(1) loses it for root, too. A zroot around this one has said so.
+    let may_be_lost = plan.fakeroot.is_none()
+        && !plan.keeps_owners()
+        && environment.by_root
+        && environment.variable("ZROOT").is_none();
+    if may_be_lost && host::seems_real_root() {
+        warn(format_args!(
+            "you are real root, but changes of owner are only pretended here, and lost: --if-needed makes them real (-q leaves this out)"
+        ));
+    }
+    if plan.root.is_none() && apt::asks_for_root(&plan.command) {
+        warn(format_args!(
+            "the packages of this system are not yours, and zroot gives no rights, so apt will ask 'are you root?': --root DIR installs into a tree of your own (-q leaves this out)"
+        ));
     }
 }
 
@@ -455,8 +501,10 @@ impl Launch<'_> {
     fn apt_config_in_scratch(&self) -> Option<CString> {
         let inherited = self.environment.variable(apt::VARIABLE);
         apt::config_in_scratch(inherited).unwrap_or_else(|error| {
-            (self.say)(format_args!(
-                "no {}: there is no /proc, and no private file in its place ({error})",
+            // Who has no apt needs none.
+            let hears = if apt::is_there() { self.warn } else { self.say };
+            hears(format_args!(
+                "no {}: there is no /proc, and no private file in its place ({error}); apt has to be told '-o APT::Sandbox::User=root' (-q leaves this out)",
                 apt::VARIABLE
             ));
             None
@@ -465,18 +513,22 @@ impl Launch<'_> {
 
     /// What encloses this zroot, where that matters.
     #[inline]
-    fn enclosing(&self) -> Option<Enclosing> {
+    fn enclosing(&self) -> Result<Option<Enclosing>, Failure> {
         // A zroot exports ZROOT, and it may have a supervisor.
         let is_nested = self.environment.variable("ZROOT").is_some();
         let found = nested::asks(self.plan, is_nested)
             .then(handshake::ask)
             .flatten();
         if let Some(Enclosing::Supervisor(policy)) = found {
+            // No filter is added, so that nothing would end it.
+            if let Some(path) = self.command.candidates.first() {
+                script::refuse_endless(path)?;
+            }
             (self.say)(format_args!(
                 "the supervisor of the zroot around this one answers at level {policy}"
             ));
         }
-        found
+        Ok(found)
     }
 }
 
@@ -484,8 +536,13 @@ impl Launch<'_> {
 #[inline(never)]
 fn enter_dir(plan: &Plan, enter: impl Fn(&Path) -> nix::Result<()>) -> Result<(), Failure> {
     let dir = plan.chdir();
-    enter(dir)
-        .map_err(|errno| Failure::errno(format_args!("cannot change to {}", shown(dir)), errno))
+    enter(dir).map_err(|errno| {
+        let failure = Failure::errno(format_args!("cannot change to {}", shown(dir)), errno);
+        match errno {
+            Errno::EACCES => failure.hint("you may not enter it, and zroot gives no rights"),
+            _ => failure,
+        }
+    })
 }
 
 /// Looks for the command, as it will see files itself.
@@ -500,12 +557,25 @@ fn find(
         None => stat(path),
         Some(root) => root.stat(&plan.chdir().join(OsStr::from_bytes(path.to_bytes()))),
     })
-    .map_err(|failure| match &plan.root {
-        Some(dir) if failure.hint.is_none() => failure.hint(format!(
-            "it is looked for inside the root directory {}",
-            shown(dir)
-        )),
-        _ => failure,
+    .map_err(|failure| {
+        let mut hints = Vec::new();
+        if let Some(dir) = &plan.root {
+            hints.push(format!(
+                "it is looked for inside the root directory {}",
+                shown(dir)
+            ));
+        }
+        for (option, output) in [("--summary", &plan.summary), ("--trace", &plan.trace)] {
+            if *output == Some(Output::Stderr) {
+                hints.push(format!(
+                    "the file of {option} is joined to it: {option}=FILE"
+                ));
+            }
+        }
+        if failure.hint.is_some() || failure.status != 127 || hints.is_empty() {
+            return failure;
+        }
+        failure.hint(hints.join("; "))
     })
 }
 
@@ -524,12 +594,12 @@ mod tests {
     }
 
     fn environment() -> Environment {
-        Environment::new(vec![c"PATH=/usr/bin:/bin", c"ZROOT=0"])
+        Environment::new(vec![c"PATH=/usr/bin:/bin", c"ZROOT=0"], false)
     }
 
     /// How `plan` fails to be prepared.
     fn failure(plan: &Plan) -> Failure {
-        match Prepared::new(plan, &environment(), &|_| {}) {
+        match Prepared::new(plan, &environment(), &|_| {}, &|_| {}) {
             Err(Error::Failure(failure)) => failure,
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("{plan:?} is prepared"),
@@ -596,7 +666,7 @@ mod tests {
     fn what_the_options_decide_is_decided_when_the_state_is_made() {
         let environment = environment();
         let prepared = |plan: Plan, check: fn(&Launch) -> bool| {
-            let prepared = Prepared::new(&plan, &environment, &|_| {});
+            let prepared = Prepared::new(&plan, &environment, &|_| {}, &|_| {});
             let Ok(Prepared(launch)) = prepared else {
                 panic!("{plan:?} is refused")
             };
@@ -627,7 +697,7 @@ mod tests {
             ..plan(c"true")
         };
         prepared(plainly, |launch| {
-            launch.wanted.is_none() == host::is_real_root()
+            Some(launch.wanted.is_none()) == host::is_real_root()
         });
     }
 }

@@ -134,6 +134,8 @@ pub struct Plan<'a> {
     pub save: Option<PathBuf>,
     /// Whether to export `APT_CONFIG`.
     pub apt_config: bool,
+    /// Whether to say no warnings.
+    pub quiet: bool,
     /// Whether to say each step.
     pub verbose: bool,
     /// What is otherwise, if zroot is to stand for fakeroot(1).
@@ -163,6 +165,7 @@ impl Default for Plan<'_> {
             load: None,
             save: None,
             apt_config: true,
+            quiet: false,
             verbose: false,
             fakeroot: None,
             notes: Vec::new(),

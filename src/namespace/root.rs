@@ -17,7 +17,7 @@ use nix::fcntl::{AtFlags, OFlag, open, openat};
 use nix::mount::MsFlags;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
-use nix::unistd::{UnlinkatFlags, chdir, fchdir, getcwd, unlinkat};
+use nix::unistd::{UnlinkatFlags, chdir, fchdir, getcwd, geteuid, unlinkat};
 
 use crate::error::{Failure, shown};
 
@@ -74,6 +74,18 @@ impl Mount {
     }
 }
 
+/// What to do about a directory that the caller may not search.
+fn unsearchable(dir: &OwnedFd) -> String {
+    match fstat(dir) {
+        Ok(status) if status.st_uid != geteuid().as_raw() => format!(
+            "it belongs to somebody else (uid {}, mode {:04o}), and zroot gives no rights: use a directory of your own",
+            status.st_uid,
+            status.st_mode & 0o7777
+        ),
+        _ => "it cannot be searched: chmod u+x it".into(),
+    }
+}
+
 const PATH_ONLY: OFlag = OFlag::O_PATH.union(OFlag::O_CLOEXEC);
 
 impl Root {
@@ -87,7 +99,7 @@ impl Root {
         let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty())
             .map_err(|errno| Failure::errno(named(), errno))?;
         if let Err(errno) = fstatat(&dir, "./.", AtFlags::empty()) {
-            return Err(Failure::errno(named(), errno).hint("it cannot be searched: chmod u+x it"));
+            return Err(Failure::errno(named(), errno).hint(unsearchable(&dir)));
         }
         if fstat(&dir).map(|status| status.st_ino)
             != stat(&by_descriptor(dir.as_fd())).map(|status| status.st_ino)

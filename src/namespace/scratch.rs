@@ -16,10 +16,11 @@ use super::mount::set_propagation;
 /// # Errors
 /// [`io::ErrorKind::NotFound`] if there is no such directory; else whatever the kernel says.
 pub fn file(dirs: &[&Path], name: &str, contents: &[u8]) -> io::Result<PathBuf> {
-    let dir = dirs
-        .iter()
-        .find(|dir| is_free(dir, name))
-        .ok_or(io::ErrorKind::NotFound)?;
+    let dir = dirs.iter().find(|dir| is_free(dir, name)).ok_or_else(|| {
+        let dirs: Vec<_> = dirs.iter().map(|dir| dir.to_string_lossy()).collect();
+        let why = format!("no empty directory is {}", dirs.join(" or "));
+        io::Error::new(io::ErrorKind::NotFound, why)
+    })?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     set_propagation(MsFlags::MS_SLAVE, dir)?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;

@@ -36,7 +36,9 @@ fn capabilities() -> Option<String> {
         .find_map(|line| line.strip_prefix("CapEff:"))?
         .trim();
     let set = u64::from_str_radix(own, 16).ok()?;
-    (common::is_root() && zroot::internals::host::is_real_root() && set & NEEDED == NEEDED)
+    (common::is_root()
+        && zroot::internals::host::is_real_root() == Some(true)
+        && set & NEEDED == NEEDED)
         .then(|| own.to_owned())
 }
 

@@ -293,6 +293,91 @@ fn broken_executables_are_126() {
     }
 }
 
+/// Of a real program: what is there of it is for this machine.
+#[test]
+fn what_is_cut_off_is_damaged_and_not_another_machines() {
+    let dir = dir();
+    let path = dir.path().join("program");
+    let whole = fs::read("/bin/true").expect("read");
+    let hint_for = |contents: &[u8]| {
+        executable(&path, contents);
+        let (what, hint) = run(&mut zroot_with([&path])).refused(126);
+        assert!(what.contains("Exec format error"), "{what}");
+        hint
+    };
+    let mut object = whole.clone();
+    object[16..18].copy_from_slice(&1_u16.to_ne_bytes());
+    let mut core = whole.clone();
+    core[16..18].copy_from_slice(&4_u16.to_ne_bytes());
+    let mut sizeless = whole.clone();
+    sizeless[54..56].copy_from_slice(&7_u16.to_ne_bytes());
+    let foreign = elf64(4242, false, c"/lib/ld.so");
+    for (contents, says) in [
+        (&whole[..20], "damaged"),
+        (&whole[..40], "damaged"),
+        (&whole[..64], "damaged"),
+        (&whole[..100], "damaged"),
+        (&sizeless, "damaged"),
+        (&foreign[..100], "damaged"),
+        (&object, "an object file"),
+        (&core, "a core dump"),
+        // The control.
+        (&foreign, "an executable for ELF machine 4242, "),
+    ] {
+        let hint = hint_for(contents);
+        assert!(hint.contains(says), "{says}: {hint}");
+        let is_foreign = hint.contains("which this kernel does not run");
+        assert_eq!(is_foreign, says.starts_with("an executable for"), "{hint}");
+    }
+}
+
+/// The name of its interpreter lies behind the end of the file.
+#[test]
+fn an_executable_that_ends_before_its_interpreters_name_is_damaged() {
+    let dir = dir();
+    let path = dir.path().join("program");
+    let whole = elf64(own_machine(), cfg!(target_endian = "big"), c"/lib/ld.so");
+    executable(&path, &whole[..64 + 56]);
+    let (_, hint) = run(&mut zroot_with([&path])).refused(126);
+    assert!(hint.contains("damaged"), "{hint}");
+}
+
+#[test]
+fn a_name_that_is_no_commands_is_told_what_it_is() {
+    for (name, advice) in [
+        ("cd", "a command of the shell's own"),
+        ("ulimit", "a command of the shell's own"),
+        ("FOO=1", "env sets variables"),
+        ("echo hi", "words of their own"),
+        ("/bin/echo hi", "words of their own"),
+        ("id;ls", "words of their own"),
+        ("help", "--help"),
+    ] {
+        let (what, hint) = run(&mut zroot_with([name])).refused(127);
+        assert!(
+            what.contains(name) && hint.contains(advice),
+            "{name}: {hint}"
+        );
+    }
+    let (_, hint) = run(&mut zroot_with(["--", "-u", "id"])).refused(127);
+    assert!(hint.contains("come before COMMAND"), "{hint}");
+    // What the advice says is right.
+    for args in [
+        &["sh", "-c", "cd /usr && pwd"][..],
+        &["env", "FOO=1", "pwd"],
+    ] {
+        run(&mut zroot_with(args)).succeeds();
+    }
+    // The control: a name that is nothing else.
+    let (_, hint) = run(&mut zroot_with(["nonexistent-command"])).refused(127);
+    assert_eq!(hint, "");
+    // A file may have any name.
+    let dir = dir();
+    executable(&dir.path().join("a b;c=d"), "echo ran");
+    let ran = run(zroot_with(["./a b;c=d"]).current_dir(dir.path())).succeeds();
+    assert_eq!(ran.stdout, "ran\n");
+}
+
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn a_missing_loader_is_named() {

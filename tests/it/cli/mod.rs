@@ -12,6 +12,7 @@ mod man;
 mod options;
 mod privileges;
 mod scripts;
+mod symptoms;
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;

@@ -481,3 +481,65 @@ fn on_a_terminal_the_shell_is_started() {
         "typed\n"
     );
 }
+
+#[test]
+fn what_was_typed_in_place_of_an_option_is_told_the_right_form() {
+    for (args, status, advice) in [
+        (
+            &["--explain", "setuid", "-1"][..],
+            125,
+            "--explain CALL -- -1",
+        ),
+        (&["--explain=chown", "-1"], 125, "--explain CALL -- -1"),
+        (&["--check", "json"], 125, "--check=json"),
+        (&["--dump-filter", "raw"], 125, "--dump-filter=raw"),
+        (&["--summary", "x.json", "true"], 127, "--summary=FILE"),
+        (&["--trace", "x.log", "true"], 127, "--trace=FILE"),
+        (&["-root", "x", "true"], 125, "--root"),
+        (&["-version"], 125, "--version"),
+        (&["-r", "id"], 125, "leave it out"),
+        (&["-u", "games", "id"], 125, "-c full su USER"),
+    ] {
+        let (_, hint) = run(&mut zroot_with(args)).refused(status);
+        assert!(hint.contains(advice), "{args:?}: {hint}");
+    }
+    // The controls: the right forms, and wrong ones of which nobody knows what they mean.
+    for args in [
+        &["--explain", "setuid", "--", "-1"][..],
+        &["--check=json"],
+        &["--summary=/dev/null", "true"],
+        &["--summary", "true"],
+        &["-c", "full", "--", "setpriv", "--reuid", "5", "id"],
+    ] {
+        run(&mut zroot_with(args)).succeeds();
+    }
+    for args in [
+        &["-1", "true"][..],
+        &["--explai", "setuid", "-1"],
+        &["--check", "true"],
+    ] {
+        let (_, hint) = run(&mut zroot_with(args)).refused(125);
+        assert!(
+            !hint.contains("--explain CALL --") && !hint.contains("--check="),
+            "{args:?}: {hint}"
+        );
+    }
+    let (_, hint) = run(&mut zroot_with(["--summary=/dev/null", "x.json"])).refused(127);
+    assert_eq!(hint, "");
+}
+
+#[test]
+fn a_call_in_the_place_of_its_class_is_told_the_class() {
+    for option in ["--fake", "--no-fake", "--fail-on"] {
+        let ran = run(&mut zroot_with([option, "chown,statx", "true"]));
+        let (what, _) = ran.refused(125);
+        assert!(
+            what.contains("'chown'") && what.ends_with("class owner, which is switched as a whole"),
+            "{what}"
+        );
+        // The control.
+        let (what, _) = run(&mut zroot_with([option, "chwon", "true"])).refused(125);
+        assert!(what.contains("the classes are owner identity "), "{what}");
+        run(&mut zroot_with([option, "owner", "true"])).succeeds();
+    }
+}

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use zroot::internals::host::is_real_root;
+
 use crate::common::{
     self, control, dir, for_root_only, is_root, run, skip, uid, user, zroot, zroot_with,
 };
@@ -88,6 +90,153 @@ fn if_needed_runs_plainly_for_real_root() {
         .arg(zroot())
         .args(["--if-needed", "sh", "-c", STATE]));
     assert!(ran.stdout.contains("Seccomp:\t2"), "{ran:#?}");
+}
+
+/// What real root makes of a file, and what apparent root sees of it.
+const OWNED: &str = "touch q && chown 5 q && stat -c %u q";
+
+/// Runs `zroot ARGS...` in a mount namespace whose `/proc` is an empty directory.
+fn without_proc<'a>(
+    unshare: &mut Command,
+    args: impl IntoIterator<Item = &'a str>,
+) -> &mut Command {
+    unshare
+        .args([
+            "--mount",
+            "--",
+            "sh",
+            "-c",
+            "mount -t tmpfs none /proc && exec \"$@\"",
+            "sh",
+        ])
+        .arg(zroot())
+        .args(args)
+}
+
+#[test]
+fn if_needed_knows_real_root_without_proc() {
+    let name = "if_needed_knows_real_root_without_proc";
+    if for_root_only(name) {
+        return;
+    }
+    if is_real_root() != Some(true) {
+        return skip(name, "root is not real here");
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let ran = |options: &[&str]| {
+        let args = options.iter().copied().chain(["sh", "-c", OWNED]);
+        run(without_proc(
+            common::plain("unshare").current_dir(place.path()),
+            args,
+        ))
+        .succeeds()
+    };
+    let real = ran(&["--if-needed"]);
+    assert_eq!((real.stdout.as_str(), real.stderr.as_str()), ("5\n", ""));
+    // The control: emulated, as ever without the option, it is lost.
+    fs::remove_file(place.path().join("q")).expect("removed");
+    assert_eq!(
+        ran(&["-q", "--userns=never", "--no-apt-config"]).stdout,
+        "0\n"
+    );
+}
+
+#[test]
+fn if_needed_emulates_for_root_over_one_id_without_proc() {
+    let place = dir();
+    let args = [
+        "--if-needed",
+        "--userns=never",
+        "--no-apt-config",
+        "sh",
+        "-c",
+        OWNED,
+    ];
+    let ran = run(without_proc(
+        user("unshare").arg("-r").current_dir(place.path()),
+        args,
+    ));
+    assert_eq!(ran.succeeds().stdout, "0\n");
+    // The control: without zroot it is refused.
+    let ran = run(user("unshare")
+        .args(["-r", "sh", "-c", OWNED])
+        .current_dir(place.path()));
+    ran.fails_with("Invalid argument");
+}
+
+#[test]
+fn if_needed_fails_where_nobody_can_tell() {
+    for call in [libc::SYS_setfsuid, libc::SYS_setfsgid] {
+        let refuse =
+            || common::filter_answering(call, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+        let ran = |args: &[&str]| {
+            let mut command = user("unshare");
+            let command = without_proc(command.arg("-r"), args.iter().copied());
+            run(common::under_filter(command, refuse()))
+        };
+        let (what, hint) = ran(&["--if-needed", "echo", "ran"]).refused(125);
+        assert!(
+            what.starts_with("--if-needed: without /proc nobody can tell"),
+            "{what}"
+        );
+        assert!(hint.contains("mount /proc"), "{hint}");
+        // The control: without the option it does not matter.
+        assert_eq!(
+            ran(&["--userns=never", "--no-apt-config", "echo", "ran"])
+                .succeeds()
+                .stdout,
+            "ran\n"
+        );
+    }
+}
+
+/// In a line of standard error, and once.
+#[test]
+fn real_root_is_told_that_ownership_is_lost() {
+    let name = "real_root_is_told_that_ownership_is_lost";
+    // Not a user, nor root over one id.
+    for mut command in [
+        zroot_with(["true"]),
+        control([zroot().as_os_str(), "true".as_ref()]),
+    ] {
+        assert_eq!(run(&mut command).succeeds().stderr, "");
+    }
+    if for_root_only(name) {
+        return;
+    }
+    if is_real_root() != Some(true) {
+        return skip(name, "root is not real here");
+    }
+    let place = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| place.path().join(name).to_str().expect("UTF-8").to_owned();
+    let inner = zroot().to_str().expect("UTF-8");
+    let nested = format!("{inner} true");
+    let said = |args: &[&str]| run(common::plain(zroot()).args(args)).succeeds().stderr;
+    for args in [
+        &["true"][..],
+        &["-c", "full", "true"],
+        &[inner, "sh", "-c", &nested],
+        &["--userns=never", "true"],
+    ] {
+        let said = said(args);
+        assert!(
+            said.lines().count() == 1
+                && said.starts_with("zroot: warning: ")
+                && said.contains("--if-needed"),
+            "{args:?}: {said}"
+        );
+    }
+    // Nothing is said where nothing is lost, or who knows it.
+    for args in [
+        &["--if-needed", "true"][..],
+        &["-q", "true"],
+        &["--quiet", "true"],
+        &["-s", &at("state"), "true"],
+    ] {
+        assert_eq!(said(args), "", "{args:?}");
+    }
+    let fakeroot = run(common::plain(common::names().join("fakeroot")).arg("true")).succeeds();
+    assert_eq!(fakeroot.stderr, "");
 }
 
 #[test]

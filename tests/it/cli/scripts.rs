@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::show_arguments;
-use crate::common::{Ran, dir, executable, run, user, zroot, zroot_with};
+use crate::common::{PATH, Ran, dir, executable, run, user, zroot, zroot_with};
 
 /// Writes `lines` to an executable script and runs it with `args`, among them what a careless shell
 /// would split, expand or drop.
@@ -56,6 +56,124 @@ fn zroot_is_an_interpreter() {
     // own.
     let (what, _) = run_script(&format!("#!{zroot} /bin/sh -e\n{body}"), &args).refused(127);
     assert!(what.contains("'/bin/sh -e'"), "{what}");
+}
+
+#[test]
+fn options_or_arguments_in_a_line_need_the_option_that_splits_it() {
+    let zroot = zroot().display();
+    for (line, status) in [
+        ("/usr/bin/env sh", 127),
+        ("-c selective -- /bin/sh", 125),
+        ("--no-sync /bin/sh", 125),
+        ("/bin/sh -e", 127),
+    ] {
+        let (_, hint) =
+            run_script(&format!("#!{zroot} {line}\necho ran\n"), &["a b"]).refused(status);
+        let advice = format!("'#!{zroot} -S {line}'");
+        assert!(hint.ends_with(&advice), "{line}: {hint}");
+        // The control: what it says works.
+        let ran = run_script(&format!("#!{zroot} -S {line}\necho ran\n"), &["a b"]).succeeds();
+        assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("ran\n", ""));
+    }
+    // By hand it is no script's line.
+    let (_, hint) = run(&mut zroot_with(["/bin/sh -e", "/bin/sh"])).refused(127);
+    assert!(!hint.contains("#!"), "{hint}");
+    let (_, hint) = run(&mut zroot_with(["-c selective", "/bin/sh"])).refused(125);
+    assert!(!hint.contains("#!"), "{hint}");
+}
+
+/// It would start zroot again, until the kernel stacks no more filters, or for ever where a
+/// supervisor is shared.
+#[test]
+fn a_line_that_names_no_interpreter_is_said_to() {
+    let zroot = zroot();
+    let script = |line: &str| format!("#!{}{line}\necho ran\n", zroot.display());
+    let refused = |ran: Ran| {
+        let (what, hint) = ran.refused(125);
+        assert_eq!(
+            what,
+            "the #! line of 'SCRIPT' names no interpreter"
+                .replace("SCRIPT", what.split('\'').nth(1).expect("a name"))
+        );
+        assert!(
+            hint.contains("zroot /bin/sh'") && hint.contains("-S OPTIONS -- /bin/sh'"),
+            "{hint}"
+        );
+    };
+    for line in ["", " ", " -S", " --no-sync", " -S -v", " -S -c selective"] {
+        refused(run_script(&script(line), &["a b", ""]));
+        // Started by zroot, too.
+        let dir = dir();
+        let path = dir.path().join("script");
+        executable(&path, script(line));
+        refused(run(&mut zroot_with([&path])));
+        refused(run(zroot_with(["-c", "selective"]).arg(&path)));
+    }
+    // By way of env(1), where the kernel tells zroot nothing of the script.
+    let dir = dir();
+    let path = dir.path().join("script");
+    executable(&path, "#!/usr/bin/env zroot\necho ran\n");
+    let here = zroot.parent().and_then(Path::to_str).expect("UTF-8");
+    let path_variable = format!("{here}:{PATH}");
+    refused(run(zroot_with(["-c", "selective"])
+        .arg(&path)
+        .env("PATH", &path_variable)));
+    let (_, hint) = run(zroot_with([&path]).env("PATH", &path_variable)).refused(125);
+    assert!(hint.contains("let no #! line end with zroot"), "{hint}");
+    // The controls: zroot is asked to run itself, and a script that names it and another.
+    for args in [&["true"][..], &[zroot.to_str().expect("UTF-8"), "true"]] {
+        run(zroot_with([zroot]).args(args)).succeeds();
+    }
+    executable(&path, format!("#!{} /bin/sh\necho ran\n", zroot.display()));
+    for options in [&[][..], &["-c", "selective"]] {
+        assert_eq!(
+            run(zroot_with(options).arg(&path)).succeeds().stdout,
+            "ran\n"
+        );
+    }
+}
+
+#[test]
+fn a_script_that_names_itself_leads_nowhere() {
+    let dir = dir();
+    executable(&dir.path().join("self"), "#!./self\necho ran\n");
+    let (what, hint) = run(zroot_with(["./self"]).current_dir(dir.path())).refused(126);
+    assert_eq!(
+        what,
+        "cannot run './self': its #! line leads to no interpreter"
+    );
+    assert!(
+        hint.contains("'./self', which is a script as well"),
+        "{hint}"
+    );
+    // The control: four scripts, of which the last names a program, are followed.
+    executable(&dir.path().join("0"), "#!/bin/echo ran\n");
+    for n in 1..4 {
+        executable(&dir.path().join(n.to_string()), format!("#!./{}\n", n - 1));
+    }
+    run(zroot_with(["./3"]).current_dir(dir.path())).succeeds();
+}
+
+#[test]
+fn lines_that_end_as_windows_has_them_are_named() {
+    let zroot = zroot().display();
+    let (what, hint) = run_script(&format!("#!{zroot} /bin/sh\r\necho ran\r\n"), &[]).refused(127);
+    assert!(
+        what.contains("'/bin/sh\\r'") && hint.contains("CR LF") && hint.contains("sed -i"),
+        "{what} / {hint}"
+    );
+    let dir = dir();
+    let path = dir.path().join("script");
+    executable(&path, "#!/bin/sh\r\necho ran\r\n");
+    let (_, hint) = run(&mut zroot_with([&path])).refused(126);
+    assert!(hint.contains("CR LF"), "{hint}");
+    // What it says mends it.
+    run(user("sed").args(["-i", r"s/\r$//"]).arg(&path)).succeeds();
+    assert_eq!(run(&mut zroot_with([&path])).succeeds().stdout, "ran\n");
+    // The control: an interpreter that is missing without one.
+    executable(&path, "#!/nonexistent/sh\n");
+    let (_, hint) = run(&mut zroot_with([&path])).refused(126);
+    assert!(!hint.contains("CR LF"), "{hint}");
 }
 
 /// Strings after `-S SHOW` for which zroot and coreutils' env must agree, be it that both refuse.

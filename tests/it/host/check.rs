@@ -92,11 +92,27 @@ fn a_forbidden_namespace_is_named_with_its_cause() {
     let ran = outer("text", "--userns=auto");
     assert!(
         ran.stdout.contains("\n  NO  user namespace")
-            && ran.stdout.contains("\nlevel zero: does not work\n"),
+            && ran.stdout.contains("\nlevel zero: does not work"),
         "{ran:#?}"
     );
+    // The cause is said once; and what works without.
+    assert_eq!(
+        ran.stdout.matches("user.max_user_namespaces is 0").count(),
+        1,
+        "{ran:#?}"
+    );
+    let same = "  NO  supervisor (full)         for the same reason as user namespace\n";
+    assert!(ran.stdout.contains(same), "{ran:#?}");
+    assert!(
+        ran.stdout
+            .contains("\nlevel zero: does not work, but with --userns=never\n")
+            && ran.stdout.contains("\n  ok  --userns=never, zero "),
+        "{ran:#?}"
+    );
+    assert_eq!(tried(&check, "--userns=never, zero")["works"], true);
     // Without a namespace the filter is enough.
     let ran = outer("json", "--userns=never").succeeds();
+    assert!(!ran.stdout.contains("--userns=never, "), "{ran:#?}");
     assert_eq!(json(&ran.stdout)["levels"]["zero"], true);
 }
 
@@ -147,6 +163,9 @@ fn a_chroot_without_proc_has_level_zero_only() {
             .contains("mount /proc"),
         "{check:#}"
     );
+    // The kernel is known without.
+    let release = run(user("uname").args(["-sr"])).succeeds().stdout;
+    assert_eq!(check["kernel"], release.trim());
 }
 
 #[test]
@@ -174,23 +193,69 @@ fn under_a_supervisor_that_one_is_named() {
 
 #[test]
 fn a_directory_that_keeps_no_attributes_is_named() {
-    let check = json(
-        &run(&mut zroot_with(["--check=json", "-C", "/proc"]))
-            .succeeds()
-            .stdout,
+    let place = dir();
+    let place = place.path().to_str().expect("UTF-8");
+    let refuse = filter_answering(
+        libc::SYS_fsetxattr,
+        libc::SECCOMP_RET_ERRNO | libc::EOPNOTSUPP as u32,
     );
+    let mut command = zroot_with(["--check=json", "-C", place]);
+    let check = json(&run(under_filter(&mut command, refuse)).succeeds().stdout);
     let attributes = tried(&check, "user attributes");
     assert_eq!(
         (&attributes["works"], &check["levels"]["zero"]),
         (&false.into(), &true.into())
     );
-    assert!(
-        attributes["detail"]
-            .as_str()
-            .expect("text")
-            .starts_with("user.zroot in '/proc': "),
-        "{check:#}"
+    assert_eq!(
+        attributes["detail"],
+        format!("user.zroot in '{place}': Operation not supported on transport endpoint")
     );
+    assert_eq!(attributes["hint"], "use a file system that keeps it");
+    // The control.
+    let check = json(
+        &run(&mut zroot_with(["--check=json", "-C", place]))
+            .succeeds()
+            .stdout,
+    );
+    assert_eq!(tried(&check, "user attributes")["works"], true, "{check:#}");
+}
+
+/// That says nothing of its file system.
+#[test]
+fn a_directory_that_takes_no_files_is_named_as_such() {
+    let place = dir();
+    let closed = place.path().join("closed");
+    fs::create_dir(&closed).expect("a directory");
+    common::give(&closed);
+    run(user("chmod").arg("0").arg(&closed)).succeeds();
+    // Root's, of the host's and of our own namespace.
+    for dir in ["/usr", "/proc", "/nonexistent"] {
+        let ran = run(&mut zroot_with(["--check", "-C", dir])).succeeds();
+        assert_eq!(
+            ran.stdout
+                .matches(&format!("cannot make a file in '{dir}': "))
+                .count(),
+            1,
+            "{ran:#?}"
+        );
+        assert_eq!(ran.stdout.matches("with -C DIR").count(), 1, "{ran:#?}");
+        assert_eq!(
+            ran.stdout
+                .matches("for the same reason as user attributes")
+                .count(),
+            2,
+            "{ran:#?}"
+        );
+        assert!(!ran.stdout.contains("file system that keeps"), "{ran:#?}");
+    }
+    // The owner's mode does not stop apparent root.
+    let ran = run(&mut zroot_with([
+        "--check",
+        "-C",
+        closed.to_str().expect("UTF-8"),
+    ]))
+    .succeeds();
+    assert!(ran.stdout.contains("  ok  user attributes "), "{ran:#?}");
 }
 
 /// What the kernel says of the directory itself, by another program's calls.
@@ -220,7 +285,7 @@ fn whether_a_directory_tells_inodes_apart_is_said() {
         );
     }
     let text = run(&mut zroot_with(["--check", "-C", place])).succeeds();
-    let line = format!("  ok  inode identity      birth times and handles, in '{place}'\n");
+    let line = format!("  ok  inode identity            birth times and handles, in '{place}'\n");
     assert!(text.stdout.contains(&line), "{text:#?}");
     // Has no births, and no handles, or such as only have the number over again.
     let said = identity("/proc");

@@ -3,9 +3,10 @@
 
 use nix::errno::Errno;
 use zroot::internals::filter::install::InstallError;
-use zroot::internals::hint::{for_filter, for_namespace};
+use zroot::internals::hint::{for_filter, for_namespace, for_supervisor};
 use zroot::internals::host::Facts;
 use zroot::internals::namespace::{Refused, Stage};
+use zroot::internals::supervisor::Unavailable;
 
 /// A host on which nothing forbids user namespaces.
 fn willing() -> Facts {
@@ -19,6 +20,9 @@ fn willing() -> Facts {
         root_is_mount: Some(true),
         security_context: None,
         ids_are_mapped: Some(true),
+        ptrace_scope: None,
+        denies_ptrace: None,
+        security_modules: None,
     }
 }
 
@@ -224,6 +228,7 @@ fn advice_is_one_short_line_whatever_the_host() {
                 root_is_mount: bit(7).then_some(bit(2)),
                 security_context: bit(8).then(|| "system_u:system_r:container_t:s0:c1,c2".into()),
                 ids_are_mapped: bit(2).then_some(bit(8)),
+                ..Facts::default()
             };
             for stage in [
                 Stage::Unshare,
@@ -234,7 +239,7 @@ fn advice_is_one_short_line_whatever_the_host() {
                 let said = for_namespace(Refused { stage, errno }, &facts);
                 check(&said);
                 assert!(
-                    said.ends_with("or run zroot --userns=never, which needs no namespace"),
+                    said.ends_with("or run zroot --userns=never, which works without, but can neither chroot nor mount (--root), and stat shows true owners"),
                     "{said}"
                 );
             }
@@ -296,6 +301,53 @@ fn each_refused_filter_names_its_knob() {
         let said = for_filter(error, &facts);
         assert!(said.contains(knob), "{error:?}: no '{knob}' in: {said}");
     }
+}
+
+/// A supervisor that may not look into the command.
+#[test]
+fn who_keeps_a_supervisor_out_is_named() {
+    type Change = fn(&mut Facts);
+    let rows: &[(Change, &str)] = &[
+        (
+            |facts| facts.ptrace_scope = Some(1),
+            "kernel.yama.ptrace_scope is 1: ",
+        ),
+        (
+            |facts| facts.ptrace_scope = Some(3),
+            "kernel.yama.ptrace_scope is 3: ",
+        ),
+        (
+            |facts| facts.denies_ptrace = Some(true),
+            "SELinux's deny_ptrace",
+        ),
+        (
+            |facts| facts.security_context = Some("docker-default (enforce)".into()),
+            "'docker-default (enforce)'",
+        ),
+        (
+            |facts| facts.seccomp_filters = Some(1),
+            "an outer seccomp filter",
+        ),
+        (
+            |facts| (facts.ptrace_scope, facts.denies_ptrace) = (Some(0), Some(false)),
+            "a security module forbids it",
+        ),
+    ];
+    for (change, knob) in rows {
+        let mut facts = willing();
+        change(&mut facts);
+        let said = for_supervisor(Unavailable::KeptOut(Errno::EPERM), || facts);
+        assert!(
+            said.starts_with(knob) || said.contains(knob),
+            "no '{knob}' in: {said}"
+        );
+        for way in ["no --userns=never", "CAP_SYS_PTRACE", "--consistency=zero"] {
+            assert!(said.contains(way), "{said}");
+        }
+    }
+    // Others do not ask.
+    let said = for_supervisor(Unavailable::Limit, || panic!("asked"));
+    assert!(said.starts_with("set it back"), "{said}");
 }
 
 #[test]

@@ -180,6 +180,11 @@ fn a_chroot_is_named_with_the_way_around_it() {
         let (what, hint) = in_chroot(&AS_1000, kind, &["echo", "ran"]).refused(125);
         assert_eq!(what, NO_NAMESPACE);
         assert!(hint.contains(advice), "{kind}: {hint}");
+        assert!(
+            hint.contains("can neither chroot nor mount")
+                && hint.contains("stat shows true owners"),
+            "{kind}: {hint}"
+        );
         // Two ways are named: without a namespace, and as root of one from outside.
         let ran = in_chroot(&AS_1000, kind, &["--userns=never", "sh", "-c", IS_ROOT]);
         assert_eq!(ran.succeeds().stdout, "emulated\n", "{kind}");
@@ -195,6 +200,48 @@ fn a_chroot_is_named_with_the_way_around_it() {
         in_chroot(&["-r"], kind, &["--no-fake=all", "chown", "1:1", "/tmp/."])
             .fails_with("Invalid argument");
     }
+}
+
+/// Without `/proc` and without a namespace there is no place for apt's configuration.
+#[test]
+fn apt_without_its_configuration_is_warned_of() {
+    // Who has no rights there either, as after `chroot --userspec`.
+    let drop = "setpriv --bounding-set=-all --inh-caps=-all --ambient-caps=-all";
+    let script = CHROOT.replace("\"$root\" \"$0\"", &format!("\"$root\" {drop} \"$0\""));
+    assert_ne!(script, CHROOT);
+    let never = |options: &[&str]| {
+        let root = dir();
+        let command = ["--userns=never", "sh", "-c", "echo ${APT_CONFIG-none}"];
+        let mut all: Vec<&OsStr> = vec![root.path().as_os_str(), "bare".as_ref()];
+        all.extend(options.iter().chain(&command).map(OsStr::new));
+        let ran = unshared(AS_1000.into_iter().chain(["--mount"]), &script, &all).succeeds();
+        assert_eq!(ran.stdout, "none\n");
+        ran.stderr
+    };
+    let warning = never(&[]);
+    if !std::path::Path::new("/etc/apt").exists() {
+        return assert_eq!(warning, "", "who has no apt needs none");
+    }
+    assert!(
+        warning.lines().count() == 1
+            && warning.starts_with("zroot: warning: no APT_CONFIG")
+            && warning.contains("APT::Sandbox::User=root"),
+        "{warning}"
+    );
+    for option in ["-q", "--no-apt-config"] {
+        assert_eq!(never(&[option]), "", "{option}");
+    }
+    // The control: with /proc there is one.
+    let ran = in_chroot(
+        &AS_1000,
+        "proc",
+        &["--userns=never", "sh", "-c", "cat $APT_CONFIG"],
+    );
+    let ran = ran.succeeds();
+    assert!(
+        ran.stdout.contains("APT::Sandbox::User") && ran.stderr.is_empty(),
+        "{ran:#?}"
+    );
 }
 
 #[test]

@@ -411,3 +411,48 @@ fn dpkg_unpacks_owners_and_special_files() {
     audit_is_empty(&root);
     assert_eq!(root.leftovers(), [""; 0]);
 }
+
+/// apt asks "are you root?" where it may not write, whoever it is.
+#[test]
+fn apt_on_the_hosts_own_tree_is_explained_beforehand() {
+    const TEST: &str = "apt_on_the_hosts_own_tree_is_explained_beforehand";
+    need!(TEST, "apt-get");
+    let told = |ran: &Ran| {
+        ran.stderr
+            .lines()
+            .any(|line| line.starts_with("zroot: warning: ") && line.contains("are you root?"))
+    };
+    for args in [
+        &["apt-get", "install", "-y", "hello"][..],
+        &["-c", "selective", "/usr/bin/apt-get", "-q", "update"],
+    ] {
+        let ran = run(&mut zroot_with(args));
+        // The control: that is what apt says.
+        let says = ran.stderr.contains("Permission denied") && ran.stderr.contains("are you root?");
+        assert!(ran.status == 100 && told(&ran) && says, "{ran:#?}");
+    }
+    for args in [
+        &["-q", "apt-get", "install", "-y", "hello"][..],
+        &["apt-get", "--version"],
+        &["apt-get", "-s", "install", "hello"],
+        &["apt-get", "-o", "Dir=/nonexistent", "install", "hello"],
+        &["echo", "apt-get", "install"],
+        &["--no-fake=all", "true"],
+    ] {
+        let ran = run(&mut zroot_with(args));
+        assert!(!told(&ran), "{ran:#?}");
+    }
+    // In a tree of one's own it is not true.
+    let Some(root) = Root::copy(TEST) else {
+        return;
+    };
+    let ran =
+        run(&mut root.chroot(["/zroot", "--", "apt-get", "install", "-y", "dpkg"])).succeeds();
+    assert!(!told(&ran), "{ran:#?}");
+    let dir = root.path();
+    let ran = run(zroot_with(["--root"])
+        .arg(dir)
+        .args(["apt-get", "install", "-y", "dpkg"]))
+    .succeeds();
+    assert!(!told(&ran), "{ran:#?}");
+}

@@ -1,7 +1,10 @@
 //! Bad input.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use super::SYSTEM;
-use crate::common::{SmallTree, run};
+use crate::common::{SmallTree, for_root_only, run};
 
 #[test]
 #[allow(clippy::too_many_lines)] // a table
@@ -212,4 +215,34 @@ fn bad_input_changes_nothing() {
         tree.as_before_but_for(&before, &[&SYSTEM[..], &["job/"]].concat());
         tree.prepare("cd root; rmdir proc sys dev job; touch -r ../time .");
     }
+}
+
+/// Nobody but its owner may do what would help with one of one's own.
+#[test]
+fn a_directory_of_somebody_elses_is_named_as_such() {
+    const TEST: &str = "a_directory_of_somebody_elses_is_named_as_such";
+    let Some(tree) = SmallTree::new(TEST) else {
+        return;
+    };
+    tree.prepare("mkdir -m 0 locked");
+    let (_, hint) = run(&mut tree.zroot(["--root", "locked", "true"])).refused(125);
+    assert_eq!(hint, "it cannot be searched: chmod u+x it");
+    if for_root_only(TEST) {
+        return;
+    }
+    let roots = tempfile::tempdir_in("/tmp").expect("a directory");
+    fs::set_permissions(roots.path(), fs::Permissions::from_mode(0o700)).expect("chmod");
+    let name = roots.path().to_str().expect("UTF-8");
+    let (what, hint) = run(&mut tree.zroot(["--root", name, "true"])).refused(125);
+    assert_eq!(what, format!("root directory '{name}': Permission denied"));
+    assert!(
+        hint.contains("somebody else (uid 0, mode 0700)") && !hint.contains("chmod"),
+        "{hint}"
+    );
+    let (what, hint) = run(&mut tree.zroot(["-C", name, "true"])).refused(125);
+    assert_eq!(
+        what,
+        format!("cannot change to '{name}': Permission denied")
+    );
+    assert!(hint.contains("zroot gives no rights"), "{hint}");
 }
