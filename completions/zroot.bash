@@ -23,12 +23,28 @@ _zroot() {
 
     case "${cmd}" in
         zroot)
-            opts="-c -S -i -s -v -C -h -V --userns --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config --split-string --summary --trace --fail-on --load --save --check --verbose --fake --no-fake --dump-filter --arch --explain --chdir --root --bind --help --version"
+            opts="-c -S -i -s -v -C -h -V --tmpfs --dev --pid --setenv --unsetenv --userns --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config --split-string --summary --trace --fail-on --load --save --check --verbose --fake --no-fake --dump-filter --arch --explain --chdir --root --bind --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --tmpfs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dev)
+                    COMPREPLY=($(compgen -W "host private" -- "${cur}"))
+                    return 0
+                    ;;
+                --setenv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unsetenv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --userns)
                     COMPREPLY=($(compgen -W "auto never" -- "${cur}"))
                     return 0

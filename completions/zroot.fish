@@ -1,3 +1,8 @@
+complete -c zroot -l tmpfs -d 'Mount an empty file system in memory at DIR inside the root directory' -r -F
+complete -c zroot -l dev -d 'Whose /dev the root directory gets' -r -f -a "host\t'The host\'s own'
+private\t'One in memory, with links to the host\'s devices that everybody may use'"
+complete -c zroot -l setenv -d 'Set the environment variable VAR to VALUE' -r
+complete -c zroot -l unsetenv -d 'Remove the environment variable VAR' -r
 complete -c zroot -l userns -d 'Whether to enter a user namespace' -r -f -a "auto\t'Enter one; as uid 0 where the kernel refuses, go on without'
 never\t'Enter none; the filter answers getuid and its like with 0'"
 complete -c zroot -s c -l consistency -d 'How far the pretence goes' -r -f -a "zero\t'The filter alone: pretended calls do nothing, and nothing is remembered'
@@ -226,6 +231,7 @@ socketcall\t''"
 complete -c zroot -s C -l chdir -d 'Change to DIR first' -r -f -a "(__fish_complete_directories)"
 complete -c zroot -l root -d 'Make DIR the root directory, with the host\'s /proc, /sys and /dev' -r -f -a "(__fish_complete_directories)"
 complete -c zroot -l bind -d 'Mount the host\'s SRC at DST inside the root directory' -r -F
+complete -c zroot -l pid -d 'Run COMMAND in a PID namespace, with a /proc of its own; what it leaves running ends with it'
 complete -c zroot -l if-needed -d 'Run COMMAND plainly if already root over more than one id'
 complete -c zroot -l allow-new-privs -d 'Leave no_new_privs off'
 complete -c zroot -l no-sync -d 'Pretend to write to disk: the same as --fake=sync'
