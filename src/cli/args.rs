@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr, OsString};
+use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::arch::Abi;
 use crate::check::Form;
@@ -14,7 +15,7 @@ use crate::error::{Failure, shown};
 use crate::filter::dump::Format;
 use crate::filter::policy::{Class, ClassSet, Level, UnknownClass};
 use crate::launch::plan::{Consistency, Owners, Userns};
-use crate::namespace::root::Bind;
+use crate::namespace::root::{Bind, Dev};
 
 const AFTER_HELP: &str = "\
 Options end at the first argument that is not one. Without COMMAND, on a terminal, $SHELL is started.
@@ -24,7 +25,8 @@ Others: sync inode-flags host mount.
 
 Exit status: 124 --fail-on; 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
 
-/// What was typed.
+/// What was typed, in three parts, each of which clap is told of by itself: what it is told of at
+/// once is on the stack.
 #[derive(Parser, Default, Debug)]
 #[command(
     name = "zroot",
@@ -34,7 +36,20 @@ Exit status: 124 --fail-on; 125 zroot failed; 126 COMMAND cannot be run; 127 COM
     after_help = AFTER_HELP,
     args_override_self = true
 )]
+#[group(skip)]
 pub(super) struct Args {
+    #[command(flatten)]
+    pub(super) around: Apart<Around>,
+    #[command(flatten)]
+    pub(super) pretence: Apart<Pretence>,
+    #[command(flatten)]
+    pub(super) results: Apart<Results>,
+}
+
+/// What the command finds around it.
+#[derive(clap::Args, Default, Debug)]
+#[group(skip)]
+pub(super) struct Around {
     /// Change to DIR first
     #[arg(short = 'C', long, value_name = "DIR")]
     pub(super) chdir: Option<PathBuf>,
@@ -47,6 +62,31 @@ pub(super) struct Args {
     #[arg(long, value_name = "SRC[:DST[:ro]]", value_parser = OsStringValueParser::new().try_map(parse_bind))]
     pub(super) bind: Vec<Bind>,
 
+    /// Mount an empty file system in memory at DIR inside the root directory
+    #[arg(long, value_name = "DIR", value_parser = OsStringValueParser::new().try_map(parse_absolute))]
+    pub(super) tmpfs: Vec<PathBuf>,
+
+    /// Whose /dev the root directory gets
+    #[arg(long, value_name = "WHOSE", value_enum, default_value_t)]
+    pub(super) dev: Dev,
+
+    /// Run COMMAND in a PID namespace, with a /proc of its own; what it leaves running ends with it
+    #[arg(long)]
+    pub(super) pid: bool,
+
+    /// Set the environment variable VAR to VALUE
+    #[arg(long, value_names = ["VAR", "VALUE"], num_args = 2, allow_hyphen_values = true)]
+    pub(super) setenv: Vec<OsString>,
+
+    /// Remove the environment variable VAR
+    #[arg(long, value_name = "VAR")]
+    pub(super) unsetenv: Vec<OsString>,
+}
+
+/// What is pretended, and how.
+#[derive(clap::Args, Default, Debug)]
+#[group(skip)]
+pub(super) struct Pretence {
     /// Whether to enter a user namespace
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) userns: Userns,
@@ -82,7 +122,12 @@ pub(super) struct Args {
     /// Do not set APT_CONFIG
     #[arg(long)]
     pub(super) no_apt_config: bool,
+}
 
+/// What is to be shown or kept, and all else.
+#[derive(clap::Args, Default, Debug)]
+#[group(skip)]
+pub(super) struct Results {
     /// Print the filter, as asm, raw, c or oci, and run nothing
     #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "asm", value_parser = parse_format)]
     pub(super) dump_filter: Option<Format>,
@@ -136,6 +181,40 @@ pub(super) struct Args {
     pub(super) verbose: bool,
 }
 
+/// Options in a frame of the stack of their own.
+#[derive(Default, Debug)]
+pub(super) struct Apart<T>(pub(super) T);
+
+impl<T> Deref for Apart<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: clap::Args> clap::Args for Apart<T> {
+    #[inline(never)]
+    fn augment_args(definition: clap::Command) -> clap::Command {
+        T::augment_args(definition)
+    }
+
+    fn augment_args_for_update(definition: clap::Command) -> clap::Command {
+        T::augment_args_for_update(definition)
+    }
+}
+
+impl<T: FromArgMatches> FromArgMatches for Apart<T> {
+    #[inline(never)]
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        T::from_arg_matches(matches).map(Apart)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0.update_from_arg_matches(matches)
+    }
+}
+
 /// Which kernels' filters to show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arch {
@@ -177,32 +256,35 @@ pub(super) fn options(args: &[Cow<'_, CStr>]) -> Result<(Result<Args, String>, u
 /// Where the options end and where COMMAND begins: at the first argument that is neither an option
 /// nor an option's value, or after `--`.
 fn end_of_options(definition: &clap::Command, args: &[Cow<'_, CStr>]) -> (usize, usize) {
-    let takes_value = |matches: &dyn Fn(&clap::Arg) -> bool| {
-        definition.get_arguments().any(|arg| {
+    // How many arguments behind it are an option's values.
+    let values = |matches: &dyn Fn(&clap::Arg) -> bool| {
+        let takes = |arg: &&clap::Arg| {
             arg.get_action().takes_values() && !arg.is_require_equals_set() && matches(arg)
+        };
+        let arg = definition.get_arguments().find(takes);
+        arg.map_or(0, |arg| {
+            arg.get_num_args().map_or(1, |range| range.max_values())
         })
     };
     let mut at = 1;
     while let Some(arg) = args.get(at) {
         let arg = arg.to_bytes();
-        let value_follows = match arg {
+        let values_follow = match arg {
             b"--" => return (at, at + 1),
             b"-" => return (at, at),
             [b'-', b'-', long @ ..] => {
-                takes_value(&|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long))
+                values(&|arg| arg.get_long().is_some_and(|name| name.as_bytes() == long))
             }
             [b'-', shorts @ ..] => {
                 // Of a cluster, the first option that takes a value takes what is left of it, or
                 // the next argument.
-                let is = |short: u8| takes_value(&|arg| arg.get_short() == Some(short.into()));
-                shorts
-                    .iter()
-                    .position(|short| is(*short))
-                    .is_some_and(|with_value| with_value + 1 == shorts.len())
+                let is = |short: u8| values(&|arg| arg.get_short() == Some(short.into())) > 0;
+                let with_value = shorts.iter().position(|short| is(*short));
+                usize::from(with_value.is_some_and(|at| at + 1 == shorts.len()))
             }
             _ => return (at, at),
         };
-        at += if value_follows { 2 } else { 1 };
+        at += 1 + values_follow;
     }
     (args.len(), args.len())
 }
@@ -368,6 +450,15 @@ fn parse_bind(text: OsString) -> Result<Bind, String> {
         target,
         read_only,
     })
+}
+
+fn parse_absolute(text: OsString) -> Result<PathBuf, &'static str> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err("DIR must be absolute")
+    }
 }
 
 fn parse_classes(name: &str) -> Result<ClassSet, String> {

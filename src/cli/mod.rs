@@ -74,10 +74,10 @@ pub fn parse<'a>(
         }
     };
     let command = args.get(command..).unwrap_or_default();
-    if typed.dump_filter.is_some() || typed.explain.is_some() {
+    if typed.results.dump_filter.is_some() || typed.results.explain.is_some() {
         return show::show(&typed, command).map(Request::Show);
     }
-    let check = typed.check;
+    let check = typed.results.check;
     let plan = plan::plan(typed, command.to_vec(), variable)?;
     Ok(match check {
         Some(form) => Request::Check(form, plan),

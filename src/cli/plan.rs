@@ -1,13 +1,15 @@
 //! Args (what was typed) -> [`Plan`] (what will be done), and what makes no sense together.
 
 use std::borrow::Cow;
-use std::ffi::CStr;
+use std::ffi::{CStr, OsString};
 use std::io::{IsTerminal, stdin};
+use std::os::unix::ffi::OsStrExt;
 
-use super::args::{Args, usage};
-use crate::error::Failure;
+use super::args::{Apart, Args, usage};
+use crate::error::{Failure, shown};
 use crate::filter::policy::{Class, ClassSet, Level};
 use crate::launch::plan::{Consistency, Output, Plan, Userns};
+use crate::namespace::root::{Dev, Inside};
 
 /// The plan for `command` under the options `typed`. Without a command, on a terminal, it is
 /// `$SHELL`.
@@ -16,21 +18,28 @@ pub(super) fn plan<'a>(
     mut command: Vec<Cow<'a, CStr>>,
     variable: impl Fn(&str) -> Option<&'a CStr>,
 ) -> Result<Box<Plan<'a>>, Failure> {
-    if typed.split_string.is_some() {
+    let around = &typed.around;
+    if typed.results.split_string.is_some() {
         return Err(usage("-S must be the first argument"));
     }
-    if typed.root.is_none() && !typed.bind.is_empty() {
+    if around.root.is_none() && !around.bind.is_empty() {
         return Err(usage("--bind needs --root"));
     }
-    if typed.arch.is_some() {
+    if around.root.is_none() && !around.tmpfs.is_empty() {
+        return Err(usage("--tmpfs needs --root"));
+    }
+    if around.root.is_none() && around.dev != Dev::Host {
+        return Err(usage("--dev=private needs --root"));
+    }
+    if typed.results.arch.is_some() {
         return Err(usage("--arch needs --dump-filter or --explain"));
     }
-    if typed.owners.is_some() && typed.root.is_none() {
+    if typed.pretence.owners.is_some() && around.root.is_none() {
         return Err(usage("--owners needs --root"));
     }
     let consistency = consistency(&typed)?;
     let (fake, no_fake) = classes(&typed)?;
-    if typed.check.is_some() {
+    if typed.results.check.is_some() {
         if let Some(first) = command.first() {
             let failure = usage("--check runs no command");
             return Err(match first.to_bytes() {
@@ -53,39 +62,72 @@ pub(super) fn plan<'a>(
             .unwrap_or(c"/bin/sh");
         command.push(Cow::Borrowed(shell));
     }
+    let Args {
+        around: Apart(around),
+        pretence: Apart(pretence),
+        results: Apart(results),
+    } = typed;
     Ok(Box::new(Plan {
         command,
-        chdir: typed.chdir,
-        root: typed.root,
-        binds: typed.bind,
-        userns: typed.userns,
-        if_needed: typed.if_needed,
-        allow_new_privs: typed.allow_new_privs,
+        chdir: around.chdir,
+        root: around.root,
+        inside: Inside {
+            dev: around.dev,
+            tmpfs: around.tmpfs,
+            binds: around.bind,
+        },
+        pid: around.pid,
+        unsetenv: around.unsetenv,
+        setenv: pairs(around.setenv)?,
+        userns: pretence.userns,
+        if_needed: pretence.if_needed,
+        allow_new_privs: pretence.allow_new_privs,
         consistency,
-        load: typed.load,
-        save: typed.save,
-        owners: typed.owners,
+        load: results.load,
+        save: results.save,
+        owners: pretence.owners,
         fake,
         no_fake,
-        summary: typed.summary.map(Output::new),
-        trace: typed.trace.map(Output::new),
-        fail_on: union(&typed.fail_on),
-        apt_config: !typed.no_apt_config,
-        quiet: typed.quiet,
-        verbose: typed.verbose,
+        summary: results.summary.map(Output::new),
+        trace: results.trace.map(Output::new),
+        fail_on: union(&results.fail_on),
+        apt_config: !pretence.no_apt_config,
+        quiet: results.quiet,
+        verbose: results.verbose,
         ..Plan::default()
     }))
 }
 
+/// The values of `--setenv`: of two each time.
+fn pairs(values: Vec<OsString>) -> Result<Vec<(OsString, OsString)>, Failure> {
+    let mut values = values.into_iter();
+    let mut pairs = Vec::new();
+    while let (Some(name), Some(value)) = (values.next(), values.next()) {
+        if name.is_empty() || name.as_bytes().contains(&b'=') {
+            let failure = usage(format!(
+                "--setenv: {} is no name of a variable",
+                shown(&name)
+            ));
+            return Err(failure.hint("say --setenv VAR VALUE"));
+        }
+        pairs.push((name, value));
+    }
+    Ok(pairs)
+}
+
 /// How far the pretence goes. What is loaded or saved is known at level full alone.
 fn consistency(typed: &Args) -> Result<Option<Consistency>, Failure> {
-    let option = match (&typed.load, &typed.save, &typed.owners) {
+    let option = match (
+        &typed.results.load,
+        &typed.results.save,
+        &typed.pretence.owners,
+    ) {
         (Some(_), ..) => "--load",
         (None, Some(_), _) => "--save",
         (None, None, Some(_)) => "--owners",
-        (None, None, None) => return Ok(typed.consistency),
+        (None, None, None) => return Ok(typed.pretence.consistency),
     };
-    match typed.consistency {
+    match typed.pretence.consistency {
         None | Some(Consistency::Full | Consistency::Auto) => Ok(Some(Consistency::Full)),
         Some(Consistency::Zero | Consistency::Selective) => {
             let failure = usage(format!("{option}: only level full remembers owners"));
@@ -102,7 +144,7 @@ pub(super) fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
     let is_mistake = |named: &&ClassSet| {
         **named != ClassSet::ALL && named.minus(level.classes()) != ClassSet::EMPTY
     };
-    if let Some(class) = typed.fake.iter().find(is_mistake) {
+    if let Some(class) = typed.pretence.fake.iter().find(is_mistake) {
         let who = if level.has_supervisor() {
             "a supervisor that forgets"
         } else {
@@ -114,15 +156,15 @@ pub(super) fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
         let hint = format!("it needs --consistency={needed}, where it is on by default");
         return Err(failure.hint(hint));
     }
-    let mut fake = union(&typed.fake);
-    if typed.no_sync {
+    let mut fake = union(&typed.pretence.fake);
+    if typed.pretence.no_sync {
         fake = fake.with(Class::Sync);
     }
-    if typed.userns == Userns::Never {
+    if typed.pretence.userns == Userns::Never {
         fake = fake.with(Class::Getid);
     }
     let mut no_fake = ClassSet::EMPTY;
-    for removed in &typed.no_fake {
+    for removed in &typed.pretence.no_fake {
         if removed.contains(Class::Probe) && *removed != ClassSet::ALL {
             let failure = Failure::new("--no-fake=probe: the self-test cannot be left out");
             return Err(failure.hint("without it zroot could not tell whether the emulation is on"));

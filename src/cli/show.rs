@@ -43,16 +43,17 @@ pub enum Show {
 /// follows the options.
 pub(super) fn show(typed: &Args, rest: &[Cow<'_, CStr>]) -> Result<Show, Failure> {
     let (fake, no_fake) = classes(typed)?;
-    if typed.consistency == Some(Consistency::Auto) {
+    if typed.pretence.consistency == Some(Consistency::Auto) {
         let failure =
             Failure::new("--consistency=auto: only a run shows which level the host can have");
         return Err(failure.hint("name one: -c zero, -c selective or -c full"));
     }
-    let level = Consistency::first_level(typed.consistency);
+    let level = Consistency::first_level(typed.pretence.consistency);
     let policy = policy(level, fake, no_fake);
-    let arch = typed.arch.unwrap_or(Arch::Of(Abi::NATIVE));
-    let Some(format) = typed.dump_filter else {
+    let arch = typed.results.arch.unwrap_or(Arch::Of(Abi::NATIVE));
+    let Some(format) = typed.results.dump_filter else {
         let call = typed
+            .results
             .explain
             .as_deref()
             .unwrap_or_default()
@@ -65,7 +66,7 @@ pub(super) fn show(typed: &Args, rest: &[Cow<'_, CStr>]) -> Result<Show, Failure
             policy,
         });
     };
-    if typed.explain.is_some() {
+    if typed.results.explain.is_some() {
         return Err(usage("--dump-filter and --explain: one of them at a time"));
     }
     if let Some(command) = rest.first() {

@@ -15,81 +15,144 @@ use crate::supervisor::handshake;
 use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::Watchers;
 use crate::supervisor::session::Fakeroot;
-use crate::supervisor::{self, Unavailable};
+use crate::supervisor::{self, Unavailable, Waiting};
 
-/// Turns `emulation`, decided for `plan`, on, with a supervisor that reports to the watchers and
-/// goes on with what is remembered. `say` hears what it is.
+/// An emulation that is not on yet. What has to be there before is.
+pub enum Underway {
+    /// An enclosing zroot's supervisor answers already, but for what this says.
+    Enclosing(Option<Policy>),
+    /// A filter alone is to answer.
+    Filter(Policy),
+    /// A supervisor waits.
+    Supervisor {
+        /// What it is to answer.
+        policy: Policy,
+        /// It itself.
+        waiting: Waiting,
+        /// The levels that will do as well.
+        otherwise: &'static [Level],
+    },
+}
+
+/// Begins `emulation`, decided for `plan`: starts its supervisor, if it has one, that reports to
+/// the watchers and goes on with what is remembered. `say` hears what else it is to be.
 ///
 /// # Errors
-/// [`Error`] if it is not on, or does not answer.
-#[inline(never)]
-pub fn turn_on(
+/// [`Error`] if it cannot be had.
+#[inline]
+pub fn begin(
     emulation: Emulation,
     plan: &Plan,
-    wanted: (Watchers, Option<Remembered>),
+    watchers: &mut Watchers,
+    remembered: Option<Remembered>,
     say: &dyn Fn(fmt::Arguments),
-) -> Result<(), Error> {
-    let policy = match emulation {
-        Emulation::Enclosing { beside } => {
-            if let Some(policy) = beside {
-                beside_supervisor(policy)?;
-                say(format_args!("filter: fakes {}", policy.classes));
-            }
-            return Ok(());
-        }
-        Emulation::Supervisor { policy, otherwise } => {
-            match best_supervisor(policy, otherwise, plan, wanted, say)? {
-                Some(policy) => policy,
-                None => return Ok(()),
-            }
-        }
+) -> Result<Underway, Error> {
+    match emulation {
+        Emulation::Enclosing { beside } => Ok(Underway::Enclosing(beside)),
         Emulation::Filter { policy, instead_of } => {
             if let Some(reason) = instead_of {
                 say(format_args!("level zero: {reason}"));
             }
-            policy
+            Ok(Underway::Filter(policy))
         }
-    };
-    let length = by_filter(policy)?;
-    say(format_args!(
-        "filter: {length} instructions, fakes {}, answers",
-        policy.classes
-    ));
-    Ok(())
+        Emulation::Supervisor { policy, otherwise } => {
+            start(policy, otherwise, plan, watchers, remembered, say)
+        }
+    }
 }
 
-/// Has the supervisor that `policy` asks for, or one of the levels `otherwise`. Returns what a
-/// filter alone is to answer, if that is what there is left.
-#[inline(never)]
-fn best_supervisor(
-    policy: Policy,
-    otherwise: &[Level],
-    plan: &Plan,
-    (mut watchers, remembered): (Watchers, Option<Remembered>),
-    say: &dyn Fn(fmt::Arguments),
-) -> Result<Option<Policy>, Error> {
-    let mut policy = policy;
-    let mut next = otherwise.iter();
-    // Who watches has a supervisor at every level.
-    let is_watched = watchers.are_there();
-    loop {
-        let error = match by_supervisor(policy, plan.fakeroot, &mut watchers, remembered) {
-            Ok(()) => {
-                say(format_args!("supervisor: level {policy}"));
-                return Ok(None);
-            }
-            Err(error) => error,
-        };
-        // A supervisor that has been started has taken them with it.
-        let are_lost = is_watched && !watchers.are_there();
-        let Some(level) = next.next().filter(|_| can_go_on(&error) && !are_lost) else {
-            return Err(error);
-        };
-        say(format_args!("level {level}: {error}"));
-        policy = plan.policy(*level);
-        if !level.has_supervisor() {
-            return Ok(Some(policy));
+impl Underway {
+    /// Turns it on, and proves that it answers. `say` hears what it is.
+    ///
+    /// # Errors
+    /// [`Error`] if it is not on, or does not answer.
+    #[inline]
+    pub fn turn_on(
+        self,
+        plan: &Plan,
+        watchers: &mut Watchers,
+        remembered: Option<Remembered>,
+        say: &dyn Fn(fmt::Arguments),
+    ) -> Result<(), Error> {
+        let mut underway = self;
+        loop {
+            let (error, otherwise) = match underway {
+                Underway::Enclosing(beside) => {
+                    if let Some(policy) = beside {
+                        beside_supervisor(policy)?;
+                        say(format_args!("filter: fakes {}", policy.classes));
+                    }
+                    return Ok(());
+                }
+                Underway::Filter(policy) => {
+                    let length = by_filter(policy)?;
+                    say(format_args!(
+                        "filter: {length} instructions, fakes {}, answers",
+                        policy.classes
+                    ));
+                    return Ok(());
+                }
+                Underway::Supervisor {
+                    policy,
+                    waiting,
+                    otherwise,
+                } => match by_waiting(policy, waiting) {
+                    Ok(()) => {
+                        say(format_args!("supervisor: level {policy}"));
+                        return Ok(());
+                    }
+                    Err(error) => (error, otherwise),
+                },
+            };
+            underway = less(error, otherwise, plan, watchers, remembered, say)?;
         }
+    }
+}
+
+/// Starts the supervisor that `policy` asks for, or begins with one of the levels `otherwise`.
+#[inline(never)]
+fn start(
+    policy: Policy,
+    otherwise: &'static [Level],
+    plan: &Plan,
+    watchers: &mut Watchers,
+    remembered: Option<Remembered>,
+    say: &dyn Fn(fmt::Arguments),
+) -> Result<Underway, Error> {
+    match supervisor::start(policy, plan.fakeroot, watchers, remembered) {
+        Ok(waiting) => Ok(Underway::Supervisor {
+            policy,
+            waiting,
+            otherwise,
+        }),
+        Err(error) => less(error.into(), otherwise, plan, watchers, remembered, say),
+    }
+}
+
+/// Begins with the first of the levels `otherwise` in the place of what has failed with `error`.
+#[inline(never)]
+fn less(
+    error: Error,
+    otherwise: &'static [Level],
+    plan: &Plan,
+    watchers: &mut Watchers,
+    remembered: Option<Remembered>,
+    say: &dyn Fn(fmt::Arguments),
+) -> Result<Underway, Error> {
+    // Who watches has a supervisor at every level, and one that has been started has taken the
+    // watchers with it.
+    let are_lost = plan.is_watched() && !watchers.are_there();
+    match otherwise.split_first() {
+        Some((level, otherwise)) if can_go_on(&error) && !are_lost => {
+            say(format_args!("level {level}: {error}"));
+            let policy = plan.policy(*level);
+            if level.has_supervisor() {
+                start(policy, otherwise, plan, watchers, remembered, say)
+            } else {
+                Ok(Underway::Filter(policy))
+            }
+        }
+        _ => Err(error),
     }
 }
 
@@ -140,8 +203,15 @@ pub fn by_supervisor(
     watchers: &mut Watchers,
     remembered: Option<Remembered>,
 ) -> Result<(), Error> {
+    by_waiting(
+        policy,
+        supervisor::start(policy, fakeroot, watchers, remembered)?,
+    )
+}
+
+/// The same with a supervisor that waits.
+fn by_waiting(policy: Policy, supervisor: Waiting) -> Result<(), Error> {
     let program = filter::program(policy).context("cannot build the filter")?;
-    let supervisor = supervisor::start(policy, fakeroot, watchers, remembered)?;
     let listener = install::install_with_listener(&program)?;
     supervisor
         .serve(listener)

@@ -10,11 +10,14 @@ pub mod apt;
 pub mod beside;
 pub mod elf;
 pub mod emulate;
+pub mod environment;
 pub mod error;
 pub mod exec;
 pub mod nested;
 pub mod output;
+mod pid;
 pub mod plan;
+mod relay;
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
@@ -29,6 +32,7 @@ use nix::sys::prctl::set_no_new_privs;
 use nix::sys::stat::stat;
 use nix::unistd::chdir;
 
+pub use environment::Environment;
 pub use error::Error;
 
 use crate::VERSION;
@@ -46,44 +50,9 @@ use crate::supervisor::report::complete::Begun;
 use crate::supervisor::report::seen::Seen;
 use crate::supervisor::report::{Watchers, complete};
 use beside::Beside;
+use emulate::Underway;
 use exec::Command;
 use plan::{Output, Owners, Plan, Userns};
-
-/// What main is called with.
-pub struct Environment {
-    /// `NAME=value` each.
-    entries: Vec<&'static CStr>,
-    /// Whether the caller is uid 0, of whatever user namespace.
-    by_root: bool,
-}
-
-impl Environment {
-    /// Of these entries.
-    #[must_use]
-    pub const fn new(entries: Vec<&'static CStr>, by_root: bool) -> Environment {
-        Environment { entries, by_root }
-    }
-
-    /// All of it, and room for `more` entries.
-    #[inline]
-    fn entries<'a>(&self, more: usize) -> Vec<Cow<'a, CStr>> {
-        let mut entries = Vec::with_capacity(self.entries.len() + more);
-        entries.extend(self.entries.iter().map(|entry| Cow::Borrowed(*entry)));
-        entries
-    }
-
-    /// The value of `name`.
-    #[must_use]
-    pub fn variable(&self, name: &str) -> Option<&'static CStr> {
-        self.entries.iter().find_map(|entry| {
-            entry
-                .to_bytes()
-                .strip_prefix(name.as_bytes())?
-                .strip_prefix(b"=")?;
-            Some(&entry[name.len() + 1..])
-        })
-    }
-}
 
 /// By this makepkg, debhelper and others know that they are under fakeroot(1).
 const FAKEROOTKEY: &str = "FAKEROOTKEY";
@@ -93,7 +62,7 @@ const FAKED_MODE: &str = "FAKED_MODE";
 /// All that the states hold. They hold it behind a pointer, so that no state is copied to the next.
 struct Launch<'a> {
     plan: &'a Plan<'a>,
-    environment: &'a Environment,
+    environment: Cow<'a, Environment>,
     /// Hears of each step.
     say: &'a dyn Fn(fmt::Arguments),
     /// Hears of what the caller most likely does not want.
@@ -119,7 +88,9 @@ struct Wanted {
 }
 
 /// apt's configuration, as far as it can be made before the namespace is entered.
+#[derive(Default)]
 enum AptConfig {
+    #[default]
     Unwanted,
     /// A file of this name.
     Named(CString),
@@ -143,9 +114,9 @@ impl AptConfig {
 pub struct Prepared<'a>(Box<Launch<'a>>);
 
 /// Who goes on as what.
-pub enum Part<'a> {
+pub enum Part<T> {
     /// This process becomes the command.
-    Command(Prepared<'a>),
+    Command(T),
     /// This one has waited for the command, and ends with that status.
     Beside(u8),
 }
@@ -172,20 +143,21 @@ impl<'a> Prepared<'a> {
         let mut root = plan
             .root
             .as_deref()
-            .map(|dir| Root::open(dir, &plan.binds))
+            .map(|dir| Root::open(dir, &plan.inside))
             .transpose()?;
+        let environment = environment.of_command(plan, root.as_ref(), is_needed);
         match &root {
             None if plan.chdir.is_none() => {}
             None => enter_dir(plan, chdir)?,
             Some(root) => enter_dir(plan, |dir| root.has_dir(dir))?,
         }
         let command = Command {
-            candidates: find(plan, environment, root.as_ref())?,
+            candidates: find(plan, &environment, root.as_ref())?,
             args: plan.command.iter().map(AsRef::as_ref).collect(),
             env: environment.entries(3), // ZROOT, and APT_CONFIG or fakeroot's two
         };
         if is_needed {
-            warn_of_loss(plan, environment, warn);
+            warn_of_loss(plan, &environment, warn);
         }
         let mut beside = Beside {
             // Where files are not root's by themselves, that is not to be forgotten.
@@ -240,7 +212,7 @@ impl<'a> Prepared<'a> {
     /// [`Error`] if there can be no child, if a report cannot be written, or if a call was
     /// pretended that must not be.
     #[inline]
-    pub fn part(self) -> Result<Part<'a>, Error> {
+    pub fn part(self) -> Result<Part<Prepared<'a>>, Error> {
         if !self.0.beside.is_needed() {
             return Ok(Part::Command(self));
         }
@@ -261,14 +233,9 @@ impl<'a> Prepared<'a> {
     #[inline]
     pub fn enter(self) -> Result<Entered<'a>, Error> {
         let Prepared(mut launch) = self;
-        let Launch {
-            plan,
-            say,
-            environment,
-            ..
-        } = *launch;
-        if let Some(wanted) = &mut launch.wanted {
-            wanted.apt_config = AptConfig::new(plan, environment)?;
+        let Launch { plan, say, .. } = *launch;
+        if let Some(wanted) = launch.wanted.as_mut().filter(|_| !plan.pid) {
+            wanted.apt_config = AptConfig::new(plan, &launch.environment)?;
         }
         match plan.userns {
             _ if launch.wanted.is_none() => say(format_args!(
@@ -298,6 +265,8 @@ impl<'a> Prepared<'a> {
                 "root directory: {}",
                 plan.root.as_deref().unwrap_or(Path::new("/")).display()
             ));
+        } else if plan.pid {
+            namespace::pid::have_own_mounts()?;
         }
         Ok(Entered(launch))
     }
@@ -307,24 +276,23 @@ impl<'a> Prepared<'a> {
 pub struct Entered<'a>(Box<Launch<'a>>);
 
 impl<'a> Entered<'a> {
-    /// Turns the emulation on, at the level that was asked for, and proves that it answers.
+    /// Turns the emulation on, at the level that was asked for, and proves that it answers. With
+    /// `--pid` the ways part before that.
     ///
     /// # Errors
     /// [`Error`]; the process is good for nothing but saying so.
     #[inline]
-    pub fn emulate(self) -> Result<Emulated<'a>, Error> {
+    pub fn emulate(self) -> Result<Part<Emulated<'a>>, Error> {
         let Entered(mut launch) = self;
-        if let Some(wanted) = launch.wanted.take() {
-            launch.set_variables(wanted.apt_config)?;
-            if !launch.plan.allow_new_privs {
-                set_no_new_privs()
-                    .map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
-            }
-            let emulation = nested::decide(launch.plan, launch.enclosing()?)?;
-            let wanted = (wanted.watchers, wanted.remembered);
-            emulate::turn_on(emulation, launch.plan, wanted, launch.say)?;
+        if launch.plan.pid {
+            return launch.emulate_in_pid_namespace();
         }
-        Ok(Emulated(launch))
+        if let Some(mut wanted) = launch.wanted.take() {
+            launch.set_variables(take(&mut wanted.apt_config))?;
+            let underway = launch.begin(&mut wanted)?;
+            launch.turn_on(underway, wanted)?;
+        }
+        Ok(Part::Command(Emulated(launch)))
     }
 }
 
@@ -355,8 +323,12 @@ pub fn run(
     say: &dyn Fn(fmt::Arguments),
     warn: &dyn Fn(fmt::Arguments),
 ) -> Result<u8, Error> {
-    match Prepared::new(plan, environment, say, warn)?.part()? {
-        Part::Command(prepared) => Err(prepared.enter()?.emulate()?.exec().into()),
+    let prepared = match Prepared::new(plan, environment, say, warn)?.part()? {
+        Part::Command(prepared) => prepared,
+        Part::Beside(status) => return Ok(status),
+    };
+    match prepared.enter()?.emulate()? {
+        Part::Command(emulated) => Err(emulated.exec().into()),
         Part::Beside(status) => Ok(status),
     }
 }
@@ -458,7 +430,48 @@ fn watch(
     Ok(watchers)
 }
 
-impl Launch<'_> {
+impl<'a> Launch<'a> {
+    /// The way into the emulation as far as it is that of a process outside of the command's PID
+    /// namespace, if it has one of its own.
+    #[inline]
+    fn begin(&self, wanted: &mut Wanted) -> Result<Underway, Error> {
+        if !self.plan.allow_new_privs {
+            set_no_new_privs().map_err(|errno| Failure::errno("cannot set no_new_privs", errno))?;
+        }
+        let emulation = nested::decide(self.plan, self.enclosing()?)?;
+        let (watchers, remembered) = (&mut wanted.watchers, wanted.remembered);
+        emulate::begin(emulation, self.plan, watchers, remembered, self.say)
+    }
+
+    /// The rest of it.
+    #[inline]
+    fn turn_on(&self, underway: Underway, mut wanted: Wanted) -> Result<(), Error> {
+        let (watchers, remembered) = (&mut wanted.watchers, wanted.remembered);
+        underway.turn_on(self.plan, watchers, remembered, self.say)
+    }
+
+    /// The whole way, and into a PID namespace in the middle of it: the supervisor stays outside,
+    /// where the command cannot end it, and what knows a process by its number comes behind.
+    #[inline(never)]
+    fn emulate_in_pid_namespace(mut self: Box<Self>) -> Result<Part<Emulated<'a>>, Error> {
+        let mut wanted = self.wanted.take();
+        let underway = wanted.as_mut().map(|wanted| self.begin(wanted));
+        // What is open here is the command's alone; the other processes close it by number.
+        let mut open = ManuallyDrop::new((self, wanted, underway.transpose()?));
+        if let Some(status) = pid::enter()? {
+            return Ok(Part::Beside(status));
+        }
+        let (launch, wanted, underway) = &mut *open;
+        (launch.say)(format_args!("PID namespace, with a /proc of its own"));
+        if let (Some(mut wanted), Some(underway)) = (wanted.take(), underway.take()) {
+            wanted.apt_config = AptConfig::new(launch.plan, &launch.environment)?;
+            launch.set_variables(take(&mut wanted.apt_config))?;
+            launch.turn_on(underway, wanted)?;
+        }
+        let (launch, ..) = ManuallyDrop::into_inner(open);
+        Ok(Part::Command(Emulated(launch)))
+    }
+
     /// Sets `ZROOT`, `APT_CONFIG` where it is wanted and can be had, and what fakeroot(1) sets.
     #[inline]
     fn set_variables(&mut self, apt_config: AptConfig) -> Result<(), Error> {

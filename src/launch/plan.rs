@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use crate::filter::policy::{ClassSet, Level, Policy};
-use crate::namespace::root::Bind;
+use crate::namespace::root::Inside;
 use crate::supervisor::report::kept::Kept;
 use crate::supervisor::session::Fakeroot;
 
@@ -107,7 +107,13 @@ pub struct Plan<'a> {
     /// The root directory.
     pub root: Option<PathBuf>,
     /// What to mount inside it.
-    pub binds: Vec<Bind>,
+    pub inside: Inside,
+    /// Whether the command has a PID namespace of its own.
+    pub pid: bool,
+    /// The variables to remove from the command's environment.
+    pub unsetenv: Vec<OsString>,
+    /// Those to set after that, and their values.
+    pub setenv: Vec<(OsString, OsString)>,
     /// Whether to enter a user namespace.
     pub userns: Userns,
     /// Whether to run the command plainly for real root.
@@ -151,7 +157,10 @@ impl Default for Plan<'_> {
             command: Vec::new(),
             chdir: None,
             root: None,
-            binds: Vec::new(),
+            inside: Inside::default(),
+            pid: false,
+            unsetenv: Vec::new(),
+            setenv: Vec::new(),
             userns: Userns::Auto,
             if_needed: false,
             allow_new_privs: false,

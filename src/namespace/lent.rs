@@ -40,8 +40,18 @@ pub struct Wanted {
     pub path: &'static str,
     /// What it says.
     pub contents: Vec<u8>,
-    /// Whether to make it where there is none.
-    pub if_missing: bool,
+    /// What somebody else makes where there is none.
+    pub twin: Option<Twin>,
+}
+
+/// A file that a package's script makes if there is none, and another one with it. Where only the
+/// other one has come to be, the script has taken the lent file for the tree's own.
+#[derive(Clone, Copy)]
+pub struct Twin {
+    /// The other one's name in the same directory.
+    pub name: &'static str,
+    /// What the script would have made in the place of the lent file.
+    pub contents: &'static str,
 }
 
 /// What becomes of a lent file.
@@ -122,6 +132,8 @@ struct Loan {
     times: (TimeSpec, TimeSpec),
     /// How the file was once it was there; `None` before that.
     given: Option<FileStat>,
+    /// What has not come to be yet.
+    twin: Option<Twin>,
 }
 
 impl Lent {
@@ -159,14 +171,22 @@ impl Lent {
 
     /// Puts it all there. `say` hears of what cannot be.
     pub fn give(&mut self, say: &dyn Fn(fmt::Arguments)) {
-        self.loans.retain_mut(|loan| {
-            let given = loan.give();
+        let is_given = |loan: &mut Loan, given: Result<(), Errno>| {
             if let Err(errno) = given {
                 loan.withdraw();
                 let (name, why) = (Path::new(&loan.name).display(), errno.desc());
                 say(format_args!("{name} stays as it is inside ({why})"));
             }
             given.is_ok()
+        };
+        self.loans.retain_mut(|loan| {
+            let given = loan.give();
+            is_given(loan, given)
+        });
+        // Not before all are there: the next one has changed the directory's time.
+        self.loans.retain_mut(|loan| {
+            let given = loan.end_giving();
+            is_given(loan, given)
         });
     }
 
@@ -211,10 +231,9 @@ impl Lent {
 fn look(root: BorrowedFd, wanted: &Wanted) -> Result<Option<Loan>, Errno> {
     for _ in 0..TRIES {
         let found = match resolve(root, Path::new(wanted.path))? {
-            Resolved::Missing { .. } if !wanted.if_missing => return Ok(None),
             Resolved::Missing { parent, rest, .. } => match &rest[..] {
                 [name] => match Loan::missing(parent, name, &wanted.contents)? {
-                    Some(loan) => return Ok(Some(loan)),
+                    Some(loan) => return Ok(Some(loan.with(wanted.twin))),
                     None => continue, // it has come to be meanwhile
                 },
                 // Directories are not made: they would stay if something came to be in them.
@@ -224,7 +243,7 @@ fn look(root: BorrowedFd, wanted: &Wanted) -> Result<Option<Loan>, Errno> {
         };
         match Loan::found(&found, &wanted.contents)? {
             Found::Own => return Ok(None),
-            Found::Lent(loan) => return Ok(Some(loan)),
+            Found::Lent(loan) => return Ok(Some(loan.with(wanted.twin))),
             Found::Busy => drop(poll(&mut [], PollTimeout::from(1_u8))),
         }
     }
@@ -243,6 +262,17 @@ enum Found {
 }
 
 impl Loan {
+    /// With `twin`, unless that is there already.
+    fn with(self, twin: Option<Twin>) -> Loan {
+        let is_missing = |twin: &Twin| !self.has_come(twin);
+        let twin = twin.filter(is_missing);
+        Loan { twin, ..self }
+    }
+
+    fn has_come(&self, twin: &Twin) -> bool {
+        fstatat(&self.dir, twin.name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok()
+    }
+
     /// Of what will be made as `name` in `dir`; `None` if it is there.
     fn missing(dir: OwnedFd, name: &OsStr, body: &[u8]) -> Result<Option<Loan>, Errno> {
         // It gets its name when it is complete, and locked.
@@ -274,6 +304,7 @@ impl Loan {
             body: body.to_owned(),
             file,
             given: None,
+            twin: None,
         }))
     }
 
@@ -320,6 +351,7 @@ impl Loan {
             dir,
             name,
             given: None,
+            twin: None,
         };
         // Before there was a lock it may have been given, changed or taken back.
         if read(&file)? != before || !loan.is_in_place(&file)? {
@@ -399,7 +431,12 @@ impl Loan {
                 filled?;
             }
         }
-        if let Some(file) = &self.file {
+        Ok(())
+    }
+
+    /// Lets others have a part in what this zroot has made or filled.
+    fn end_giving(&mut self) -> Result<(), Errno> {
+        if let (None, Some(file)) = (&self.given, &self.file) {
             self.hand_over(file)?;
             self.given = Some(fstat(file)?);
         }
@@ -476,7 +513,7 @@ impl Loan {
             let there = openat(&self.dir, &*self.name, flags, Mode::empty())?;
             match Loan::found(&there, &self.body)? {
                 Found::Lent(loan) if loan.fate == self.fate => {
-                    *self = loan;
+                    *self = loan.with(self.twin);
                     return Ok(());
                 }
                 Found::Busy => drop(poll(&mut [], PollTimeout::from(1_u8))),
@@ -526,6 +563,9 @@ impl Loan {
                 again(|| futimens(file, atime, mtime))
             }
             Fate::Removed => {
+                if let Some(twin) = self.twin.filter(|twin| self.has_come(twin)) {
+                    return write(file, twin.contents.as_bytes());
+                }
                 let is_untouched = is_untouched(&fstat(&self.dir)?, &now);
                 self.remove(opened, is_untouched)
             }
@@ -610,14 +650,18 @@ fn read(file: &File) -> Result<Vec<u8>, Errno> {
 
 /// Has `file` say what a lent one says.
 fn fill(file: &File, fate: Fate, body: &[u8]) -> Result<(), Errno> {
-    let status = fstat(file)?;
-    let contents = fate.contents(status.st_mode, body);
+    write(file, &fate.contents(fstat(file)?.st_mode, body))
+}
+
+/// Has `file` say `contents`.
+fn write(file: &File, contents: &[u8]) -> Result<(), Errno> {
+    let size = fstat(file)?.st_size;
     let write = || {
         // An empty file would have another time already.
-        if status.st_size != 0 {
+        if size != 0 {
             file.set_len(0)?;
         }
-        file.write_all_at(&contents, 0)
+        file.write_all_at(contents, 0)
     };
     with_room(contents.len(), write)?.map_err(|error| errno_of(&error))
 }
@@ -690,7 +734,7 @@ mod tests {
             let wanted = Wanted {
                 path: "/file",
                 contents: b"the host's\n".to_vec(),
-                if_missing: true,
+                twin: None,
             };
             let mut lent = Lent::look(root.as_fd(), vec![wanted], &|said| panic!("{said}"));
             lent.give(&|said| panic!("{said}"));

@@ -1,7 +1,9 @@
 //! Becoming apparent root: a user namespace in which the caller's own uid and gid are 0.
 
+pub mod devices;
 pub mod lent;
 pub mod mount;
+pub mod pid;
 pub mod resolve;
 pub mod root;
 pub mod run;

@@ -12,16 +12,18 @@ use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
+use clap::ValueEnum;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat};
-use nix::mount::MsFlags;
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, stat};
 use nix::unistd::{UnlinkatFlags, chdir, fchdir, getcwd, geteuid, unlinkat};
 
 use crate::error::{Failure, shown};
 
-use super::lent::{self, Lent, Wanted};
+use super::devices;
+use super::lent::{self, Lent, Twin, Wanted};
 use super::mount::{become_slash, bind, by_descriptor, make_read_only, set_propagation};
 use super::resolve::{Resolved, kind, resolve};
 use super::run::RunFile;
@@ -35,6 +37,27 @@ pub struct Bind {
     pub target: PathBuf,
     /// Whether it is mounted read-only.
     pub read_only: bool,
+}
+
+/// Whose `/dev` a root directory gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Dev {
+    /// The host's own
+    #[default]
+    Host,
+    /// One in memory, with links to the host's devices that everybody may use
+    Private,
+}
+
+/// What is to be inside a root directory, beside what it has.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Inside {
+    /// Whose devices.
+    pub dev: Dev,
+    /// Where an empty file system in memory is to be; absolute.
+    pub tmpfs: Vec<PathBuf>,
+    /// What of the host's; may be in such a file system.
+    pub binds: Vec<Bind>,
 }
 
 /// A root directory, opened and looked at, not entered yet.
@@ -51,16 +74,36 @@ pub struct Root {
 /// The link that systemd-resolved, resolvconf and others make.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
+const HOSTS: &str = "/etc/hosts";
+
+/// Debian's netbase makes both when it is installed, each if there is none.
+const NETBASE: Twin = Twin {
+    name: "networks",
+    contents: "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\nff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n\n",
+};
+
 struct Mount {
-    source: PathBuf,
-    /// The source as it was when it was looked at.
-    opened: OwnedFd,
+    source: Source,
     target: PathBuf,
     place: Resolved,
     is_dir: bool,
     read_only: bool,
     /// Whether to leave it out where the directory to mount on is missing and cannot be created.
     optional: bool,
+}
+
+/// What is mounted.
+enum Source {
+    /// Something of the host's.
+    Host {
+        path: PathBuf,
+        /// As it was when it was looked at.
+        opened: OwnedFd,
+    },
+    /// An empty file system in memory.
+    Memory,
+    /// One with devices: those of the host's, whose directory is opened in the mount namespace.
+    Devices(Option<OwnedFd>),
 }
 
 impl Mount {
@@ -94,7 +137,7 @@ impl Root {
     /// # Errors
     /// [`Failure`] that names what is missing or refused.
     #[inline(never)]
-    pub fn open(path: &Path, binds: &[Bind]) -> Result<Root, Failure> {
+    pub fn open(path: &Path, inside: &Inside) -> Result<Root, Failure> {
         let named = || format!("root directory {}", shown(path));
         let dir = open(path, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty())
             .map_err(|errno| Failure::errno(named(), errno))?;
@@ -117,10 +160,22 @@ impl Root {
             run_file: None,
         };
         // `/` itself has all it needs.
-        for name in ["proc", "sys", "dev"].iter().filter(|_| !present) {
-            root.add_system(name)?;
+        let is_private = inside.dev == Dev::Private;
+        for name in ["proc", "sys", "dev"] {
+            if name == "dev" && is_private {
+                root.add_system(name, Source::Devices(None))?;
+            } else if !present {
+                let target = Path::new("/").join(name);
+                if let Ok(opened) = open(&target, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()) {
+                    let path = target;
+                    root.add_system(name, Source::Host { path, opened })?;
+                }
+            }
         }
-        for bind in binds {
+        for target in &inside.tmpfs {
+            root.add_tmpfs(target)?;
+        }
+        for bind in &inside.binds {
             root.add_bind(bind)?;
         }
         Ok(root)
@@ -128,11 +183,7 @@ impl Root {
 
     /// One of the host's own trees. A symbolic link in its place is refused: whatever it names
     /// would be covered.
-    fn add_system(&mut self, name: &str) -> Result<(), Failure> {
-        let target = Path::new("/").join(name);
-        let Ok(opened) = open(&target, PATH_ONLY | OFlag::O_DIRECTORY, Mode::empty()) else {
-            return Ok(());
-        };
+    fn add_system(&mut self, name: &str, source: Source) -> Result<(), Failure> {
         let place = match openat(
             &self.dir,
             name,
@@ -161,13 +212,26 @@ impl Root {
             Err(errno) => return Err(Failure::errno(shown(self.path.join(name)), errno)),
         };
         self.mounts.push(Mount {
-            source: target.clone(),
-            opened,
-            target,
+            optional: matches!(source, Source::Host { .. }),
+            source,
+            target: Path::new("/").join(name),
             place,
             is_dir: true,
             read_only: false,
-            optional: true,
+        });
+        Ok(())
+    }
+
+    fn add_tmpfs(&mut self, target: &Path) -> Result<(), Failure> {
+        let named = || format!("--tmpfs {} in {}", shown(target), shown(&self.path));
+        let place = self.place(target, true, &named)?;
+        self.mounts.push(Mount {
+            source: Source::Memory,
+            target: target.to_owned(),
+            place,
+            is_dir: true,
+            read_only: false,
+            optional: false,
         });
         Ok(())
     }
@@ -184,24 +248,42 @@ impl Root {
                 shown(&self.path)
             )
         };
-        let place = resolve(self.dir.as_fd(), &bind.target)
-            .map_err(|errno| Failure::errno(named(), errno))?;
+        let place = self.place(&bind.target, is_dir, &named)?;
+        self.mounts.push(Mount {
+            source: Source::Host {
+                path: bind.source.clone(),
+                opened,
+            },
+            target: bind.target.clone(),
+            place,
+            is_dir,
+            read_only: bind.read_only,
+            optional: false,
+        });
+        Ok(())
+    }
+
+    /// Where to mount a directory, or a file, on `target`, which messages call `named`.
+    fn place(
+        &self,
+        target: &Path,
+        is_dir: bool,
+        named: &dyn Fn() -> String,
+    ) -> Result<Resolved, Failure> {
+        let place =
+            resolve(self.dir.as_fd(), target).map_err(|errno| Failure::errno(named(), errno))?;
         match &place {
             // Inside, `/` would stay what is below the mount.
             Resolved::Found(place) if is_same(&self.dir, place) => {
-                return Err(
-                    Failure::new(format!("{}: it is the root directory itself", named()))
-                        .hint("give the source to --root"),
-                );
+                let failure = Failure::new(format!("{}: it is the root directory itself", named()));
+                Err(failure.hint("give the source to --root"))
             }
             Resolved::Missing {
                 through_link: true, ..
             } => {
-                return Err(Failure::new(format!(
-                    "{}: a symbolic link on the way leads to nothing inside",
-                    named()
-                ))
-                .hint("name a target inside the root directory"));
+                let what = "a symbolic link on the way leads to nothing inside";
+                let failure = Failure::new(format!("{}: {what}", named()));
+                Err(failure.hint("name a target inside the root directory"))
             }
             Resolved::Found(place)
                 if fstat(place).is_ok_and(|status| (kind(&status) == SFlag::S_IFDIR) != is_dir) =>
@@ -211,24 +293,12 @@ impl Root {
                 } else {
                     ("a file", "a directory")
                 };
-                return Err(Failure::new(format!(
-                    "{}: the source is {from}, the target {to}",
-                    named()
-                ))
-                .hint("both must be of one kind"));
+                let what = format!("the source is {from}, the target {to}");
+                let failure = Failure::new(format!("{}: {what}", named()));
+                Err(failure.hint("both must be of one kind"))
             }
-            _ => {}
+            _ => Ok(place),
         }
-        self.mounts.push(Mount {
-            source: bind.source.clone(),
-            opened,
-            target: bind.target.clone(),
-            place,
-            is_dir,
-            read_only: bind.read_only,
-            optional: false,
-        });
-        Ok(())
     }
 
     /// The directory itself, without what will be mounted in it.
@@ -251,13 +321,16 @@ impl Root {
             .rev()
             .find_map(|mount| Some((mount, below(mount)?)))
         {
+            let Source::Host { opened, .. } = &mount.source else {
+                return Err(Errno::EAGAIN);
+            };
             if rest.as_os_str().is_empty() {
-                return fstat(&mount.opened);
+                return fstat(opened);
             }
             // A symbolic link there may lead out of what is mounted, and back into the root
             // directory.
             let is_plain = |status: &FileStat| kind(status) != SFlag::S_IFLNK;
-            return fstatat(&mount.opened, &rest, AtFlags::AT_SYMLINK_NOFOLLOW)
+            return fstatat(opened, &rest, AtFlags::AT_SYMLINK_NOFOLLOW)
                 .ok()
                 .filter(is_plain)
                 .ok_or(Errno::EAGAIN);
@@ -325,10 +398,8 @@ impl Root {
         if self.present {
             return Lent::default();
         }
-        // A missing /etc/hosts stays missing: Debian's netbase makes one on installation only if
-        // there is none.
         let mut wanted = Vec::new();
-        for (path, if_missing) in [(RESOLV_CONF, true), ("/etc/hosts", false)] {
+        for (path, twin) in [(RESOLV_CONF, None), (HOSTS, Some(NETBASE))] {
             let name = Path::new(path);
             let is_bound = |mount: &Mount| mount.target == name || mount.covers(name);
             if self.mounts.iter().any(is_bound) {
@@ -338,7 +409,7 @@ impl Root {
                 wanted.push(Wanted {
                     path,
                     contents,
-                    if_missing,
+                    twin,
                 });
             }
         }
@@ -371,17 +442,16 @@ impl Root {
             .map_err(|errno| Failure::errno("cannot make mounts private", errno))?;
         let mut mounts = self.mounts;
         // All before the first is mounted: it may cover another's source.
-        for Mount {
-            source,
-            opened,
-            target,
-            ..
-        } in &mut mounts
-        {
-            *opened = reopen(source, opened).map_err(|errno| {
+        for Mount { source, target, .. } in &mut mounts {
+            source.reopen().map_err(|errno| {
                 Failure::errno(format!("cannot mount {}", shown(target)), errno)
             })?;
         }
+        // What is in memory has none of the directories that were made for what comes there.
+        let makes_places = self.run_file.is_some()
+            || mounts
+                .iter()
+                .any(|mount| !matches!(mount.source, Source::Host { .. }));
         let new = if self.present {
             reopen(Path::new("/"), &self.dir)
         } else {
@@ -398,19 +468,19 @@ impl Root {
             }
         }
         for Mount {
-            opened,
+            source,
             target,
             is_dir,
             read_only,
             ..
         } in mounts
         {
-            // A /run in memory need not have all that the tree has there.
-            let place = match &self.run_file {
-                Some(_) => make_target(new.as_fd(), &target, is_dir),
-                None => found(new.as_fd(), &target),
+            let place = if makes_places {
+                make_target(new.as_fd(), &target, is_dir)
+            } else {
+                found(new.as_fd(), &target)
             };
-            let mounted = place.and_then(|place| bind(opened.as_fd(), place.as_fd()));
+            let mounted = place.and_then(|place| source.mount(new.as_fd(), &target, &place));
             mounted.map_err(|errno| {
                 Failure::errno(format!("cannot mount {}", shown(&target)), errno)
             })?;
@@ -432,6 +502,43 @@ impl Root {
             )
         })
     }
+}
+
+impl Source {
+    /// The same in the new mount namespace.
+    fn reopen(&mut self) -> Result<(), Errno> {
+        match self {
+            Source::Host { path, opened } => *opened = reopen(path, opened)?,
+            Source::Memory => {}
+            Source::Devices(host) => *host = Some(devices::of_host()?),
+        }
+        Ok(())
+    }
+
+    /// Mounts it on `place`, which is at `target` in `root`.
+    fn mount(&self, root: BorrowedFd, target: &Path, place: &OwnedFd) -> Result<(), Errno> {
+        match self {
+            Source::Host { opened, .. } => bind(opened.as_fd(), place.as_fd()),
+            // With the mode of what it covers, as /tmp has another one than others.
+            Source::Memory => memory(place, fstat(place)?.st_mode & 0o7777),
+            Source::Devices(host) => {
+                memory(place, 0o755)?;
+                let host = host.as_ref().ok_or(Errno::EBADF)?;
+                devices::put(found(root, target)?.as_fd(), host.as_fd())
+            }
+        }
+    }
+}
+
+/// Mounts an empty file system in memory on `place`, whose top directory has `mode`.
+fn memory(place: &OwnedFd, mode: u32) -> Result<(), Errno> {
+    mount(
+        Some("tmpfs"),
+        &by_descriptor(place.as_fd()),
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some(&*format!("mode={mode:o}")),
+    )
 }
 
 /// Whether `dir` is the process's own root directory, not the same one mounted in another place,

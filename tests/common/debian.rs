@@ -192,8 +192,10 @@ impl Root {
         };
         let copy = Root(dir());
         self::copy(&tree.path, copy.path());
-        fs::copy("/etc/resolv.conf", copy.path().join("etc/resolv.conf"))
-            .expect("copy of resolv.conf");
+        // A tree that lacks one is lent the host's, which real root's would not have.
+        for name in ["etc/resolv.conf", "etc/hosts"] {
+            fs::copy(Path::new("/").join(name), copy.path().join(name)).expect(name);
+        }
         copy_zroot(copy.path());
         Some(copy)
     }

@@ -19,6 +19,7 @@ mod full;
 mod fuzz;
 mod host;
 mod packages;
+mod pid;
 mod report;
 mod root;
 mod stat_layouts;

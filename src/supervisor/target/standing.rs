@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -129,9 +131,19 @@ impl Target<'_> {
     }
 
     fn has_other_ids(&self) -> Result<bool, Failed> {
-        let own = std::fs::read("/proc/self/status").map_err(|_| Errno::ESRCH)?;
         let theirs = self.file("status")?;
-        Ok(ids(&own) != ids(&theirs))
+        Ok(ids(&self.own_status()?) != ids(&theirs))
+    }
+
+    /// By our own `/proc`: another one, which does not know us, may be mounted over it.
+    fn own_status(&self) -> Result<Vec<u8>, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let status = openat(self.base.proc_dir(), "self/status", flags, Mode::empty());
+        let mut text = Vec::new();
+        match File::from(status?).read_to_end(&mut text) {
+            Ok(_) => Ok(text),
+            Err(_) => Err(Errno::ESRCH),
+        }
     }
 
     /// Takes the caller's ids, where they differ. A namespace may permit its root no setgroups(2):
@@ -140,7 +152,7 @@ impl Target<'_> {
         if !self.ids_may_differ {
             return Ok(());
         }
-        let own = ids(&std::fs::read("/proc/self/status").map_err(|_| Errno::ESRCH)?);
+        let own = ids(&self.own_status()?);
         let theirs = ids(&self.file("status").map_err(|_| Errno::ESRCH)?);
         if own == theirs {
             return Ok(());

@@ -235,7 +235,7 @@ fn version_and_no_other(environment: &[u8], expected: &[&CStr]) {
 #[test]
 fn the_environment_is_the_callers_and_two_more() {
     let odd = [
-        c"PATH=/bin:/usr/bin",
+        c"PATH=/opt/bin:/bin:/sbin",
         c"TWICE=1",
         c"NOEQUALS",
         c"=empty name",
@@ -253,11 +253,11 @@ fn the_environment_is_the_callers_and_two_more() {
     let set = [
         c"ZROOT=old",
         c"APT_CONFIG=/dev/null",
-        c"PATH=/bin:/usr/bin",
+        c"PATH=/bin:/sbin",
         c"ZROOT=older",
     ];
     let ran = exactly(zroot(), &args, &set).output().expect("started");
-    version_and_no_other(&ran.stdout, &[c"PATH=/bin:/usr/bin"]);
+    version_and_no_other(&ran.stdout, &[c"PATH=/bin:/sbin"]);
 
     let ran = exactly(
         zroot(),
@@ -267,7 +267,7 @@ fn the_environment_is_the_callers_and_two_more() {
     .output()
     .expect("started");
     let expected = format!(
-        "APT_CONFIG=/dev/null\0PATH=/bin:/usr/bin\0ZROOT={}\0",
+        "APT_CONFIG=/dev/null\0PATH=/bin:/sbin\0ZROOT={}\0",
         zroot::VERSION
     );
     assert_eq!(String::from_utf8_lossy(&ran.stdout), expected);

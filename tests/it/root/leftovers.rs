@@ -76,13 +76,15 @@ fn nothing_is_left_however_the_command_ends() {
 #[test]
 fn zroot_becomes_the_command_where_nothing_is_lent() {
     let name = "zroot_becomes_the_command_where_nothing_is_lent";
-    let own = "echo nameserver 192.0.2.1 > root/etc/resolv.conf";
+    let hosts = "echo 127.0.0.1 localhost > root/etc/hosts";
+    let resolv_conf = "echo nameserver 192.0.2.1 > root/etc/resolv.conf";
+    let own = format!("{hosts}; {resolv_conf}");
     // An /etc that has nothing is the host's then.
     let without = r#"mount -t tmpfs none /etc; exec "$0" "$@""#;
     for (make, is_lent_by_host, is_lent) in [
-        (own, true, false),
+        (&own[..], true, false),
         (
-            "mkdir root/run; ln -s /run/resolv.conf root/etc/resolv.conf",
+            &format!("{hosts}; mkdir root/run; ln -s /run/resolv.conf root/etc/resolv.conf"),
             true,
             false,
         ),
@@ -92,7 +94,9 @@ fn zroot_becomes_the_command_where_nothing_is_lent() {
         // The controls.
         ("", true, true),
         (": > root/etc/resolv.conf", true, true),
-        (&format!("{own}; : > root/etc/hosts"), true, true),
+        (&format!("{resolv_conf}; : > root/etc/hosts"), true, true),
+        (resolv_conf, true, true),
+        (hosts, true, true),
     ] {
         let Some(tree) = SmallTree::new(name) else {
             return;

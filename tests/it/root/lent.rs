@@ -696,7 +696,8 @@ fn binds_in_its_place() {
         (MISSING, "--bind=etc:/etc"),
         (EMPTY, "--bind=etc:/etc:ro"),
     ] {
-        let make = format!("{make}; mkdir etc; cp src/file etc/resolv.conf");
+        let make =
+            format!("{make}; mkdir etc; cp src/file etc/resolv.conf; cp src/file root/etc/hosts");
         let Some(tree) = tree("binds_in_its_place", &make) else {
             return;
         };

@@ -1,6 +1,8 @@
 //! `zroot --root`: hostile root directories, bad input, what is left behind, what is lent, and that
 //! it works.
 
+mod dev;
+mod environment;
 mod hostile;
 mod input;
 mod leftovers;
