@@ -24,7 +24,7 @@ _zroot() {
         case $word in
             --) ((at++)); none=1; break ;;
             --explain|--check|--dump-filter) none=nothing ;;&
-            --userns|-c|--consistency|--owners|-i|--load|-s|--save|--fake|--no-fake|--fail-on|--arch|--explain|-C|--chdir|--root|--bind|-S|--split-string) option=$word ;;
+            --tmpfs|--dev|--setenv|--unsetenv|--userns|-c|--consistency|--owners|-i|--load|-s|--save|--fake|--no-fake|--fail-on|--arch|--explain|-C|--chdir|--root|--bind|-S|--split-string) option=$word ;;
             --*) ;;
             -*[cisCS]) [[ ${word%?} == *[cisCS]* ]] || option=-${word: -1} ;;
             -?*) ;;
@@ -42,6 +42,10 @@ _zroot() {
     done
     if [[ $option ]] && ((at == COMP_CWORD)); then
         case $option in
+        --tmpfs) _zroot_files -f ;;
+        --dev) COMPREPLY=($(compgen -W "host private" -- "$cur")) ;;
+        --setenv) _zroot_files -f ;;
+        --unsetenv) _zroot_files -f ;;
         --userns) COMPREPLY=($(compgen -W "auto never" -- "$cur")) ;;
         -c|--consistency) COMPREPLY=($(compgen -W "zero selective full auto" -- "$cur")) ;;
         --owners) COMPREPLY=($(compgen -W "xattr" -- "$cur")) ;;
@@ -62,7 +66,7 @@ _zroot() {
         -S|--split-string) : ;;
         esac
     elif [[ $none != 1 && $cur == -* ]]; then
-        COMPREPLY=($(compgen -W "--userns -c --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config -i --load -s --save --check -q --quiet -v --verbose --fake --no-fake --fail-on --dump-filter --arch --explain -C --chdir --root --bind --summary --trace -S --split-string -h --help -V --version" -- "$cur"))
+        COMPREPLY=($(compgen -W "--tmpfs --dev --pid --setenv --unsetenv --userns -c --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config -i --load -s --save --check -q --quiet -v --verbose --fake --no-fake --fail-on --dump-filter --arch --explain -C --chdir --root --bind --summary --trace -S --split-string -h --help -V --version" -- "$cur"))
     elif [[ $none == nothing ]]; then
         :
     elif declare -F _comp_command_offset >/dev/null; then

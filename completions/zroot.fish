@@ -10,7 +10,7 @@ function __zroot_command
                 set -e words[1]
                 set -q words[1]; and printf '%s\n' $words
                 return 0
-            case --userns -c --consistency --owners -i --load -s --save --fake --no-fake --fail-on --arch --explain -C --chdir --root --bind -S --split-string
+            case --tmpfs --dev --setenv --unsetenv --userns -c --consistency --owners -i --load -s --save --fake --no-fake --fail-on --arch --explain -C --chdir --root --bind -S --split-string
                 set -e words[1]
                 # Its value is what is being typed.
                 set -q words[1]; or return 1
@@ -44,6 +44,11 @@ end
 
 complete -c zroot -f
 complete -c zroot -n 'not __zroot_runs_none' -a '(__zroot_complete_command)'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l tmpfs -d 'Mount an empty file system in memory at DIR inside the root directory' -r -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -l dev -d 'Whose /dev the root directory gets' -r -f -a 'host private'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l pid -d 'Run COMMAND in a PID namespace, with a /proc of its own; what it leaves running ends with it'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l setenv -d 'Set the environment variable VAR to VALUE' -r -F
+complete -c zroot -n 'not __zroot_command >/dev/null' -l unsetenv -d 'Remove the environment variable VAR' -r -F
 complete -c zroot -n 'not __zroot_command >/dev/null' -l userns -d 'Whether to enter a user namespace' -r -f -a 'auto never'
 complete -c zroot -n 'not __zroot_command >/dev/null' -s c -l consistency -d 'How far the pretence goes' -r -f -a 'zero selective full auto'
 complete -c zroot -n 'not __zroot_command >/dev/null' -l owners -d 'At level full, also keep owners and devices of --root\'s files in attributes of the files' -r -f -a 'xattr'
