@@ -2,7 +2,7 @@
 //! that is there, and what `--setenv` and `--unsetenv` say.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -61,7 +61,8 @@ impl Environment {
     }
 
     /// What the command of `plan` is to find, which starts in `root`, if that is given, and is
-    /// root, or seems to be, if `becomes_root`.
+    /// root, or seems to be, if `becomes_root`. Where PATH alone is another, that is for
+    /// [`Environment::path`].
     #[inline]
     #[must_use]
     pub fn of_command(
@@ -73,14 +74,27 @@ impl Environment {
         if root.is_some() || !plan.setenv.is_empty() || !plan.unsetenv.is_empty() {
             return self.changed(plan, root, becomes_root);
         }
-        let path = self.variable("PATH").map_or(&b""[..], CStr::to_bytes);
-        let lacks = lacks(path, false);
-        if lacks == 0 || !becomes_root || plan.fakeroot.is_some() {
-            return Cow::Borrowed(self);
+        Cow::Borrowed(self)
+    }
+
+    /// Where PATH is among the entries, and what it is to be for the command of `plan`, which
+    /// becomes root: with the directories of root's programs behind those that it has. `None` if it
+    /// has them. That is so of what [`Environment::of_command`] has changed.
+    #[inline]
+    #[must_use]
+    pub fn path(&self, plan: &Plan) -> Option<(usize, CString)> {
+        let is_it = |entry: &&CStr| entry.to_bytes().starts_with(b"PATH=");
+        let at = self.entries.iter().position(is_it)?;
+        let entry = self.entries[at].to_bytes();
+        let lacks = lacks(&entry[b"PATH=".len()..], false);
+        if lacks == 0
+            || plan.fakeroot.is_some()
+            || plan.says("PATH".as_ref())
+            || plan.root.is_some()
+        {
+            return None;
         }
-        let mut changed = self.clone();
-        changed.set(b"PATH", &extended(path, lacks));
-        Cow::Owned(changed)
+        Some((at, CString::new(extended(entry, lacks)).ok()?))
     }
 
     #[inline(never)]
@@ -97,18 +111,11 @@ impl Environment {
         for (name, value) in &plan.setenv {
             changed.set(name.as_bytes(), value.as_bytes());
         }
-        let is_said = |name: &str| {
-            let mut set = plan.setenv.iter().map(|(name, _)| name);
-            plan.unsetenv
-                .iter()
-                .chain(&mut set)
-                .any(|said| said == name)
-        };
         // fakeroot(1) leaves both alone.
         if becomes_root && plan.fakeroot.is_none() {
             let path = self.variable("PATH").map_or(&b""[..], CStr::to_bytes);
             let lacks = lacks(path, root.is_some());
-            if lacks != 0 && !is_said("PATH") {
+            if lacks != 0 && !plan.says("PATH".as_ref()) {
                 changed.set(b"PATH", &extended(path, lacks));
             }
             let home = self.variable("HOME").filter(|home| !home.is_empty());
@@ -118,7 +125,7 @@ impl Environment {
                     root.has_dir(home),
                     Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP)
                 );
-                if is_missing && !is_said("HOME") {
+                if is_missing && !plan.says("HOME".as_ref()) {
                     changed.set(b"HOME", ROOTS_HOME);
                 }
             }

@@ -151,10 +151,14 @@ impl<'a> Prepared<'a> {
             None => enter_dir(plan, chdir)?,
             Some(root) => enter_dir(plan, |dir| root.has_dir(dir))?,
         }
+        let mut env = environment.entries(3); // ZROOT, and APT_CONFIG or fakeroot's two
+        if let Some((at, path)) = environment.path(plan).filter(|_| is_needed) {
+            env[at] = path.into();
+        }
         let command = Command {
-            candidates: find(plan, &environment, root.as_ref())?,
+            candidates: find(plan, &env, root.as_ref())?,
             args: plan.command.iter().map(AsRef::as_ref).collect(),
-            env: environment.entries(3), // ZROOT, and APT_CONFIG or fakeroot's two
+            env,
         };
         if is_needed {
             warn_of_loss(plan, &environment, warn);
@@ -560,12 +564,9 @@ fn enter_dir(plan: &Plan, enter: impl Fn(&Path) -> nix::Result<()>) -> Result<()
 
 /// Looks for the command, as it will see files itself.
 #[inline]
-fn find(
-    plan: &Plan,
-    environment: &Environment,
-    root: Option<&Root>,
-) -> Result<Vec<CString>, Failure> {
-    let path = environment.variable("PATH").map(CStr::to_bytes);
+fn find(plan: &Plan, env: &[Cow<CStr>], root: Option<&Root>) -> Result<Vec<CString>, Failure> {
+    let mut env = env.iter().map(|entry| entry.to_bytes());
+    let path = env.find_map(|entry| entry.strip_prefix(b"PATH="));
     exec::find(&plan.command[0], path, |path| match root {
         None => stat(path),
         Some(root) => root.stat(&plan.chdir().join(OsStr::from_bytes(path.to_bytes()))),

@@ -1,7 +1,7 @@
 //! What will be done. The command line is one way to say it.
 
 use std::borrow::Cow;
-use std::ffi::{CStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -190,6 +190,13 @@ impl Plan<'_> {
         self.chdir
             .as_deref()
             .unwrap_or(Path::new(if self.root.is_some() { "/" } else { "." }))
+    }
+
+    /// Whether it says what the variable `name` is to be, or that it is not to be.
+    #[must_use]
+    pub fn says(&self, name: &OsStr) -> bool {
+        let set = self.setenv.iter().map(|(name, _)| name);
+        self.unsetenv.iter().chain(set).any(|said| said == name)
     }
 
     /// Whether somebody wants to see each call.
