@@ -265,7 +265,7 @@ pub(super) fn options(
         parse_options(definition, options).inspect_err(|_| *error_fd = last_error_fd(options))?
     };
     if let Ok(typed) = &typed {
-        *error_fd = typed.error_fd;
+        *error_fd = typed.results.error_fd;
     }
     Ok((typed, command))
 }

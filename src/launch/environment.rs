@@ -141,7 +141,7 @@ impl<'a> Environment<'a> {
             return; // an argument ends at a null byte
         };
         let is_it = |entry: &&CStr| value(entry, name).is_some();
-        match self.entries.iter().position(|entry| is_it(entry)) {
+        match self.entries.iter().position(is_it) {
             None => self.entries.push(entry),
             Some(at) => {
                 self.entries[at] = entry;
