@@ -24,7 +24,7 @@ _zroot() {
         case $word in
             --) ((at++)); none=1; break ;;
             --explain|--check|--dump-filter) none=nothing ;;&
-            --tmpfs|--dev|--setenv|--unsetenv|--userns|-c|--consistency|--owners|-i|--load|-s|--save|--fake|--no-fake|--fail-on|--arch|--explain|-C|--chdir|--root|--bind|-S|--split-string) option=$word ;;
+            --tmpfs|--dev|--setenv|--unsetenv|--userns|-c|--consistency|--owners|-i|--load|-s|--save|--error-fd|--fake|--no-fake|--fail-on|--arch|--explain|-C|--chdir|--root|--bind|-S|--split-string) option=$word ;;
             --*) ;;
             -*[cisCS]) [[ ${word%?} == *[cisCS]* ]] || option=-${word: -1} ;;
             -?*) ;;
@@ -52,6 +52,7 @@ _zroot() {
         -i|--load) _zroot_files -f ;;
         -s|--save) _zroot_files -f ;;
         --check) COMPREPLY=($(compgen -W "text json" -- "$cur")) ;;
+        --error-fd) _zroot_files -f ;;
         --fake) _zroot_list "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all" ;;
         --no-fake) _zroot_list "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all" ;;
         --fail-on) _zroot_list "owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all" ;;
@@ -66,7 +67,7 @@ _zroot() {
         -S|--split-string) : ;;
         esac
     elif [[ $none != 1 && $cur == -* ]]; then
-        COMPREPLY=($(compgen -W "--tmpfs --dev --pid --setenv --unsetenv --userns -c --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config -i --load -s --save --check -q --quiet -v --verbose --fake --no-fake --fail-on --dump-filter --arch --explain -C --chdir --root --bind --summary --trace -S --split-string -h --help -V --version" -- "$cur"))
+        COMPREPLY=($(compgen -W "--tmpfs --dev --pid --setenv --unsetenv --userns -c --consistency --owners --if-needed --allow-new-privs --no-sync --no-apt-config -i --load -s --save --check --error-fd -q --quiet -v --verbose --fake --no-fake --fail-on --dump-filter --arch --explain -C --chdir --root --bind --summary --trace -S --split-string -h --help -V --version" -- "$cur"))
     elif [[ $none == nothing ]]; then
         :
     elif declare -F _comp_command_offset >/dev/null; then

@@ -10,7 +10,7 @@ function __zroot_command
                 set -e words[1]
                 set -q words[1]; and printf '%s\n' $words
                 return 0
-            case --tmpfs --dev --setenv --unsetenv --userns -c --consistency --owners -i --load -s --save --fake --no-fake --fail-on --arch --explain -C --chdir --root --bind -S --split-string
+            case --tmpfs --dev --setenv --unsetenv --userns -c --consistency --owners -i --load -s --save --error-fd --fake --no-fake --fail-on --arch --explain -C --chdir --root --bind -S --split-string
                 set -e words[1]
                 # Its value is what is being typed.
                 set -q words[1]; or return 1
@@ -59,6 +59,7 @@ complete -c zroot -n 'not __zroot_command >/dev/null' -l no-apt-config -d 'Do no
 complete -c zroot -n 'not __zroot_command >/dev/null' -s i -l load -d 'Remember from the start what FILE says of owners and devices, as zroot or fakeroot saved it; at level full, which need not be asked for' -r -F
 complete -c zroot -n 'not __zroot_command >/dev/null' -s s -l save -d 'At the end, save what is remembered to FILE, in fakeroot\'s format; at level full, which need not be asked for' -r -F
 complete -c zroot -n 'not __zroot_command >/dev/null' -l check -d 'Say what this host lets zroot do, and what to change; run no COMMAND' -f -a 'text json'
+complete -c zroot -n 'not __zroot_command >/dev/null' -l error-fd -d 'Say what keeps COMMAND from beginning on descriptor FD in place of standard error, and close FD when COMMAND begins' -r -F
 complete -c zroot -n 'not __zroot_command >/dev/null' -s q -l quiet -d 'Say no warnings'
 complete -c zroot -n 'not __zroot_command >/dev/null' -s v -l verbose -d 'Say each step on standard error'
 complete -c zroot -n 'not __zroot_command >/dev/null' -l fake -d 'Also pretend the calls of these classes, or \'all\'' -r -f -a '(__fish_append , owner identity capability device probe getid sync xattr foreign inode-flags host limits mount stat maker peer set-id all)'

@@ -21,6 +21,12 @@ pub const PRETENDED: u8 = 124;
 /// can be.
 const LONGEST: usize = 1024;
 
+/// How the line with a failure's message begins.
+const MESSAGE: &str = "zroot: ";
+
+/// How the line with its advice begins.
+const HINT: &str = "hint: ";
+
 /// Something that ends zroot before the command has begun.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
@@ -55,6 +61,32 @@ impl Failure {
         Failure {
             hint: Some(clipped(hint.into())),
             ..self
+        }
+    }
+
+    /// The lines by which zroot says it.
+    #[must_use]
+    pub fn lines(&self) -> String {
+        let hint = self.hint.as_ref();
+        let hint = hint.map_or_else(String::new, |hint| format!("{HINT}{hint}\n"));
+        format!("{MESSAGE}{}\n{hint}", self.message)
+    }
+
+    /// What a zroot that has ended with `status` has said by these [`lines`](Failure::lines).
+    #[must_use]
+    pub fn read(status: u8, lines: &str) -> Failure {
+        let (mut message, hint) = match lines.trim_end().rsplit_once(&format!("\n{HINT}")) {
+            Some((message, hint)) => (message, Some(hint)),
+            None => (lines.trim_end(), None),
+        };
+        message = message.strip_prefix(MESSAGE).unwrap_or(message);
+        let failure = Failure {
+            status,
+            ..Failure::new(message)
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 }
@@ -112,6 +144,18 @@ pub fn cause(error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_are_read_back() {
+        let plain = Failure::new("cannot run 'x': no: such file");
+        let other = Failure {
+            status: 127,
+            ..plain.clone()
+        };
+        for failure in [plain.clone(), other, plain.hint("hint: do this")] {
+            assert_eq!(Failure::read(failure.status, &failure.lines()), failure);
+        }
+    }
 
     #[test]
     fn a_long_line_keeps_its_beginning_and_its_end() {

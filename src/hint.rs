@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use crate::error::Failure;
 use crate::filter::install::InstallError;
 use crate::host::Facts;
 use crate::launch::Error;
@@ -20,6 +21,18 @@ pub fn for_error(error: &Error, facts: impl FnOnce() -> Facts) -> Option<String>
         Error::Supervisor(unavailable) => Some(for_supervisor(*unavailable, facts)),
         Error::AptConfig(error) => Some(for_apt_config(error).into()),
         Error::Other(_) => None,
+    }
+}
+
+/// `error` with what to do about it. `facts` is asked only if it matters.
+#[must_use]
+pub fn advised(error: Error, facts: impl FnOnce() -> Facts) -> Failure {
+    match error {
+        Error::Failure(failure) => failure,
+        error => Failure {
+            hint: for_error(&error, facts),
+            ..Failure::new(error.to_string())
+        },
     }
 }
 

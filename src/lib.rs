@@ -4,14 +4,49 @@
 //! doing anything, proves that the filter answers, and becomes the command. That is
 //! zero-consistency root emulation (Priedhorsky, Jennings, Phinney 2024, arXiv 2405.06085).
 //!
-//! The crate is a command first. Its parts are reachable by [`internals`], for `main.rs`, tests,
-//! benchmarks and fuzz targets; they change without notice. ARCHITECTURE.md has the map and the
-//! invariants.
+//! A builder that is written in Rust can have both parts:
+//!
+//! - [`Filter`] is the seccomp filter alone, for a program that installs it itself:
+//!
+//!   ```
+//!   use zroot::{Abi, Class, Filter, Level};
+//!
+//!   let filter = Filter::new(Level::Zero).without(Class::Device);
+//!   let program: Vec<zroot::sock_filter> = filter.build(Abi::NATIVE)?;
+//!   // seccompiler::apply_filter(&program)?;
+//!   # Ok::<(), zroot::Error>(())
+//!   ```
+//!
+//! - [`Command`] is a command as apparent root, in this process or in a child:
+//!
+//!   ```no_run
+//!   use zroot::{Command, Level};
+//!
+//!   let install = Command::new("apt-get").args(["install", "-y", "gcc"]);
+//!   let mut child = install.root("rootfs").level(Level::Full).spawn()?;
+//!   let status = child.wait()?; // apt-get's own
+//!
+//!   let error = Command::new("make").arg("install").exec(); // this process becomes make
+//!   Err(error)?;
+//!   # Ok::<(), Box<dyn std::error::Error>>(())
+//!   ```
+//!
+//! What is documented here follows semantic versioning. All else is reachable only for zroot's own
+//! executable, tests and benchmarks, and changes without notice.
+//!
+//! Other languages have the command line: `zroot --dump-filter=raw` is the filter, and `--error-fd`
+//! tells a caller whether the command has begun.
+
+pub use internals::api::{Command, Error, Filter};
+pub use internals::arch::Abi;
+pub use internals::filter::asm::sock_filter;
+pub use internals::filter::{Class, Level};
 
 /// The parts. Nothing in here is an interface that other crates can rely on.
 #[doc(hidden)]
 #[path = "."] // their files lie beside this one
 pub mod internals {
+    pub mod api;
     pub mod arch;
     pub mod check;
     pub mod cli;

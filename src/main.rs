@@ -1,4 +1,5 @@
-//! zroot's way from argv to execve, and the only file that prints an error or picks an exit status.
+//! zroot's way from argv to execve, and the only file of the executable that prints an error or
+//! picks an exit status.
 //!
 //! There is no Rust `fn main`: the standard library's start-up sets SIGPIPE to ignored, which would
 //! survive execve and change the command (library/std/src/sys/pal/unix/mod.rs, `reset_sigpipe`).
@@ -9,7 +10,9 @@ mod arena;
 
 use std::ffi::CStr;
 use std::fmt;
+use std::fs::File;
 use std::io::{Write, stderr, stdout};
+use std::os::fd::RawFd;
 use std::slice;
 
 use anyhow::Context;
@@ -25,6 +28,7 @@ use zroot::internals::hint;
 use zroot::internals::host::Facts;
 use zroot::internals::launch::{self, Environment, Error};
 use zroot::internals::script::Script;
+use zroot::internals::sys::file::{close_on_exec, duplicate};
 
 // A dynamic zroot does not run in a root directory that has another libc. `cargo install` from a
 // registry or git reads no configuration of this checkout, and shows no warning of it.
@@ -39,7 +43,7 @@ static MEMORY: Arena = Arena::new();
 /// What the kernel starts zroot with.
 struct Start {
     args: Vec<&'static CStr>,
-    environment: Environment,
+    environment: Environment<'static>,
     /// `AT_SECURE`: the executable is installed setuid, setgid or with capabilities.
     secure: bool,
     /// What may have started zroot by its `#!` line.
@@ -78,9 +82,10 @@ pub extern "C" fn main(
         environment: Environment::new(strings(envp), auxiliary(libc::AT_EUID) == 0),
         secure: auxiliary(libc::AT_SECURE) != 0,
     };
-    match run(&start) {
+    let mut error_fd = None;
+    match run(&start, &mut error_fd) {
         Ok(status) => status.into(),
-        Err(error) => report(&error, start.script.as_ref()).into(),
+        Err(error) => report(error, start.script.as_ref(), error_fd).into(),
     }
 }
 
@@ -107,15 +112,21 @@ fn executed() -> Option<&'static CStr> {
 }
 
 /// Reads the command line and does what it asks for. Returns if nothing was to be run, if zroot has
-/// waited for the command, or with an error.
-fn run(start: &Start) -> Result<u8, Error> {
+/// waited for the command, or with an error, which is to be said on `error_fd` if that is set.
+fn run(start: &Start, error_fd: &mut Option<RawFd>) -> Result<u8, Error> {
     if start.secure {
         return Err(Failure::new(
             "refusing to run setuid, setgid or with file capabilities: zroot works without privileges and must not be given any",
         )
         .into());
     }
-    match cli::parse(&start.args, |name| start.environment.variable(name))? {
+    let variable = |name: &str| start.environment.variable(name);
+    let request = cli::parse(&start.args, variable, error_fd)?;
+    if let Some(fd) = *error_fd {
+        close_on_exec(fd)
+            .map_err(|errno| Failure::errno(format_args!("--error-fd: descriptor {fd}"), errno))?;
+    }
+    match request {
         Request::Print(text) => print(text.as_bytes()),
         Request::Usage(text) => {
             complain(format_args!("{text}"));
@@ -140,7 +151,10 @@ fn run(start: &Start) -> Result<u8, Error> {
                     complain(format_args!("zroot: warning: {warning}"));
                 }
             };
-            launch::run(&plan, &start.environment, &say, &warn)
+            let ended = launch::run(&plan, &start.environment, &say, &warn)?;
+            // The command has begun, and so the descriptor is closed.
+            let script = start.script.as_ref();
+            Ok(ended.unwrap_or_else(|failure| report(failure.into(), script, None)))
         }
     }
 }
@@ -208,22 +222,22 @@ fn print(contents: &[u8]) -> Result<u8, Error> {
     Ok(0)
 }
 
-/// Prints what went wrong and returns the exit status.
+/// Prints what went wrong and returns the exit status. It goes to the descriptor `to`; to standard
+/// error if there is none, or it cannot be written to.
 #[inline(never)]
-fn report(error: &Error, script: Option<&Script>) -> u8 {
+fn report(error: Error, script: Option<&Script>, to: Option<RawFd>) -> u8 {
     let of_script = match error {
         Error::Failure(_) => script.and_then(Script::hint),
         _ => None,
     };
-    let advice = of_script.or_else(|| hint::for_error(error, Facts::read));
-    complain(format_args!("zroot: {error}"));
-    if let Some(advice) = advice {
-        complain(format_args!("hint: {advice}"));
+    let mut failure = hint::advised(error, Facts::read);
+    failure.hint = of_script.or(failure.hint);
+    let lines = failure.lines();
+    let to = to.and_then(|fd| duplicate(fd).ok()).map(File::from);
+    if to.is_none_or(|mut to| to.write_all(lines.as_bytes()).is_err()) {
+        let _ = stderr().write_all(lines.as_bytes());
     }
-    match error {
-        Error::Failure(failure) => failure.status,
-        _ => FAILED,
-    }
+    failure.status
 }
 
 /// A line on standard error. `eprintln` would panic where nothing can be written, on a full disk

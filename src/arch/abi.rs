@@ -15,6 +15,7 @@ pub enum Endian {
 /// A system call convention: one set of call numbers. Not the same as an architecture: one kernel
 /// executes several, and x32 shares x86-64's audit architecture.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Abi {
     /// 64-bit x86.
     X86_64,
@@ -74,24 +75,6 @@ mod em {
 }
 
 impl Abi {
-    /// Every ABI of the matrix, in the order of its columns.
-    pub const ALL: [Abi; 14] = [
-        X86_64,
-        X32,
-        I386,
-        Aarch64,
-        Arm,
-        Ppc64le,
-        S390x,
-        S390,
-        Riscv64,
-        Riscv32,
-        Loongarch64,
-        Mips64el,
-        Mipsn32el,
-        Mipsel,
-    ];
-
     /// The ABI that this executable was built for.
     pub const NATIVE: Abi = NATIVE;
 
@@ -115,6 +98,27 @@ impl Abi {
             Mipsel => "mipsel",
         }
     }
+}
+
+#[doc(hidden)] // not for other crates
+impl Abi {
+    /// Every ABI of the matrix, in the order of its columns.
+    pub const ALL: [Abi; 14] = [
+        X86_64,
+        X32,
+        I386,
+        Aarch64,
+        Arm,
+        Ppc64le,
+        S390x,
+        S390,
+        Riscv64,
+        Riscv32,
+        Loongarch64,
+        Mips64el,
+        Mipsn32el,
+        Mipsel,
+    ];
 
     /// `seccomp_data.arch` of a call made through this ABI (`AUDIT_ARCH_*`,
     /// include/uapi/linux/audit.h).

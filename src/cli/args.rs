@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::ffi::{CStr, OsStr, OsString};
 use std::ops::Deref;
+use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, value_parser};
 
 use crate::arch::Abi;
 use crate::check::Form;
@@ -24,6 +25,9 @@ Classes on by default: owner identity capability device probe; with --consistenc
 Others: sync inode-flags host mount.
 
 Exit status: 124 --fail-on; 125 zroot failed; 126 COMMAND cannot be run; 127 COMMAND not found; else COMMAND's own. See zroot(1).";
+
+/// The standard descriptors are the command's.
+const LEAST_ERROR_FD: i64 = 3;
 
 /// What was typed, in three parts, each of which clap is told of by itself: what it is told of at
 /// once is on the stack.
@@ -172,6 +176,11 @@ pub(super) struct Results {
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     pub(super) check: Option<Form>,
 
+    /// Say what keeps COMMAND from beginning on descriptor FD in place of standard error, and close
+    /// FD when COMMAND begins
+    #[arg(long, value_name = "FD", value_parser = value_parser!(RawFd).range(LEAST_ERROR_FD..))]
+    pub(super) error_fd: Option<RawFd>,
+
     /// Say no warnings
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -240,17 +249,40 @@ pub fn definition() -> clap::Command {
     Args::command()
 }
 
-/// The options of `args`, or the text that they ask for, and where COMMAND begins.
+/// The options of `args`, or the text that they ask for, and where COMMAND begins. `error_fd`
+/// becomes what they say of it, also where they make no sense.
 #[inline(never)] // for a small stack where it is not called
-pub(super) fn options(args: &[Cow<'_, CStr>]) -> Result<(Result<Args, String>, usize), Failure> {
+pub(super) fn options(
+    args: &[Cow<'_, CStr>],
+    error_fd: &mut Option<RawFd>,
+) -> Result<(Result<Args, String>, usize), Failure> {
     let definition = definition();
     let (options, command) = end_of_options(&definition, args);
     let typed = if options == 1 {
         Ok(Args::default())
     } else {
-        parse_options(definition, &args[..options])?
+        let options = &args[..options];
+        parse_options(definition, options).inspect_err(|_| *error_fd = last_error_fd(options))?
     };
+    if let Ok(typed) = &typed {
+        *error_fd = typed.results.error_fd;
+    }
     Ok((typed, command))
+}
+
+/// What `--error-fd` says among options that clap refuses.
+fn last_error_fd(options: &[Cow<'_, CStr>]) -> Option<RawFd> {
+    let mut values = options.iter().enumerate().filter_map(|(at, option)| {
+        match option.to_bytes().strip_prefix(b"--error-fd")? {
+            b"" => Some(options.get(at + 1)?.to_bytes()),
+            rest => rest.strip_prefix(b"="),
+        }
+    });
+    let fd = std::str::from_utf8(values.next_back()?)
+        .ok()?
+        .parse()
+        .ok()?;
+    (i64::from(fd) >= LEAST_ERROR_FD).then_some(fd)
 }
 
 /// Where the options end and where COMMAND begins: at the first argument that is neither an option

@@ -8,6 +8,7 @@ mod split_string;
 
 use std::borrow::Cow;
 use std::ffi::CStr;
+use std::os::fd::RawFd;
 
 pub use args::{Arch, definition};
 pub use show::Show;
@@ -34,13 +35,15 @@ pub enum Request<'a> {
 }
 
 /// Reads the command line `args`, whose first element is zroot's own name. `variable` looks up an
-/// environment variable.
+/// environment variable. `error_fd` becomes the descriptor that is to be told of errors, of those
+/// that this returns among them.
 ///
 /// # Errors
 /// [`Failure`].
 pub fn parse<'a>(
     args: &[&'a CStr],
     variable: impl Fn(&str) -> Option<&'a CStr>,
+    error_fd: &mut Option<RawFd>,
 ) -> Result<Request<'a>, Failure> {
     if args.first().is_some_and(|name| fakeroot::is_name(name)) {
         return Ok(match fakeroot::parse(args, variable) {
@@ -68,7 +71,7 @@ pub fn parse<'a>(
     let (typed, command) = if args.len() > 1 && !first.starts_with(b"-") {
         (Args::default(), 1)
     } else {
-        match args::options(&args)? {
+        match args::options(&args, error_fd)? {
             (Ok(typed), command) => (typed, command),
             (Err(text), _) => return Ok(Request::Print(text)),
         }

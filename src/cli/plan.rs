@@ -127,13 +127,11 @@ fn consistency(typed: &Args) -> Result<Option<Consistency>, Failure> {
         (None, None, Some(_)) => "--owners",
         (None, None, None) => return Ok(typed.pretence.consistency),
     };
-    match typed.pretence.consistency {
-        None | Some(Consistency::Full | Consistency::Auto) => Ok(Some(Consistency::Full)),
-        Some(Consistency::Zero | Consistency::Selective) => {
-            let failure = usage(format!("{option}: only level full remembers owners"));
-            Err(failure.hint("leave --consistency out, or say full"))
-        }
-    }
+    let full = Consistency::that_remembers(typed.pretence.consistency).ok_or_else(|| {
+        let failure = usage(format!("{option}: only level full remembers owners"));
+        failure.hint("leave --consistency out, or say full")
+    })?;
+    Ok(Some(full))
 }
 
 /// The classes to add to the level's own, and to remove from them.
@@ -151,8 +149,7 @@ pub(super) fn classes(typed: &Args) -> Result<(ClassSet, ClassSet), Failure> {
             "the filter alone"
         };
         let failure = Failure::new(format!("--fake={class}: {who} cannot tell whose a file is"));
-        let has = |level: &Level| class.minus(level.classes()) == ClassSet::EMPTY;
-        let needed = Level::ALL.into_iter().find(has).unwrap_or(Level::Full);
+        let needed = Level::that_has(*class);
         let hint = format!("it needs --consistency={needed}, where it is on by default");
         return Err(failure.hint(hint));
     }

@@ -141,6 +141,7 @@ pub struct Rule {
 
 /// How far the pretence goes. Each level is coherent in itself.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Level {
     /// The filter alone: what is faked succeeds blindly, and nothing is remembered.
     Zero,
@@ -153,9 +154,6 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, the cheapest first.
-    pub const ALL: [Level; 3] = [Level::Zero, Level::Selective, Level::Full];
-
     /// The name used in options and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -165,6 +163,12 @@ impl Level {
             Level::Full => "full",
         }
     }
+}
+
+#[doc(hidden)] // not for other crates
+impl Level {
+    /// Every level, the cheapest first.
+    pub const ALL: [Level; 3] = [Level::Zero, Level::Selective, Level::Full];
 
     /// Whether a supervisor answers at this level.
     #[must_use]
@@ -196,6 +200,13 @@ impl Level {
             i += 1;
         }
         false
+    }
+
+    /// The cheapest level at which all of `classes` have rules.
+    #[must_use]
+    pub fn that_has(classes: ClassSet) -> Level {
+        let has = |level: &Level| classes.minus(level.classes()) == ClassSet::EMPTY;
+        Level::ALL.into_iter().find(has).unwrap_or(Level::Full)
     }
 
     /// The classes that have rules at this level.
@@ -519,6 +530,7 @@ macro_rules! group {
 
 /// A set of calls that is switched on and off as one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Class {
     /// Change of a file's owner or group.
     Owner,
@@ -559,27 +571,6 @@ pub enum Class {
 }
 
 impl Class {
-    /// Every class, the ones that are on by default at every level first.
-    pub const ALL: [Class; 17] = [
-        Class::Owner,
-        Class::Identity,
-        Class::Capability,
-        Class::Device,
-        Class::Probe,
-        Class::Getid,
-        Class::Sync,
-        Class::Xattr,
-        Class::Foreign,
-        Class::InodeFlags,
-        Class::Host,
-        Class::Limits,
-        Class::Mount,
-        Class::Stat,
-        Class::Maker,
-        Class::Peer,
-        Class::SetId,
-    ];
-
     /// The name used in options and messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -603,6 +594,30 @@ impl Class {
             Class::SetId => "set-id",
         }
     }
+}
+
+#[doc(hidden)] // not for other crates
+impl Class {
+    /// Every class, the ones that are on by default at every level first.
+    pub const ALL: [Class; 17] = [
+        Class::Owner,
+        Class::Identity,
+        Class::Capability,
+        Class::Device,
+        Class::Probe,
+        Class::Getid,
+        Class::Sync,
+        Class::Xattr,
+        Class::Foreign,
+        Class::InodeFlags,
+        Class::Host,
+        Class::Limits,
+        Class::Mount,
+        Class::Stat,
+        Class::Maker,
+        Class::Peer,
+        Class::SetId,
+    ];
 
     /// The class's rules at `level`. A call belongs to one class at most.
     pub fn rules(self, level: Level) -> impl Iterator<Item = Rule> {
@@ -734,6 +749,7 @@ impl fmt::Display for UnknownClass {
 
 impl std::error::Error for UnknownClass {}
 
+#[doc(hidden)] // not for other crates
 impl FromStr for Class {
     type Err = UnknownClass;
 

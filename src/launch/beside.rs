@@ -49,6 +49,10 @@ pub struct Beside {
     pub begun: Option<Begun>,
 }
 
+/// What it comes to that zroot has stayed beside the command: the exit status to pass on, or what
+/// went wrong at the command's end.
+pub type Ended = Result<u8, Failure>;
+
 impl Beside {
     /// Whether there is anything.
     #[must_use]
@@ -70,14 +74,13 @@ impl Beside {
     }
 
     /// Forks. Returns `None` in the child at once, which is to become the command. The parent does
-    /// what there is to do, and returns the exit status to pass on. `say` hears of what cannot be
-    /// lent.
+    /// what there is to do, and returns what it came to. It has no descriptors any more then. `say`
+    /// hears of what cannot be lent.
     ///
     /// # Errors
-    /// [`Error`] if there can be no child, if the report cannot be written, or if a call was
-    /// pretended that must not be. In the parent only.
+    /// [`Error`] if there can be no child, or in one whose parent is gone.
     #[inline(never)]
-    pub fn stay(mut self, say: &dyn Fn(fmt::Arguments)) -> Result<Option<u8>, Error> {
+    pub fn stay(mut self, say: &dyn Fn(fmt::Arguments)) -> Result<Option<Ended>, Error> {
         let failed = |errno| Failure::errno("cannot start a process", errno);
         let held = Held::hold().map_err(failed)?;
         let stand_in = StandIn::start(&mut self.lent).map_err(failed)?;
@@ -119,7 +122,7 @@ impl Beside {
         drop(stand_in);
         let saved = self.save_in_child(&held, say);
         held.let_go();
-        self.conclude(end, saved)
+        Ok(Some(self.conclude(end, saved)))
     }
 
     /// Saves what is remembered in a child, which can be given up: a disk may hang.
@@ -170,28 +173,26 @@ impl Beside {
     }
 
     /// What it all came to.
-    fn conclude(
-        self,
-        end: Result<End, Errno>,
-        saved: Result<(), Failure>,
-    ) -> Result<Option<u8>, Error> {
+    fn conclude(self, end: Result<End, Errno>, saved: Result<(), Failure>) -> Ended {
         let end = end.map_err(|errno| Failure::errno("cannot wait for the command", errno))?;
         saved?;
         match self.report.map(Reader::wait) {
             None | Some(Complete::Yes | Complete::NeverBegun) => {}
             Some(Complete::Lost) => {
-                return Err(Failure::new("the supervisor is gone, and its report with it").into());
+                return Err(Failure::new(
+                    "the supervisor is gone, and its report with it",
+                ));
             }
             Some(Complete::Failed(name, errno)) => {
-                return Err(Failure::errno(format!("cannot write to {name}"), errno).into());
+                return Err(Failure::errno(format!("cannot write to {name}"), errno));
             }
         }
         let Some((forbidden, seen)) = self.judge else {
-            return Ok(Some(repeat(end)));
+            return Ok(repeat(end));
         };
         let found = forbidden.minus(ClassSet::ALL.minus(seen.classes()));
         if found == ClassSet::EMPTY {
-            return Ok(Some(repeat(end)));
+            return Ok(repeat(end));
         }
         let failure = Failure {
             status: PRETENDED,
@@ -199,7 +200,7 @@ impl Beside {
                 "calls were pretended that --fail-on forbids: {found}"
             ))
         };
-        Err(failure.hint("--summary says which").into())
+        Err(failure.hint("--summary says which"))
     }
 }
 

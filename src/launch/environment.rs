@@ -13,9 +13,9 @@ use crate::namespace::root::Root;
 
 /// What main is called with.
 #[derive(Clone)]
-pub struct Environment {
+pub struct Environment<'a> {
     /// `NAME=value` each.
-    entries: Vec<&'static CStr>,
+    entries: Vec<&'a CStr>,
     /// Whether the caller is uid 0, of whatever user namespace.
     pub by_root: bool,
 }
@@ -36,17 +36,17 @@ const LONGEST: usize = 64;
 /// Root's home, as every system's /etc/passwd has it.
 const ROOTS_HOME: &[u8] = b"/root";
 
-impl Environment {
+impl<'a> Environment<'a> {
     /// Of these entries.
     #[must_use]
-    pub const fn new(entries: Vec<&'static CStr>, by_root: bool) -> Environment {
+    pub const fn new(entries: Vec<&'a CStr>, by_root: bool) -> Environment<'a> {
         Environment { entries, by_root }
     }
 
     /// All of it, and room for `more` entries.
     #[inline]
     #[must_use]
-    pub fn entries<'a>(&self, more: usize) -> Vec<Cow<'a, CStr>> {
+    pub fn entries(&self, more: usize) -> Vec<Cow<'a, CStr>> {
         let mut entries = Vec::with_capacity(self.entries.len() + more);
         entries.extend(self.entries.iter().map(|entry| Cow::Borrowed(*entry)));
         entries
@@ -54,7 +54,7 @@ impl Environment {
 
     /// The value of `name`.
     #[must_use]
-    pub fn variable(&self, name: &str) -> Option<&'static CStr> {
+    pub fn variable(&self, name: &str) -> Option<&'a CStr> {
         self.entries
             .iter()
             .find_map(|entry| value(entry, name.as_bytes()))
@@ -70,7 +70,7 @@ impl Environment {
         plan: &Plan,
         root: Option<&Root>,
         becomes_root: bool,
-    ) -> Cow<'_, Environment> {
+    ) -> Cow<'_, Environment<'a>> {
         if root.is_some() || !plan.setenv.is_empty() || !plan.unsetenv.is_empty() {
             return self.changed(plan, root, becomes_root);
         }
@@ -103,7 +103,7 @@ impl Environment {
         plan: &Plan,
         root: Option<&Root>,
         becomes_root: bool,
-    ) -> Cow<'_, Environment> {
+    ) -> Cow<'_, Environment<'a>> {
         let mut changed = self.clone();
         for name in &plan.unsetenv {
             changed.unset(name.as_bytes());
@@ -147,8 +147,8 @@ impl Environment {
         let Ok(entry) = CStr::from_bytes_with_nul(entry.leak()) else {
             return; // an argument ends at a null byte
         };
-        let is_it = |entry: &&'static CStr| value(entry, name).is_some();
-        match self.entries.iter().position(|entry| is_it(entry)) {
+        let is_it = |entry: &&CStr| value(entry, name).is_some();
+        match self.entries.iter().position(is_it) {
             None => self.entries.push(entry),
             Some(at) => {
                 self.entries[at] = entry;
@@ -164,7 +164,7 @@ impl Environment {
 
 /// The value in `entry`, if that is of `name`.
 #[inline]
-fn value(entry: &'static CStr, name: &[u8]) -> Option<&'static CStr> {
+fn value<'a>(entry: &'a CStr, name: &[u8]) -> Option<&'a CStr> {
     let rest = entry.to_bytes().strip_prefix(name)?;
     rest.strip_prefix(b"=")?;
     Some(&entry[name.len() + 1..])

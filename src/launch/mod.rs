@@ -49,7 +49,7 @@ use crate::supervisor::memory::remembered::Remembered;
 use crate::supervisor::report::complete::Begun;
 use crate::supervisor::report::seen::Seen;
 use crate::supervisor::report::{Watchers, complete};
-use beside::Beside;
+use beside::{Beside, Ended};
 use emulate::Underway;
 use exec::Command;
 use plan::{Output, Owners, Plan, Userns};
@@ -62,7 +62,7 @@ const FAKED_MODE: &str = "FAKED_MODE";
 /// All that the states hold. They hold it behind a pointer, so that no state is copied to the next.
 struct Launch<'a> {
     plan: &'a Plan<'a>,
-    environment: Cow<'a, Environment>,
+    environment: Cow<'a, Environment<'a>>,
     /// Hears of each step.
     say: &'a dyn Fn(fmt::Arguments),
     /// Hears of what the caller most likely does not want.
@@ -117,8 +117,8 @@ pub struct Prepared<'a>(Box<Launch<'a>>);
 pub enum Part<T> {
     /// This process becomes the command.
     Command(T),
-    /// This one has waited for the command, and ends with that status.
-    Beside(u8),
+    /// This one has waited for the command, and came to that. It has no descriptors any more.
+    Beside(Ended),
 }
 
 impl<'a> Prepared<'a> {
@@ -130,7 +130,7 @@ impl<'a> Prepared<'a> {
     #[inline]
     pub fn new(
         plan: &'a Plan<'a>,
-        environment: &'a Environment,
+        environment: &'a Environment<'a>,
         say: &'a dyn Fn(fmt::Arguments),
         warn: &'a dyn Fn(fmt::Arguments),
     ) -> Result<Prepared<'a>, Error> {
@@ -213,8 +213,7 @@ impl<'a> Prepared<'a> {
     /// the command, the other does that.
     ///
     /// # Errors
-    /// [`Error`] if there can be no child, if a report cannot be written, or if a call was
-    /// pretended that must not be.
+    /// [`Error`] if there can be no child.
     #[inline]
     pub fn part(self) -> Result<Part<Prepared<'a>>, Error> {
         if !self.0.beside.is_needed() {
@@ -223,8 +222,8 @@ impl<'a> Prepared<'a> {
         // What is open here is the command's alone; the other process closes it by number.
         let mut prepared = ManuallyDrop::new(self);
         let beside = take(&mut prepared.0.beside);
-        let status = beside.stay(prepared.0.say)?;
-        Ok(status.map_or_else(
+        let ended = beside.stay(prepared.0.say)?;
+        Ok(ended.map_or_else(
             || Part::Command(ManuallyDrop::into_inner(prepared)),
             Part::Beside,
         ))
@@ -316,24 +315,24 @@ impl Emulated<'_> {
     }
 }
 
-/// The whole way. Returns the exit status where zroot has waited for the command.
+/// The whole way. Returns where zroot has waited for the command.
 ///
 /// # Errors
-/// [`Error`].
+/// [`Error`]: the command has not begun.
 #[inline]
 pub fn run(
     plan: &Plan,
     environment: &Environment,
     say: &dyn Fn(fmt::Arguments),
     warn: &dyn Fn(fmt::Arguments),
-) -> Result<u8, Error> {
+) -> Result<Ended, Error> {
     let prepared = match Prepared::new(plan, environment, say, warn)?.part()? {
         Part::Command(prepared) => prepared,
-        Part::Beside(status) => return Ok(status),
+        Part::Beside(ended) => return Ok(ended),
     };
     match prepared.enter()?.emulate()? {
         Part::Command(emulated) => Err(emulated.exec().into()),
-        Part::Beside(status) => Ok(status),
+        Part::Beside(ended) => Ok(ended),
     }
 }
 
@@ -463,7 +462,7 @@ impl<'a> Launch<'a> {
         // What is open here is the command's alone; the other processes close it by number.
         let mut open = ManuallyDrop::new((self, wanted, underway.transpose()?));
         if let Some(status) = pid::enter()? {
-            return Ok(Part::Beside(status));
+            return Ok(Part::Beside(Ok(status)));
         }
         let (launch, wanted, underway) = &mut *open;
         (launch.say)(format_args!("PID namespace, with a /proc of its own"));
@@ -607,7 +606,7 @@ mod tests {
         }
     }
 
-    fn environment() -> Environment {
+    fn environment() -> Environment<'static> {
         Environment::new(vec![c"PATH=/usr/bin:/bin", c"ZROOT=0"], false)
     }
 

@@ -47,6 +47,15 @@ impl Consistency {
         }
     }
 
+    /// The level that remembers owners, if `asked` may be that.
+    #[must_use]
+    pub const fn that_remembers(asked: Option<Consistency>) -> Option<Consistency> {
+        match asked {
+            None | Some(Consistency::Full | Consistency::Auto) => Some(Consistency::Full),
+            Some(Consistency::Zero | Consistency::Selective) => None,
+        }
+    }
+
     /// The level to try first. If nothing is said, it is zero.
     #[must_use]
     #[inline]

@@ -367,6 +367,16 @@ pub fn duplicate(number: RawFd) -> Result<OwnedFd, Errno> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Has the next execve(2) close the descriptor of that number.
+///
+/// # Errors
+/// fcntl(2)'s: `EBADF`.
+pub fn close_on_exec(number: RawFd) -> Result<(), Errno> {
+    // SAFETY: fcntl(2) takes three integers here.
+    let ret = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    Errno::result(ret).map(drop)
+}
+
 /// How a file is locked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lock {

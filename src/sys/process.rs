@@ -4,6 +4,8 @@ use std::ffi::c_void;
 use std::mem;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::ptr::{self, NonNull};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -96,7 +98,10 @@ impl Drop for Stack {
 }
 
 /// Whether this process has one thread, as an error where it has more or nobody can tell.
-fn has_one_thread() -> Result<(), Errno> {
+///
+/// # Errors
+/// unshare(2)'s, which is `EINVAL` for more than one thread.
+pub fn has_one_thread() -> Result<(), Errno> {
     // Nothing is unshared: the kernel looks whether it would have to (kernel/fork.c,
     // check_unshare_flags).
     match unshare(CloneFlags::CLONE_THREAD) {
@@ -107,6 +112,24 @@ fn has_one_thread() -> Result<(), Errno> {
             _ => Err(refused),
         },
         Ok(()) => Ok(()),
+    }
+}
+
+/// Has the child that `command` starts inherit `descriptor`, by its number. It is closed here as
+/// soon as `command` is dropped.
+pub fn inherit(command: &mut Command, descriptor: OwnedFd) {
+    let keep = move || {
+        // SAFETY: fcntl(2) takes three integers here.
+        #[allow(unsafe_code)]
+        let ret = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_SETFD, 0) };
+        Errno::result(ret)?;
+        Ok(())
+    };
+    // SAFETY: between fork(2) and execve(2) the closure makes one system call, and neither takes a
+    // lock nor memory.
+    #[allow(unsafe_code)]
+    unsafe {
+        command.pre_exec(keep);
     }
 }
 

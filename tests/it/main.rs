@@ -10,6 +10,7 @@ mod debian;
 #[allow(dead_code)] // the suites use the rest
 mod sources;
 
+mod api;
 mod architecture;
 mod cli;
 mod documents;
@@ -26,6 +27,7 @@ mod stat_layouts;
 mod state;
 mod supervisor;
 mod table;
+mod this_test;
 
 /// The harness's name of the test `name` in the module `module_path`: for tests that run this
 /// program once more, with themselves alone.

@@ -342,6 +342,7 @@ fn headers(
             OWN,
             &["-D_MIPS_SIM=_MIPS_SIM_ABI32", "-D_MIPS_SZLONG=32"],
         ),
+        _ => panic!("{abi} is new: where are its headers?"),
     }
 }
 

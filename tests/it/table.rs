@@ -37,6 +37,7 @@ fn crate_table(abi: Abi) -> Option<Numbers> {
         Abi::Mips64el => numbers!(mips64),
         Abi::Mipsel => numbers!(mips),
         Abi::X32 | Abi::S390 | Abi::Mipsn32el => return None,
+        _ => panic!("{abi} is new: does the crate have it?"),
     })
 }
 
@@ -435,6 +436,7 @@ fn audit_name(abi: Abi) -> &'static str {
         Abi::Mips64el => "MIPSEL64",
         Abi::Mipsn32el => "MIPSEL64N32",
         Abi::Mipsel => "MIPSEL",
+        _ => panic!("{abi} is new: what is its name?"),
     }
 }
 
@@ -502,6 +504,7 @@ fn inode_flag_requests_are_what_compilers_make_of_them() {
             }
             Abi::Ppc64le | Abi::Mips64el => (0x8008_6602, 0x801c_5820),
             Abi::Mipsn32el | Abi::Mipsel => (0x8004_6602, 0x801c_5820),
+            _ => panic!("{abi} is new: what are its requests?"),
         };
         assert_eq!(
             (abi.fs_ioc_setflags(), abi.fs_ioc_fssetxattr()),

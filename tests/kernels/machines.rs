@@ -320,6 +320,7 @@ pub fn toolchain(abi: Abi) -> Toolchain {
             "mips",
             None,
         ),
+        _ => panic!("{abi} is new: what compiles for it?"),
     };
     Toolchain {
         clang,

@@ -5,6 +5,7 @@
 mod classes;
 mod commands;
 mod completions;
+mod error_fd;
 mod executable;
 mod inherited;
 mod limits;

@@ -283,7 +283,8 @@ fn a_plan_has_a_policy_for_every_level() {
         (&[c"--no-fake=all", c"--fake=all"], None, "probe", "probe"),
     ] {
         let args = [&[c"zroot"], options, &[c"true"]].concat();
-        let Ok(Request::Run(plan)) = zroot::internals::cli::parse(&args, |_| None) else {
+        let Ok(Request::Run(plan)) = zroot::internals::cli::parse(&args, |_| None, &mut None)
+        else {
             panic!("{options:?} is refused")
         };
         assert_eq!(plan.consistency, consistency, "{options:?}");

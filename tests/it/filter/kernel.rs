@@ -11,19 +11,19 @@
 )] // registers hold either
 
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsString};
+use std::ffi::CString;
 use std::fmt::Write as _;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::{env, fs, io, iter};
+use std::{env, fs, io};
 
-use tempfile::TempDir;
 use zroot::internals::arch::{Abi, Sysno};
 use zroot::internals::filter::policy::Action;
 use zroot::internals::filter::{Class, ClassSet, Level, Policy};
 
 use crate::common;
+use crate::this_test::ThisTest;
 
 /// An address where nothing is: EFAULT.
 const BAD: u64 = 1;
@@ -421,42 +421,6 @@ fn all_answers() -> String {
     })
 }
 
-/// A test of this program, in a copy at a path that the unprivileged user can reach.
-struct ThisTest {
-    name: String,
-    dir: TempDir,
-}
-
-impl ThisTest {
-    fn new(name: &str) -> ThisTest {
-        let this = ThisTest {
-            name: crate::full_name(module_path!(), name),
-            dir: common::dir(),
-        };
-        // By cp: children that other tests' threads fork while this process writes a program keep
-        // it from being executed (ETXTBSY).
-        common::run(
-            Command::new("cp")
-                .arg(env::current_exe().expect("this program's path"))
-                .arg(this.program()),
-        )
-        .succeeds();
-        this
-    }
-
-    fn program(&self) -> PathBuf {
-        self.dir.path().join("kernel-test")
-    }
-
-    /// The command line that runs it.
-    fn command(&self) -> Vec<OsString> {
-        let options = ["--exact", &self.name, "--nocapture", "--test-threads=1"];
-        iter::once(self.program().into())
-            .chain(options.map(OsString::from))
-            .collect()
-    }
-}
-
 /// What a run of [`all_answers`] printed; `None` for killed children.
 fn answers(ran: common::Ran) -> Vec<Option<i64>> {
     let ran = ran.succeeds();
@@ -562,7 +526,7 @@ fn check(test: &ThisTest, control: &[Option<i64>], options: &[&str], classes: Cl
 fn check_all(name: &'static str, ways: &[(&[&str], ClassSet, ClassSet)]) {
     be_the_child(all_answers);
     need!(name, "unshare");
-    let test = ThisTest::new(name);
+    let test = ThisTest::new(module_path!(), name);
     let kernels = control(Userns::Never, &test);
     for (options, _, without) in ways {
         check(
@@ -637,7 +601,10 @@ fn without_a_user_namespace_the_kernel_tells_who_one_is() {
     be_the_child(all_answers);
     let control = control(
         Userns::Never,
-        &ThisTest::new("without_a_user_namespace_the_kernel_tells_who_one_is"),
+        &ThisTest::new(
+            module_path!(),
+            "without_a_user_namespace_the_kernel_tells_who_one_is",
+        ),
     );
     let getuid = |case: &Case| {
         case.abi == Abi::NATIVE
@@ -660,7 +627,7 @@ fn this_kernel_runs_i386_programs() {
     be_the_child(all_answers);
     let answers = control(
         Userns::Never,
-        &ThisTest::new("this_kernel_runs_i386_programs"),
+        &ThisTest::new(module_path!(), "this_kernel_runs_i386_programs"),
     );
     if cases()
         .iter()
@@ -728,7 +695,8 @@ fn devices_are_pretended_and_other_nodes_are_real() {
     if !may_unshare() {
         return common::skip(NAME, "this user may not make user namespaces");
     }
-    let (test, dir, other) = (ThisTest::new(NAME), common::dir(), common::dir());
+    let test = ThisTest::new(module_path!(), NAME);
+    let (dir, other) = (common::dir(), common::dir());
     let made = nodes_made(common::zroot_with(test.command()), dir.path());
     let control = nodes_made(common::control(test.command()), other.path());
     for device in ["character", "block", "zero-block"] {

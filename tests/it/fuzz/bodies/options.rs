@@ -54,7 +54,7 @@ pub fn check(bytes: &[u8]) {
         args.push(argument(&mut input));
     }
     let args: Vec<_> = args.iter().map(|arg| &**arg).collect();
-    match cli::parse(&args, |_| None) {
+    match cli::parse(&args, |_| None, &mut None) {
         Ok(Request::Run(plan)) => assert!(!plan.command.is_empty()),
         Ok(Request::Print(text)) => assert!(text.ends_with('\n')),
         Ok(_) => {}

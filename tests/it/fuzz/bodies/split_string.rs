@@ -19,7 +19,7 @@ fn variable<'a>(name: &str) -> Option<&'a CStr> {
 
 /// Splits `string`, whose first word is `--`, and returns what comes after that.
 fn split(string: &CStr) -> Option<Vec<CString>> {
-    match cli::parse(&[c"zroot", c"-S", string], variable) {
+    match cli::parse(&[c"zroot", c"-S", string], variable, &mut None) {
         Ok(Request::Run(plan)) => {
             let words = plan.command.iter().map(|word| CString::from(&**word));
             Some(words.collect())
