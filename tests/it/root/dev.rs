@@ -78,7 +78,7 @@ fn terminals_have_names() {
             "{dev}: {said}"
         );
     }
-    let pair = r#"exec 3<> /dev/ptmx; ls -l /proc/self/fd/3"#;
+    let pair = "exec 3<> /dev/ptmx; ls -l /proc/self/fd/3";
     let ran = run(&mut tree.inside(&["--dev=private"], pair)).succeeds();
     assert!(ran.stdout.contains("ptmx"), "{ran:#?}");
 }
