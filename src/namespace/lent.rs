@@ -104,7 +104,7 @@ pub const LARGEST: u64 = 64 << 10;
 const TRIES: usize = 1000;
 
 /// The same where it does so for some microseconds, and anybody can have a lock.
-const FEW_TRIES: usize = 20;
+const FEW_TRIES: usize = 200;
 
 /// It is being taken back.
 const TAKING: u32 = 1;
@@ -183,7 +183,7 @@ impl Lent {
             let given = loan.give();
             is_given(loan, given)
         });
-        // Not before all are there: the next one has changed the directory's time.
+        // Not before all are there: who finds one of them finds the others.
         self.loans.retain_mut(|loan| {
             let given = loan.end_giving();
             is_given(loan, given)
@@ -405,11 +405,8 @@ impl Loan {
             (Some(file), Fate::Removed) => {
                 let from = by_descriptor(file.as_fd());
                 let flags = LinkatFlags::AT_SYMLINK_FOLLOW;
-                let linked = {
-                    let _busy = locked(&self.dir, Lock::Exclusive);
-                    linkat(AT_FDCWD, &from, &self.dir, &*self.name, flags)
-                };
-                match linked {
+                let link = || linkat(AT_FDCWD, &from, &self.dir, &*self.name, flags);
+                match self.in_the_dirs_time(link) {
                     Err(Errno::EEXIST) => return self.join(),
                     done => done?,
                 }
@@ -417,11 +414,8 @@ impl Loan {
             (None, _) => {
                 let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
                 let mode = Mode::from_bits_truncate(0o644);
-                let made = {
-                    let _busy = locked(&self.dir, Lock::Exclusive);
-                    openat(&self.dir, &*self.name, flags, mode)
-                };
-                let file = match made {
+                let make = || openat(&self.dir, &*self.name, flags, mode);
+                let file = match self.in_the_dirs_time(make) {
                     Err(Errno::EEXIST) => return self.join(),
                     file => File::from(file?),
                 };
@@ -432,6 +426,23 @@ impl Loan {
             }
         }
         Ok(())
+    }
+
+    /// Makes a file by `make`, and leaves its directory the time that it has: several files lent
+    /// there, by several zroots, come and go one by one.
+    fn in_the_dirs_time<T>(&self, make: impl Fn() -> nix::Result<T>) -> Result<T, Errno> {
+        let _busy = locked(&self.dir, Lock::Exclusive);
+        let before = mtime_of(&fstat(&self.dir)?);
+        let made = make()?;
+        // Who may make a file there need not own the directory.
+        let _ = self.set_dirs_time(&TimeSpec::UTIME_OMIT, &before);
+        Ok(made)
+    }
+
+    /// By path, since a directory without read permission cannot be opened for futimens(2).
+    fn set_dirs_time(&self, atime: &TimeSpec, mtime: &TimeSpec) -> Result<(), Errno> {
+        let path = by_descriptor(self.dir.as_fd());
+        again(|| utimensat(AT_FDCWD, &path, atime, mtime, UtimensatFlags::FollowSymlink))
     }
 
     /// Lets others have a part in what this zroot has made or filled.
@@ -459,10 +470,12 @@ impl Loan {
         };
     }
 
-    /// Removes the file, and sets the time of its directory, unless somebody has changed that.
+    /// Removes the file, and sets the time of its directory: what it was before that was lent, or
+    /// what somebody else has made of it since.
     /// `opened` is the file, if that is not the loan's own.
     fn remove(&mut self, opened: Option<File>, is_untouched: bool) -> Result<(), Errno> {
         let _busy = locked(&self.dir, Lock::Exclusive);
+        let before = mtime_of(&fstat(&self.dir)?);
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let held = is_in_user_space(&self.dir)
             .then(|| openat(&self.dir, &*self.name, flags, Mode::empty()).ok());
@@ -472,13 +485,12 @@ impl Loan {
             (self.file, _) = (None, opened);
             wait_until_gone(&held);
         }
-        if !is_untouched {
-            return Ok(());
-        }
-        // By path, since a directory without read permission cannot be opened for futimens(2).
-        let path = by_descriptor(self.dir.as_fd());
         let (atime, mtime) = &self.times;
-        again(|| utimensat(AT_FDCWD, &path, atime, mtime, UtimensatFlags::FollowSymlink))
+        if is_untouched {
+            self.set_dirs_time(atime, mtime)
+        } else {
+            self.set_dirs_time(&TimeSpec::UTIME_OMIT, &before)
+        }
     }
 
     /// Sets the time that is left to be set once the file is taken back, if it is.

@@ -194,7 +194,9 @@ impl Root {
         self::copy(&tree.path, copy.path());
         // A tree that lacks one is lent the host's, which real root's would not have.
         for name in ["etc/resolv.conf", "etc/hosts"] {
-            fs::copy(Path::new("/").join(name), copy.path().join(name)).expect(name);
+            let says = fs::read(Path::new("/").join(name)).expect(name);
+            fs::write(copy.path().join(name), says).expect(name);
+            give(&copy.path().join(name));
         }
         copy_zroot(copy.path());
         Some(copy)

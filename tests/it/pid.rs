@@ -298,8 +298,10 @@ fn a_terminal() {
     need!("a_terminal", "script", "bash");
     let zroot = zroot().display();
     let on_terminal = |inside: &str, typed: &[(&str, &[u8])]| {
-        let mut command = user("script");
-        command.args(["-qec", inside, "/dev/null"]).process_group(0);
+        // Whatever started the tests may ignore what is typed, as a shell's background jobs do.
+        let mut command = user("env");
+        command.args(["--default-signal", "script", "-qec", inside, "/dev/null"]);
+        command.process_group(0);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

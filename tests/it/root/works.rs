@@ -218,9 +218,11 @@ fn a_tree_of_another_machine() {
     } else {
         (22, "s390x")
     };
-    let mut header = vec![0; 64];
+    let mut header = vec![0; 64 + 56];
     header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 2, 1]);
     (header[17], header[19]) = (2, number);
+    // One program header behind this one, as a whole file has.
+    (header[39], header[55], header[57]) = (64, 56, 1);
     common::executable(&tree.root().join("bin/foreign"), header);
     let (what, hint) = run(&mut tree.zroot(["--root", "root", "foreign"])).refused(126);
     assert_eq!(what, "cannot run '/bin/foreign': Exec format error");

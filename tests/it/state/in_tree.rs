@@ -370,23 +370,35 @@ fn who_is_killed_while_it_writes_writes_no_more() {
     let mut live = Live::start(&mut zroot);
     live.says("made");
     live.enter();
-    let child_of = |process: &str| {
+    let children_of = |process: &str| -> Vec<String> {
         let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
-        let child = children.ok()?.trim().to_owned();
-        (!child.is_empty()).then_some(child)
+        let children = children.unwrap_or_default();
+        children.split_whitespace().map(String::from).collect()
     };
+    // Beside it there is one that takes back what the tree was lent.
     let zroot = live.child.id().to_string();
-    let writer = wait_for("a process that writes", || child_of(&child_of(&zroot)?));
+    let writer = wait_for("a process that writes", || {
+        let mut children = children_of(&zroot).into_iter();
+        children.find_map(|child| children_of(&child).pop())
+    });
     let writer: i32 = writer.parse().expect("a number");
-    // It may not go on by itself, and is killed all the same.
-    send(writer, Signal::SIGSTOP);
     let state = || {
         let status = fs::read_to_string(format!("/proc/{writer}/status")).ok()?;
         let line = status.lines().find(|line| line.starts_with("State:"));
         line.map(str::to_owned)
     };
     let is_stopped = || state().filter(|state| state.contains("T (stopped)"));
-    wait_for("a stop", is_stopped);
+    // It may not go on by itself, and is killed all the same. Not before it has begun to write: who
+    // has just become root of a namespace is bound to nobody yet.
+    wait_for("a stop while it writes", || {
+        send(writer, Signal::SIGSTOP);
+        wait_for("a stop", is_stopped);
+        let has_begun = !tree.attributes(STAT).is_empty();
+        if !has_begun {
+            send(writer, Signal::SIGCONT);
+        }
+        has_begun.then_some(())
+    });
     live.child.kill().expect("killed");
     live.child.wait().expect("its end");
     wait_for("its end", || is_stopped().is_none().then_some(()));
