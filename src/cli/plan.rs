@@ -78,7 +78,11 @@ pub(super) fn plan<'a>(
         },
         pid: around.pid,
         unsetenv: around.unsetenv,
-        setenv: pairs(around.setenv)?,
+        setenv: if around.setenv.is_empty() {
+                Vec::new()
+            } else {
+                pairs(around.setenv)?
+            },
         userns: pretence.userns,
         if_needed: pretence.if_needed,
         allow_new_privs: pretence.allow_new_privs,
@@ -99,6 +103,7 @@ pub(super) fn plan<'a>(
 }
 
 /// The values of `--setenv`: of two each time.
+#[inline(never)]
 fn pairs(values: Vec<OsString>) -> Result<Vec<(OsString, OsString)>, Failure> {
     let mut values = values.into_iter();
     let mut pairs = Vec::new();

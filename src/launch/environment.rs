@@ -89,8 +89,8 @@ impl<'a> Environment<'a> {
         let lacks = lacks(&entry[b"PATH=".len()..], false);
         if lacks == 0
             || plan.fakeroot.is_some()
-            || plan.says("PATH".as_ref())
             || plan.root.is_some()
+            || !(plan.setenv.is_empty() && plan.unsetenv.is_empty())
         {
             return None;
         }
