@@ -79,10 +79,10 @@ pub(super) fn plan<'a>(
         pid: around.pid,
         unsetenv: around.unsetenv,
         setenv: if around.setenv.is_empty() {
-                Vec::new()
-            } else {
-                pairs(around.setenv)?
-            },
+            Vec::new()
+        } else {
+            pairs(around.setenv)?
+        },
         userns: pretence.userns,
         if_needed: pretence.if_needed,
         allow_new_privs: pretence.allow_new_privs,
