@@ -190,15 +190,14 @@ fn faults(test: &str, path: &Path) -> String {
             continue;
         }
         let place = place.get_or_insert_with(Place::new);
-        if block.text.contains("mmdebstrap")
-            && let Err(reason) = Mirror::find()
-        {
-            skip(test, &format!("{at}: {reason}"));
-            break;
+        let mut needed = Ok(());
+        if block.text.contains("mmdebstrap") {
+            needed = Mirror::find().map(drop).map_err(str::to_owned);
         }
-        if block.words.contains_key("rootfs")
-            && let Err(reason) = place.has_tree()
-        {
+        if block.words.contains_key("rootfs") {
+            needed = needed.and_then(|()| place.has_tree());
+        }
+        if let Err(reason) = needed {
             skip(test, &format!("{at}: {reason}"));
             break;
         }
