@@ -41,7 +41,7 @@ pub fn advised(error: Error, facts: impl FnOnce() -> Facts) -> Failure {
 #[must_use]
 pub fn for_namespace(refused: Refused, facts: &Facts) -> String {
     format!(
-        "{}; or run zroot --userns=never, which works without, but can neither chroot nor mount (--root), and stat shows true owners",
+        "{}; or run zroot --userns=never: the command can neither chroot nor mount then (so no --root), and stat shows true owners",
         cause(refused, facts)
     )
 }

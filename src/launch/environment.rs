@@ -77,9 +77,9 @@ impl<'a> Environment<'a> {
         Cow::Borrowed(self)
     }
 
-    /// Where PATH is among the entries, and what it is to be for the command of `plan`, which
-    /// becomes root: with the directories of root's programs behind those that it has. `None` if it
-    /// has them. That is so of what [`Environment::of_command`] has changed.
+    /// PATH with the directories of root's programs at its end, for the command of `plan`: where it
+    /// is among the entries, and the new entry. `None` if nothing is missing, or if
+    /// [`Environment::of_command`] has added it.
     #[inline]
     #[must_use]
     pub fn path(&self, plan: &Plan) -> Option<(usize, CString)> {

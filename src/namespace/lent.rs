@@ -499,10 +499,7 @@ impl Loan {
         let named = fstatat(dir, &*self.name, AtFlags::AT_SYMLINK_NOFOLLOW);
         let (atime, mtime) = &self.times;
         let _ = match (self.fate, named) {
-            (Fate::Removed, Err(Errno::ENOENT)) => {
-                let path = by_descriptor(dir);
-                utimensat(AT_FDCWD, &path, atime, mtime, UtimensatFlags::FollowSymlink)
-            }
+            (Fate::Removed, Err(Errno::ENOENT)) => self.set_dirs_time(atime, mtime),
             (Fate::Emptied, Ok(now)) if now.st_size == 0 && kind(&now) == SFlag::S_IFREG => {
                 let flags = UtimensatFlags::NoFollowSymlink;
                 utimensat(dir, &*self.name, atime, mtime, flags)

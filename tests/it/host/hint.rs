@@ -239,7 +239,7 @@ fn advice_is_one_short_line_whatever_the_host() {
                 let said = for_namespace(Refused { stage, errno }, &facts);
                 check(&said);
                 assert!(
-                    said.ends_with("or run zroot --userns=never, which works without, but can neither chroot nor mount (--root), and stat shows true owners"),
+                    said.ends_with("or run zroot --userns=never: the command can neither chroot nor mount then (so no --root), and stat shows true owners"),
                     "{said}"
                 );
             }
